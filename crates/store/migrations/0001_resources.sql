@@ -25,7 +25,7 @@ CREATE TABLE resource (
     create_ms BIGINT NOT NULL,
     last_op_ms BIGINT NOT NULL DEFAULT 0
 );
-CREATE INDEX resource_account ON resource (account_uuid, resource_type);
+CREATE INDEX resource_account ON resource (account_uuid, resource_type, uuid);
 CREATE INDEX resource_by_type ON resource (resource_type);
 
 -- One row per receiver; to_public = 1 has no receiver and reaches every account.
