@@ -1,1 +1,134 @@
-//! Under construction.
+//! The database. A [`Store`] runs short synchronous closures over `&mut dyn Tx`: writes on one thread with group commit
+//! (many logical transactions share one durable COMMIT), reads on a few others.
+//!
+//! A closure may run more than once (a second database server repeats it on conflict), so it must have no effect but
+//! through its [`Tx`]. An answer leaves only after the COMMIT that holds it.
+
+mod migrate;
+mod reader;
+mod row;
+mod sqlite;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cairn_types::{Fault, Result, code};
+use tokio::sync::{oneshot, watch};
+
+pub use migrate::MIGRATIONS;
+pub use row::{Row, Value};
+pub use writer::Rehearsal;
+
+/// One logical transaction. Parameters are positional and written `?`.
+pub trait Tx {
+    /// Runs a statement; tells how many rows it changed.
+    fn execute(&mut self, sql: &str, params: &[Value]) -> Result<usize>;
+    /// Runs a query.
+    fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>>;
+}
+
+impl dyn Tx + '_ {
+    /// The only row of a query, if there is one.
+    pub fn query_opt(&mut self, sql: &str, params: &[Value]) -> Result<Option<Row>> {
+        Ok(self.query(sql, params)?.into_iter().next())
+    }
+
+    /// The first column of the only row as a number; 0 if there is none.
+    pub fn query_int(&mut self, sql: &str, params: &[Value]) -> Result<i64> {
+        Ok(self.query_opt(sql, params)?.and_then(|r| r.value_at(0).as_int()).unwrap_or(0))
+    }
+
+    /// Whether a query finds any row.
+    pub fn exists(&mut self, sql: &str, params: &[Value]) -> Result<bool> {
+        Ok(!self.query(sql, params)?.is_empty())
+    }
+}
+
+/// Builds the parameter slice of a statement: `params![uuid, name, 5]`.
+#[macro_export]
+macro_rules! params {
+    () => { &[] as &[$crate::Value] };
+    ($($value:expr),+ $(,)?) => { &[$($crate::Value::from($value)),+] as &[$crate::Value] };
+}
+
+/// A handle to the database; cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    writer: writer::Writer,
+    readers: reader::Readers,
+    commits: watch::Receiver<u64>,
+    path: PathBuf,
+}
+
+impl Store {
+    /// Opens or creates the database file and brings its schema up to date. Blocks; call before serving.
+    pub fn open(path: &Path, readers: usize) -> Result<Self> {
+        let mut connection = sqlite::open(path, false)?;
+        migrate::run(&mut connection)?;
+        let (commit_sender, commits) = watch::channel(0);
+        let writer = writer::Writer::start(connection, commit_sender);
+        let readers = reader::Readers::start(path, readers)?;
+        Ok(Self { inner: Arc::new(Inner { writer, readers, commits, path: path.to_owned() }) })
+    }
+
+    /// Runs a write transaction. An error takes all of it back. Durable when this returns `Ok`.
+    pub async fn write<T, F>(&self, f: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut dyn Tx) -> Result<T> + Send + 'static,
+    {
+        let (sender, receiver) = oneshot::channel();
+        self.inner.writer.submit(f, sender);
+        receiver.await.map_err(|_| stopped())?
+    }
+
+    /// Runs a read. It sees one consistent state that includes every write finished before the call.
+    pub async fn read<T, F>(&self, f: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut dyn Tx) -> Result<T> + Send + 'static,
+    {
+        let (sender, receiver) = oneshot::channel();
+        self.inner.readers.submit(f, sender);
+        receiver.await.map_err(|_| stopped())?
+    }
+
+    /// Opens a transaction that will be taken back: statements run, nothing stays. Plans are made on it. It holds up
+    /// writers, so it ends by itself after two seconds.
+    pub async fn rehearse(&self) -> Result<Rehearsal> {
+        self.inner.writer.rehearse().await
+    }
+
+    /// Changes after every commit; tells followers of tables that they should look again.
+    pub fn commits(&self) -> watch::Receiver<u64> {
+        self.inner.commits.clone()
+    }
+
+    /// Copies the whole database into a new file while it is in use. Fails if the file exists.
+    pub async fn backup(&self, target: &Path) -> Result<()> {
+        if target.exists() {
+            return Err(Fault::operation("the backup file exists already; choose another name"));
+        }
+        let target = target.to_string_lossy().into_owned();
+        let source = self.inner.path.clone();
+        let copy = move || Tx::execute(&mut sqlite::open(&source, true)?, "VACUUM INTO ?", params![target]).map(|_| ());
+        tokio::task::spawn_blocking(copy).await.map_err(|_| stopped())?
+    }
+}
+
+fn stopped() -> Fault {
+    Fault::new(code::NOT_READY, "the server is stopping").retry()
+}
+
+/// True when a fault says that a row with this unique key exists already.
+pub fn is_duplicate(fault: &Fault) -> bool {
+    fault.params.get("constraint").and_then(|v| v.as_str()) == Some("unique")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,101 @@
+//! SQLite behind [`Tx`].
+
+use std::path::Path;
+use std::sync::Arc;
+
+use cairn_types::{Fault, Result, code};
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql};
+
+use crate::{Row, Tx, Value};
+
+/// Opens the file with the settings every connection uses.
+pub(crate) fn open(path: &Path, read_only: bool) -> Result<Connection> {
+    let flags = if read_only {
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX
+    } else {
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX
+    };
+    let connection = Connection::open_with_flags(path, flags).map_err(|e| fault(&e))?;
+    let settings = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA busy_timeout=5000;
+                    PRAGMA temp_store=MEMORY; PRAGMA cache_size=-16384; PRAGMA case_sensitive_like=ON;";
+    let readers = "PRAGMA busy_timeout=5000; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-8192;
+                   PRAGMA case_sensitive_like=ON; PRAGMA query_only=OFF;";
+    connection.execute_batch(if read_only { readers } else { settings }).map_err(|e| fault(&e))?;
+    connection.set_prepared_statement_cache_capacity(256);
+    Ok(connection)
+}
+
+impl ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Null => ValueRef::Null,
+            Self::Int(n) => ValueRef::Integer(*n),
+            Self::Real(x) => ValueRef::Real(*x),
+            Self::Text(s) => ValueRef::Text(s.as_bytes()),
+        }))
+    }
+}
+
+impl Tx for Connection {
+    fn execute(&mut self, sql: &str, params: &[Value]) -> Result<usize> {
+        let mut statement = self.prepare_cached(sql).map_err(|e| sql_fault(&e, sql))?;
+        statement.execute(rusqlite::params_from_iter(params)).map_err(|e| sql_fault(&e, sql))
+    }
+
+    fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>> {
+        let mut statement = self.prepare_cached(sql).map_err(|e| sql_fault(&e, sql))?;
+        let names: Arc<[String]> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let mut rows = statement.query(rusqlite::params_from_iter(params)).map_err(|e| sql_fault(&e, sql))?;
+        let mut out = Vec::new();
+        while let Some(row) = rows.next().map_err(|e| sql_fault(&e, sql))? {
+            let values = (0..names.len()).map(|i| row.get_ref(i).map(value)).collect::<rusqlite::Result<_>>();
+            out.push(Row::new(names.clone(), values.map_err(|e| sql_fault(&e, sql))?));
+        }
+        Ok(out)
+    }
+}
+
+fn value(v: ValueRef<'_>) -> Value {
+    match v {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(n) => Value::Int(n),
+        ValueRef::Real(x) => Value::Real(x),
+        ValueRef::Text(t) | ValueRef::Blob(t) => Value::Text(String::from_utf8_lossy(t).into_owned()),
+    }
+}
+
+fn sql_fault(error: &rusqlite::Error, sql: &str) -> Fault {
+    fault(error).for_operator(format!("{error} in {sql}"))
+}
+
+/// A database error as a fault: a full disk and a taken unique key are told apart from the rest.
+pub(crate) fn fault(error: &rusqlite::Error) -> Fault {
+    let Some(kind) = error.sqlite_error() else {
+        return Fault::new(code::STORE, "the database refused a statement").for_operator(error);
+    };
+    match kind.code {
+        ErrorCode::DiskFull => Fault::new(
+            code::STORE_FULL,
+            "the disk that holds the database is full; make room and try again",
+        )
+        .for_operator(error)
+        .retry(),
+        ErrorCode::ConstraintViolation
+            if matches!(
+                kind.extended_code,
+                rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE | rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY
+            ) =>
+        {
+            Fault::new(code::STORE, "a row with this unique key exists already")
+                .with("constraint", "unique")
+                .for_operator(error)
+        }
+        ErrorCode::ConstraintViolation => {
+            Fault::new(code::IN_USE, "another resource still refers to this one, or one referred to is gone")
+                .with("constraint", "reference")
+                .for_operator(error)
+        }
+        _ => Fault::new(code::STORE, "the database failed").for_operator(error),
+    }
+}

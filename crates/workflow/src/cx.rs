@@ -1,0 +1,242 @@
+//! What a step sees: its transaction, its effects, children, progress and the plan.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cairn_store::{Rehearsal, Tx};
+use cairn_types::{Fault, Result};
+use serde_json::Value;
+
+use crate::engine::{Engine, Start};
+use crate::erased::data_of;
+use crate::journal::{self, RunInfo, RunState};
+use crate::plan::{Plan, PlanStep, PlannedResource};
+use crate::{Dir, Env, RunId, Workflow};
+
+/// Shared by a plan and the plans of its children.
+pub(crate) struct Planning {
+    pub(crate) rehearsal: Rehearsal,
+    pub(crate) plan: Mutex<Plan>,
+}
+
+/// The context of a step.
+pub struct Cx<E: Env> {
+    pub(crate) engine: Engine<E>,
+    pub(crate) env: Arc<E>,
+    pub(crate) run: RunInfo,
+    pub(crate) index: usize,
+    pub(crate) dir: Dir,
+    pub(crate) planning: Option<Arc<Planning>>,
+    /// Queues that this run and its ancestors hold.
+    pub(crate) held: Vec<String>,
+    /// The step's transaction is committed.
+    pub(crate) committed: bool,
+    /// The answer, once the run has ended well.
+    pub(crate) outcome: Option<Value>,
+    children: usize,
+}
+
+impl<E: Env> Cx<E> {
+    pub(crate) fn new(engine: Engine<E>, env: Arc<E>, run: RunInfo, held: Vec<String>) -> Self {
+        Self {
+            engine,
+            env,
+            run,
+            index: 0,
+            dir: Dir::Do,
+            planning: None,
+            held,
+            committed: false,
+            outcome: None,
+            children: 0,
+        }
+    }
+
+    pub(crate) fn begin_step(&mut self, index: usize, dir: Dir) {
+        self.index = index;
+        self.dir = dir;
+        self.committed = false;
+        self.children = 0;
+    }
+
+    /// What the host program gives.
+    pub fn env(&self) -> &Arc<E> {
+        &self.env
+    }
+
+    /// The run.
+    pub fn run(&self) -> RunId {
+        self.run.uuid
+    }
+
+    /// The run's journal row as far as this step knows it.
+    pub fn info(&self) -> &RunInfo {
+        &self.run
+    }
+
+    /// True while a plan is made.
+    pub fn is_plan(&self) -> bool {
+        self.planning.is_some()
+    }
+
+    /// An id that is the same each time this step of this run asks for it: for commands to agents.
+    pub fn stable_id(&self, what: &str) -> String {
+        let dir = if self.dir == Dir::Undo { "undo" } else { "do" };
+        format!("{}-{}-{dir}-{what}", self.run.uuid, self.index)
+    }
+
+    /// The transaction of this step. `f` gets the workflow's data to change; data, rows and the note that the step is
+    /// done are committed together. At most once per step, as the last thing a `Do` does.
+    pub async fn tx<W, T, F>(&mut self, w: &mut W, mut f: F) -> Result<T>
+    where
+        W: Workflow<Env = E>,
+        T: Send + 'static,
+        F: FnMut(&mut W, &mut dyn Tx) -> Result<T> + Send + 'static,
+    {
+        let base = w.clone();
+        if let Some(planning) = &self.planning {
+            let work = move |tx: &mut dyn Tx| {
+                let mut copy = base.clone();
+                f(&mut copy, tx).map(|v| (copy, v))
+            };
+            let (copy, value) = planning.rehearsal.run(work).await?;
+            *w = copy;
+            return Ok(value);
+        }
+        let next = self.after_step(W::STEPS.len());
+        let (owner, env) = (self.engine.owner(), self.env.clone());
+        let work = move |tx: &mut dyn Tx| {
+            let mut copy = base.clone();
+            let mut next = next.clone();
+            let value = f(&mut copy, tx)?;
+            next.data = data_of(&copy)?;
+            let outcome = if next.state == RunState::Done { Some(copy.result(&env, tx)?) } else { None };
+            journal::save(tx, &owner, &next)?;
+            if let Some(answer) = &outcome {
+                env.run_ended(tx, &next, &Ok(answer.clone()))?;
+            }
+            env.run_changed(tx, &next)?;
+            Ok((copy, value, next, outcome))
+        };
+        let (copy, value, next, outcome) = self.engine.store().write(work).await?;
+        *w = copy;
+        self.run = next;
+        self.committed = true;
+        self.outcome = outcome;
+        Ok(value)
+    }
+
+    /// The journal row as it will be when this step's transaction is committed.
+    fn after_step(&self, steps: usize) -> RunInfo {
+        let mut next = self.run.clone();
+        if self.dir == Dir::Do {
+            let index = i64::try_from(self.index).unwrap_or(i64::MAX);
+            next.high = next.high.max(index);
+            next.done = index + 1;
+            if self.index + 1 == steps {
+                next.state = RunState::Done;
+                next.progress = 100;
+            }
+        }
+        next
+    }
+
+    /// Must be called before a step touches anything but the database: notes in the journal that the step has begun.
+    pub async fn effect(&mut self) -> Result<()> {
+        if self.is_plan() {
+            return Err(Fault::internal("a plan must not touch anything"));
+        }
+        let index = i64::try_from(self.index).unwrap_or(i64::MAX);
+        if self.dir == Dir::Do && self.run.high < index {
+            let mut next = self.run.clone();
+            next.high = index;
+            next.done = next.done.max(index);
+            self.run = self.engine.persist(next).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads rows as this run sees them.
+    pub async fn read<T, F>(&self, f: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut dyn Tx) -> Result<T> + Send + 'static,
+    {
+        match &self.planning {
+            Some(planning) => planning.rehearsal.run(f).await,
+            None => self.engine.store().read(f).await,
+        }
+    }
+
+    /// Starts a run that belongs to this step and waits for it. After a crash the same child is found again.
+    pub async fn child<W: Workflow<Env = E>>(&mut self, w: W) -> Result<Value> {
+        self.children += 1;
+        if let Some(planning) = self.planning.clone() {
+            return Box::pin(self.engine.plan_child(w, planning)).await.map(|()| Value::Null);
+        }
+        self.effect().await?;
+        let start = Start {
+            uuid: Some(child_id(self.run.uuid, self.index, self.dir, self.children)),
+            account: self.run.account.clone(),
+            parent: Some(self.run.uuid.to_string()),
+            held: self.held.clone(),
+            ..Start::default()
+        };
+        Box::pin(self.engine.start(w, start)).await?.wait().await
+    }
+
+    /// Tells how far the run is, 0..=100. Lossy and cheap.
+    pub fn progress(&mut self, percent: u8, text: &str) {
+        self.run.progress = i64::from(percent.min(100));
+        self.engine.note_progress(self.run.uuid, percent.min(100), text);
+    }
+
+    /// Adds a line to the plan; does nothing otherwise.
+    pub fn tell(&self, step: &str, text: impl Into<String>, why: impl Into<String>) {
+        self.with_plan(|p| p.steps.push(PlanStep { step: step.into(), text: text.into(), why: why.into() }));
+    }
+
+    /// Adds a resource that would come into being to the plan.
+    pub fn creates(&self, resource_type: &str, uuid: impl ToString, name: &str) {
+        let resource = planned(resource_type, uuid, name);
+        self.with_plan(|p| p.creates.push(resource));
+    }
+
+    /// Adds a resource that would go to the plan.
+    pub fn deletes(&self, resource_type: &str, uuid: impl ToString, name: &str) {
+        let resource = planned(resource_type, uuid, name);
+        self.with_plan(|p| p.deletes.push(resource));
+    }
+
+    /// Adds a fact to the plan.
+    pub fn fact(&self, name: &str, value: impl Into<Value>) {
+        let value = value.into();
+        self.with_plan(|p| {
+            p.facts.insert(name.to_owned(), value);
+        });
+    }
+
+    fn with_plan(&self, f: impl FnOnce(&mut Plan)) {
+        if let Some(planning) = &self.planning {
+            f(&mut planning.plan.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+}
+
+fn planned(resource_type: &str, uuid: impl ToString, name: &str) -> PlannedResource {
+    PlannedResource { resource_type: resource_type.into(), uuid: uuid.to_string(), name: name.into() }
+}
+
+/// The id of a child: made from its parent, step and position, so that a repeated step finds the same child.
+fn child_id(parent: RunId, index: usize, dir: Dir, nth: usize) -> RunId {
+    let text = format!("{parent}/{index}/{dir:?}/{nth}");
+    // FNV-1a, 128 bits: stable over releases, unlike the hashers of the standard library.
+    let mut hash: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+    for byte in text.bytes() {
+        hash ^= u128::from(byte);
+        hash = hash.wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
+    }
+    // Keep the time part of the parent, so that children stay ordered with it.
+    let time = parent.as_u128() & !((1u128 << 80) - 1);
+    let tail = (hash & ((1u128 << 80) - 1) & !(0xf << 76) & !(0x3 << 62)) | (0x7 << 76) | (0x2 << 62);
+    RunId::from_u128(time | tail)
+}

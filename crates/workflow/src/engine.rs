@@ -1,0 +1,590 @@
+//! Starts runs, drives them forward or back, and takes them up again after a restart.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+
+use cairn_store::{Store, Tx};
+use cairn_types::{Fault, Result, code, time};
+use serde_json::Value;
+use tokio::sync::watch;
+
+use crate::cx::{Cx, Planning};
+use crate::erased::{Erased, Loader, data_of, load, step_names};
+use crate::journal::{self, Owner, RunInfo, RunState};
+use crate::plan::Plan;
+use crate::probe::{Act, At, Probe};
+use crate::queue::{Place, Queues};
+use crate::{Dir, Env, RunId, Workflow};
+
+/// How an engine behaves.
+#[derive(Clone)]
+pub struct Options {
+    /// Uuid of this server.
+    pub server: String,
+    /// Its epoch; higher at each start.
+    pub epoch: i64,
+    /// How often a failing undo is tried before the run is Stuck.
+    pub undo_tries: u32,
+    /// Pause before the second try; doubles each time.
+    pub undo_pause: Duration,
+    /// The fault harness, in tests.
+    pub probe: Option<Arc<dyn Probe>>,
+}
+
+/// What comes with a start.
+#[derive(Default)]
+pub struct Start {
+    /// The run's id, if it must be a certain one.
+    pub uuid: Option<RunId>,
+    /// Account that asks.
+    pub account: String,
+    /// API job that waits.
+    pub job: Option<String>,
+    /// Run that starts this one.
+    pub parent: Option<String>,
+    /// Undo the run after this long.
+    pub deadline: Option<Duration>,
+    /// Queues that ancestors hold.
+    pub(crate) held: Vec<String>,
+}
+
+type Outcome = Result<Value>;
+
+struct Live {
+    cancel: AtomicBool,
+    end: watch::Sender<Option<Outcome>>,
+    progress: Mutex<(u8, String)>,
+}
+
+struct Inner<E: Env> {
+    store: Store,
+    env: OnceLock<Weak<E>>,
+    options: Options,
+    queues: Queues,
+    loaders: Mutex<HashMap<&'static str, Loader<E>>>,
+    live: Mutex<HashMap<RunId, Arc<Live>>>,
+}
+
+/// The engine; cheap to clone.
+pub struct Engine<E: Env> {
+    inner: Arc<Inner<E>>,
+}
+
+impl<E: Env> Clone for Engine<E> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone() }
+    }
+}
+
+/// A started run.
+pub struct Handle {
+    run: RunId,
+    end: watch::Receiver<Option<Outcome>>,
+}
+
+impl Handle {
+    /// The run.
+    pub fn run(&self) -> RunId {
+        self.run
+    }
+
+    /// Waits for its end.
+    pub async fn wait(mut self) -> Result<Value> {
+        let gone = || Fault::new(code::RUN_SERVER_STOPPED, "the server stopped; the operation goes on after its restart").retry();
+        let end = self.end.wait_for(Option::is_some).await.map_err(|_| gone())?;
+        end.clone().unwrap_or_else(|| Err(gone()))
+    }
+}
+
+impl<E: Env> Engine<E> {
+    /// An engine over a store. Register all workflows and [`Engine::attach`] before use.
+    pub fn new(store: Store, options: Options) -> Self {
+        let inner = Inner {
+            store,
+            env: OnceLock::new(),
+            options,
+            queues: Queues::default(),
+            loaders: Mutex::default(),
+            live: Mutex::default(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Gives the engine its host program, which usually holds the engine itself.
+    pub fn attach(&self, env: &Arc<E>) {
+        let _ = self.inner.env.set(Arc::downgrade(env));
+    }
+
+    /// Makes a workflow known, so that its runs can be taken up after a restart.
+    pub fn register<W: Workflow<Env = E>>(&self) {
+        lock(&self.inner.loaders).insert(W::NAME, load::<W>);
+    }
+
+    /// Names of all registered workflows.
+    pub fn workflows(&self) -> Vec<&'static str> {
+        let mut names: Vec<_> = lock(&self.inner.loaders).keys().copied().collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// The database.
+    pub fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    pub(crate) fn owner(&self) -> Owner {
+        Owner { server: self.inner.options.server.clone(), epoch: self.inner.options.epoch }
+    }
+
+    fn env(&self) -> Result<Arc<E>> {
+        let gone = || Fault::new(code::NOT_READY, "the server is stopping").retry();
+        self.inner.env.get().and_then(Weak::upgrade).ok_or_else(gone)
+    }
+
+    /// Starts a run.
+    pub async fn start<W: Workflow<Env = E>>(&self, w: W, start: Start) -> Result<Handle> {
+        self.start_with(w, start, |_, _| Ok(())).await
+    }
+
+    /// Starts a run; `admit` runs in the transaction that writes its journal row, and can refuse.
+    pub async fn start_with<W, F>(&self, w: W, start: Start, mut admit: F) -> Result<Handle>
+    where
+        W: Workflow<Env = E>,
+        F: FnMut(&mut dyn Tx, &RunInfo) -> Result<()> + Send + 'static,
+    {
+        let run = self.new_run(&w, &start)?;
+        let (uuid, owner, env) = (run.uuid, self.owner(), self.env()?);
+        let insert = move |tx: &mut dyn Tx| {
+            if let Some(known) = journal::find(tx, run.uuid)? {
+                return Ok((known, false));
+            }
+            journal::insert(tx, &owner, &run)?;
+            admit(tx, &run)?;
+            env.run_changed(tx, &run)?;
+            Ok((run.clone(), true))
+        };
+        let (run, is_new) = self.inner.store.write(insert).await?;
+        if !is_new {
+            return self.attach_to(run, start.held);
+        }
+        let place = self.place(&run.queue, &start.held);
+        Ok(self.launch(uuid, Box::new(w), run, place, start.held))
+    }
+
+    fn new_run<W: Workflow<Env = E>>(&self, w: &W, start: &Start) -> Result<RunInfo> {
+        let about = w.about();
+        Ok(RunInfo {
+            uuid: start.uuid.unwrap_or_default(),
+            workflow: W::NAME.to_owned(),
+            queue: about.queue,
+            resource_uuid: about.resource_uuid,
+            resource_type: about.resource_type,
+            account: start.account.clone(),
+            state: RunState::Running,
+            data: data_of(w)?,
+            steps: step_names::<W>(),
+            high: -1,
+            done: 0,
+            error: None,
+            cancel: false,
+            job: start.job.clone(),
+            parent: start.parent.clone(),
+            deadline_ms: start.deadline.map(|d| time::now_ms() + i64::try_from(d.as_millis()).unwrap_or(i64::MAX / 2)),
+            progress: 0,
+        })
+    }
+
+    /// A child that exists already: it ended, it is at work, or it has to be taken up.
+    fn attach_to(&self, run: RunInfo, held: Vec<String>) -> Result<Handle> {
+        if let Some(live) = lock(&self.inner.live).get(&run.uuid) {
+            return Ok(Handle { run: run.uuid, end: live.end.subscribe() });
+        }
+        match run.state {
+            RunState::Done => Ok(ended(run.uuid, Ok(Value::Null))),
+            RunState::Failed | RunState::Stuck => {
+                let error = run.error.clone().unwrap_or_else(|| Fault::internal("the child run failed"));
+                Ok(ended(run.uuid, Err(error)))
+            }
+            RunState::Running | RunState::Undoing => self.take_up(run, held),
+        }
+    }
+
+    fn take_up(&self, run: RunInfo, held: Vec<String>) -> Result<Handle> {
+        let loader = lock(&self.inner.loaders).get(run.workflow.as_str()).copied();
+        let loader = loader.ok_or_else(|| Fault::internal(format!("workflow {} is unknown", run.workflow)))?;
+        let workflow = loader(&run.data)?;
+        let place = self.place(&run.queue, &held);
+        Ok(self.launch(run.uuid, workflow, run, place, held))
+    }
+
+    fn place(&self, queue: &str, held: &[String]) -> Place {
+        if queue.is_empty() || held.iter().any(|h| h == queue) {
+            self.inner.queues.none()
+        } else {
+            self.inner.queues.enter(queue)
+        }
+    }
+
+    fn launch(
+        &self,
+        uuid: RunId,
+        workflow: Box<dyn Erased<E>>,
+        run: RunInfo,
+        place: Place,
+        mut held: Vec<String>,
+    ) -> Handle {
+        let (sender, end) = watch::channel(None);
+        let live = Arc::new(Live { cancel: AtomicBool::new(run.cancel), end: sender, progress: Mutex::default() });
+        lock(&self.inner.live).insert(uuid, live.clone());
+        held.push(run.queue.clone());
+        let engine = self.clone();
+        tokio::spawn(async move {
+            let Some(turn) = place.turn().await else { return };
+            let outcome = match engine.env() {
+                Ok(env) => engine.drive(workflow, Cx::new(engine.clone(), env, run, held), &live).await,
+                Err(f) => Err(Some(f)),
+            };
+            drop(turn);
+            lock(&engine.inner.live).remove(&uuid);
+            match outcome {
+                Ok(outcome) => drop(live.end.send_replace(Some(outcome))),
+                // As if the process had gone: who waits hears that the server stopped.
+                Err(None) => {}
+                Err(Some(f)) => tracing::error!(run = %uuid, error = %f, "run {uuid} was left to the next start"),
+            }
+        });
+        Handle { run: uuid, end }
+    }
+
+    /// Takes up every run that had not ended. Call once, before new runs start.
+    pub async fn recover(&self) -> Result<usize> {
+        let owner = self.owner();
+        let adopt = move |tx: &mut dyn Tx| {
+            journal::adopt(tx, &owner)?;
+            journal::unfinished(tx)
+        };
+        let runs = self.inner.store.write(adopt).await?;
+        let count = runs.len();
+        for run in runs {
+            // A child is taken up by its parent's step; one whose parent has ended goes on alone.
+            if run.state == RunState::Stuck || self.parent_is_live(&run).await? {
+                continue;
+            }
+            let uuid = run.uuid;
+            if let Err(f) = self.take_up(run, Vec::new()) {
+                tracing::error!(run = %uuid, error = %f, "run {uuid} can't be taken up");
+            }
+        }
+        Ok(count)
+    }
+
+    async fn parent_is_live(&self, run: &RunInfo) -> Result<bool> {
+        let Some(parent) = run.parent.as_ref().and_then(|p| p.parse::<RunId>().ok()) else { return Ok(false) };
+        let found = self.inner.store.read(move |tx| journal::find(tx, parent)).await?;
+        Ok(found.is_some_and(|p| matches!(p.state, RunState::Running | RunState::Undoing)))
+    }
+
+    /// Asks a run to stop and take back what it did. Takes effect between steps.
+    pub async fn cancel(&self, run: RunId) -> Result<()> {
+        let live = lock(&self.inner.live).get(&run).cloned();
+        let live = live.ok_or_else(|| {
+            Fault::new(code::RUN_STATE, format!("run {run} is not at work, so it can't be cancelled"))
+        })?;
+        let sql = "UPDATE run SET cancel = 1 WHERE uuid = ?";
+        self.inner.store.write(move |tx| tx.execute(sql, cairn_store::params![run])).await?;
+        live.cancel.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Tries the undo of a Stuck run again.
+    pub async fn retry(&self, run: RunId) -> Result<Handle> {
+        let owner = self.owner();
+        let take = move |tx: &mut dyn Tx| {
+            let mut info = stuck(tx, run)?;
+            info.state = RunState::Undoing;
+            journal::save(tx, &owner, &info)?;
+            Ok(info)
+        };
+        let info = self.inner.store.write(take).await?;
+        self.take_up(info, Vec::new())
+    }
+
+    /// Gives a Stuck run up: it is Failed, and what it left is the operator's. `clean` runs in the same transaction.
+    pub async fn abandon<F>(&self, run: RunId, mut clean: F) -> Result<()>
+    where
+        F: FnMut(&mut dyn Tx, &RunInfo) -> Result<()> + Send + 'static,
+    {
+        let (owner, env) = (self.owner(), self.env()?);
+        let give_up = move |tx: &mut dyn Tx| {
+            let mut info = stuck(tx, run)?;
+            info.state = RunState::Failed;
+            clean(tx, &info)?;
+            journal::save(tx, &owner, &info)?;
+            env.run_changed(tx, &info)
+        };
+        self.inner.store.write(give_up).await
+    }
+
+    /// Progress of a run that is at work.
+    pub fn progress(&self, run: RunId) -> Option<(u8, String)> {
+        lock(&self.inner.live).get(&run).map(|l| lock(&l.progress).clone())
+    }
+
+    pub(crate) fn note_progress(&self, run: RunId, percent: u8, text: &str) {
+        if let Some(live) = lock(&self.inner.live).get(&run) {
+            *lock(&live.progress) = (percent, text.to_owned());
+        }
+    }
+
+    /// Whether a run is at work or waits for its turn.
+    pub fn is_live(&self, run: RunId) -> bool {
+        lock(&self.inner.live).contains_key(&run)
+    }
+
+    /// What a workflow would do.
+    pub async fn plan<W: Workflow<Env = E>>(&self, w: W) -> Result<Plan> {
+        let rehearsal = self.inner.store.rehearse().await?;
+        let planning = Arc::new(Planning { rehearsal, plan: Mutex::default() });
+        self.plan_child(w, planning.clone()).await?;
+        let plan = lock(&planning.plan).clone();
+        Ok(plan)
+    }
+
+    pub(crate) async fn plan_child<W: Workflow<Env = E>>(&self, mut w: W, planning: Arc<Planning>) -> Result<()> {
+        let run = self.new_run(&w, &Start::default())?;
+        let mut cx = Cx::new(self.clone(), self.env()?, run, Vec::new());
+        cx.planning = Some(planning);
+        for (index, step) in W::STEPS.iter().enumerate() {
+            cx.begin_step(index, Dir::Plan);
+            w.step(&mut cx, *step, Dir::Plan).await.map_err(|f| w.failure(f))?;
+        }
+        Ok(())
+    }
+
+    /// Writes where a run stands, however long the database takes to come back; fails only when the run is lost.
+    pub(crate) async fn persist(&self, run: RunInfo) -> Result<RunInfo> {
+        let mut pause = Duration::from_millis(50);
+        loop {
+            let (owner, env, next) = (self.owner(), self.env()?, run.clone());
+            let save = move |tx: &mut dyn Tx| {
+                journal::save(tx, &owner, &next)?;
+                env.run_changed(tx, &next)
+            };
+            match self.inner.store.write(save).await {
+                Ok(()) => return Ok(run),
+                Err(f) if f.has_code(code::RUN_STATE) || f.has_code(code::NOT_READY) => return Err(f),
+                Err(f) => tracing::error!(run = %run.uuid, error = %f, "the journal of run {} can't be written", run.uuid),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(5));
+        }
+    }
+
+    fn probe(&self, cx: &Cx<E>, after: bool) -> Act {
+        let Some(probe) = &self.inner.options.probe else { return Act::Go };
+        let step = cx.run.steps.get(cx.index).map_or("", String::as_str);
+        let undo = cx.dir == Dir::Undo;
+        probe.at(&At { workflow: &cx.run.workflow, step, index: cx.index, undo, after })
+    }
+
+    /// Drives a run to its end. `Err(None)`: the harness crashed it. `Err(Some)`: it can't be driven now.
+    async fn drive(
+        &self,
+        mut w: Box<dyn Erased<E>>,
+        mut cx: Cx<E>,
+        live: &Live,
+    ) -> Result<Outcome, Option<Fault>> {
+        if cx.run.state == RunState::Running {
+            match self.forward(&mut w, &mut cx, live).await? {
+                Ok(answer) => return Ok(Ok(answer)),
+                Err(fault) => {
+                    tracing::warn!(run = %cx.run.uuid, resource = %cx.run.resource_uuid, workflow = %cx.run.workflow,
+                        step = cx.index, error = %fault, detail = ?deepest_detail(&fault),
+                        "run {} failed and is undone", cx.run.uuid);
+                    let mut next = cx.run.clone();
+                    next.state = RunState::Undoing;
+                    next.error = Some(w.failure(fault));
+                    cx.run = self.persist(next).await.map_err(Some)?;
+                }
+            }
+        }
+        self.back(&mut w, &mut cx).await
+    }
+
+    async fn forward(
+        &self,
+        w: &mut Box<dyn Erased<E>>,
+        cx: &mut Cx<E>,
+        live: &Live,
+    ) -> Result<Outcome, Option<Fault>> {
+        let steps = w.steps().len();
+        for index in usize::try_from(cx.run.done).unwrap_or(0)..steps {
+            cx.begin_step(index, Dir::Do);
+            if live.cancel.load(Ordering::Acquire) {
+                return Ok(Err(Fault::new(code::RUN_CANCELLED, "the operation was cancelled by its user")));
+            }
+            let result = self.guarded_step(w, cx, index).await?;
+            if cx.run.state == RunState::Done {
+                return Ok(Ok(cx.outcome.take().unwrap_or(Value::Null)));
+            }
+            cx.run.high = cx.run.high.max(i64::try_from(index).unwrap_or(i64::MAX));
+            if let Err(fault) = result {
+                return Ok(Err(fault));
+            }
+            cx.run.done = i64::try_from(index + 1).unwrap_or(i64::MAX);
+            cx.run.data = w.save().map_err(Some)?;
+        }
+        self.end_well(w, cx).await.map_err(Some)
+    }
+
+    /// One `Do` between the probes and under the deadline.
+    async fn guarded_step(
+        &self,
+        w: &mut Box<dyn Erased<E>>,
+        cx: &mut Cx<E>,
+        index: usize,
+    ) -> Result<Result<()>, Option<Fault>> {
+        let act = self.probe(cx, false);
+        match act {
+            Act::Crash => return Err(None),
+            Act::Fail => return Ok(Err(Fault::internal("injected before the step"))),
+            Act::Go | Act::Twice => {}
+        }
+        let late = || Fault::new(code::RUN_DEADLINE, "the operation passed its deadline and was taken back");
+        let left = cx.run.deadline_ms.map(|d| u64::try_from(d - time::now_ms()).unwrap_or(0));
+        let result = match left {
+            Some(0) => return Ok(Err(late())),
+            Some(ms) => match tokio::time::timeout(Duration::from_millis(ms), w.step(cx, index, Dir::Do)).await {
+                Ok(r) => r,
+                Err(_) => Err(late()),
+            },
+            None => w.step(cx, index, Dir::Do).await,
+        };
+        if result.is_ok() {
+            match self.probe(cx, true) {
+                Act::Crash => return Err(None),
+                Act::Fail => return Ok(Err(Fault::internal("injected after the step"))),
+                Act::Go | Act::Twice => {}
+            }
+        }
+        Ok(result)
+    }
+
+    /// Ends a run whose last step had no transaction of its own.
+    async fn end_well(&self, w: &mut Box<dyn Erased<E>>, cx: &mut Cx<E>) -> Result<Outcome> {
+        let mut next = cx.run.clone();
+        next.state = RunState::Done;
+        next.progress = 100;
+        let (owner, env, answer) = (self.owner(), self.env()?, w.answer());
+        let end = move |tx: &mut dyn Tx| {
+            let outcome = answer(&env, tx)?;
+            journal::save(tx, &owner, &next)?;
+            env.run_ended(tx, &next, &Ok(outcome.clone()))?;
+            env.run_changed(tx, &next)?;
+            Ok(outcome)
+        };
+        Ok(self.inner.store.write(end).await)
+    }
+
+    /// Undoes every step that has begun, newest first.
+    async fn back(&self, w: &mut Box<dyn Erased<E>>, cx: &mut Cx<E>) -> Result<Outcome, Option<Fault>> {
+        for index in (0..=cx.run.high).rev() {
+            let position = usize::try_from(index).unwrap_or(0);
+            cx.begin_step(position, Dir::Undo);
+            if let Err(fault) = self.undo_step(w, cx, position).await? {
+                return self.stick(cx, fault).await.map_err(Some);
+            }
+            let mut next = cx.run.clone();
+            next.high = index - 1;
+            cx.run = self.persist(next).await.map_err(Some)?;
+        }
+        self.end_badly(cx, RunState::Failed).await.map_err(Some)
+    }
+
+    async fn undo_step(
+        &self,
+        w: &mut Box<dyn Erased<E>>,
+        cx: &mut Cx<E>,
+        index: usize,
+    ) -> Result<Result<()>, Option<Fault>> {
+        let mut pause = self.inner.options.undo_pause;
+        for attempt in 1..=self.inner.options.undo_tries.max(1) {
+            let result = match self.probe(cx, false) {
+                Act::Crash => return Err(None),
+                Act::Fail => Err(Fault::internal("injected before the undo")),
+                Act::Twice => match w.step(cx, index, Dir::Undo).await {
+                    Ok(()) => w.step(cx, index, Dir::Undo).await,
+                    Err(f) => Err(f),
+                },
+                Act::Go => w.step(cx, index, Dir::Undo).await,
+            };
+            match result {
+                Ok(()) if self.probe(cx, true) == Act::Crash => return Err(None),
+                Ok(()) => return Ok(Ok(())),
+                Err(f) if attempt == self.inner.options.undo_tries.max(1) => return Ok(Err(f)),
+                Err(f) => {
+                    tracing::warn!(run = %cx.run.uuid, step = index, attempt, error = %f, "an undo failed and is tried again");
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                }
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    async fn stick(&self, cx: &mut Cx<E>, undo_fault: Fault) -> Result<Outcome> {
+        let first = cx.run.error.clone().unwrap_or_else(|| Fault::internal("no error was kept"));
+        let step = cx.run.steps.get(cx.index).cloned().unwrap_or_default();
+        let text = format!("run {} can't take back step {step}; retry or abandon it", cx.run.uuid);
+        let mut fault = Fault::new(code::RUN_STUCK, text).with("run", cx.run.uuid.to_string());
+        fault.causes = vec![first, undo_fault];
+        tracing::error!(run = %cx.run.uuid, error = %fault, "run {} is stuck", cx.run.uuid);
+        cx.run.error = Some(fault);
+        self.end_badly(cx, RunState::Stuck).await
+    }
+
+    async fn end_badly(&self, cx: &mut Cx<E>, state: RunState) -> Result<Outcome> {
+        let mut next = cx.run.clone();
+        next.state = state;
+        let fault = next.error.clone().unwrap_or_else(|| Fault::internal("no error was kept"));
+        let mut pause = Duration::from_millis(50);
+        loop {
+            let (owner, env, next, outcome) = (self.owner(), self.env()?, next.clone(), Err(fault.clone()));
+            let end = move |tx: &mut dyn Tx| {
+                journal::save(tx, &owner, &next)?;
+                env.run_ended(tx, &next, &outcome)?;
+                env.run_changed(tx, &next)
+            };
+            match self.inner.store.write(end).await {
+                Ok(()) => return Ok(Err(fault)),
+                Err(f) if f.has_code(code::RUN_STATE) || f.has_code(code::NOT_READY) => return Err(f),
+                Err(f) => tracing::error!(error = %f, "the end of a run can't be written"),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(5));
+        }
+    }
+}
+
+fn stuck(tx: &mut dyn Tx, run: RunId) -> Result<RunInfo> {
+    let info = journal::find(tx, run)?.ok_or_else(|| Fault::not_found("CairnRunVO", run))?;
+    if info.state != RunState::Stuck {
+        let text = format!("run {run} is {}, not Stuck", info.state.as_str());
+        return Err(Fault::new(code::RUN_STATE, text));
+    }
+    Ok(info)
+}
+
+fn ended(run: RunId, outcome: Outcome) -> Handle {
+    Handle { run, end: watch::channel(Some(outcome)).1 }
+}
+
+fn deepest_detail(fault: &Fault) -> Option<&str> {
+    fault.cause.as_deref().and_then(deepest_detail).or(fault.operator.as_deref())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,203 @@
+//! The journal: one row of table `run` per run, written with owner and epoch so that a server that lost its right can
+//! write nothing.
+
+use std::str::FromStr;
+
+use cairn_store::{Row, Tx, params};
+use cairn_types::{Fault, Result, code, time};
+use serde_json::Value;
+
+use crate::RunId;
+
+/// Where a run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunState {
+    /// Waiting for its turn or at work.
+    Running,
+    /// Taking back what it did.
+    Undoing,
+    /// Ended well.
+    Done,
+    /// Ended, everything taken back.
+    Failed,
+    /// An undo keeps failing; waits for retry or abandon.
+    Stuck,
+}
+
+impl RunState {
+    /// The name in the database and the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "Running",
+            Self::Undoing => "Undoing",
+            Self::Done => "Done",
+            Self::Failed => "Failed",
+            Self::Stuck => "Stuck",
+        }
+    }
+}
+
+impl FromStr for RunState {
+    type Err = Fault;
+    fn from_str(s: &str) -> Result<Self> {
+        [Self::Running, Self::Undoing, Self::Done, Self::Failed, Self::Stuck]
+            .into_iter()
+            .find(|x| x.as_str() == s)
+            .ok_or_else(|| Fault::internal(format!("unknown run state {s}")))
+    }
+}
+
+/// A row of the journal.
+#[derive(Debug, Clone)]
+pub struct RunInfo {
+    /// The run.
+    pub uuid: RunId,
+    /// [`crate::Workflow::NAME`].
+    pub workflow: String,
+    /// Uuid of the resource worked on, and the run's queue.
+    pub queue: String,
+    /// The resource worked on.
+    pub resource_uuid: String,
+    /// Its type.
+    pub resource_type: String,
+    /// Account that asked; empty for the system.
+    pub account: String,
+    /// Where it stands.
+    pub state: RunState,
+    /// Saved data of the workflow, JSON.
+    pub data: String,
+    /// Names of all steps.
+    pub steps: Vec<String>,
+    /// Highest step begun; -1 before the first.
+    pub high: i64,
+    /// Steps finished.
+    pub done: i64,
+    /// The error that made it fail.
+    pub error: Option<Fault>,
+    /// A user asked to cancel it.
+    pub cancel: bool,
+    /// API job that waits for it.
+    pub job: Option<String>,
+    /// Run that started it.
+    pub parent: Option<String>,
+    /// After this moment (UTC ms) it is undone.
+    pub deadline_ms: Option<i64>,
+    /// 0..=100.
+    pub progress: i64,
+}
+
+impl RunInfo {
+    /// Reads a row.
+    pub fn from_row(row: &Row) -> Result<Self> {
+        let json = |name: &str| -> Result<Option<Value>> {
+            Ok(row.opt_text(name)?.and_then(|t| serde_json::from_str(&t).ok()))
+        };
+        Ok(Self {
+            uuid: row.id("uuid")?,
+            workflow: row.text("workflow")?,
+            queue: row.text("queue")?,
+            resource_uuid: row.opt_text("resource_uuid")?.unwrap_or_default(),
+            resource_type: row.opt_text("resource_type")?.unwrap_or_default(),
+            account: row.opt_text("account_uuid")?.unwrap_or_default(),
+            state: row.parse("state")?,
+            data: row.text("data")?,
+            steps: json("steps")?.and_then(|v| serde_json::from_value(v).ok()).unwrap_or_default(),
+            high: row.int("high")?,
+            done: row.int("done")?,
+            error: json("error")?.and_then(|v| serde_json::from_value(v).ok()),
+            cancel: row.bool("cancel")?,
+            job: row.opt_text("job_uuid")?,
+            parent: row.opt_text("parent_uuid")?,
+            deadline_ms: row.opt_int("deadline_ms")?,
+            progress: row.int("progress")?,
+        })
+    }
+
+    /// Name of the step that is being done, or of the last one.
+    pub fn current_step(&self) -> &str {
+        let last = self.steps.len().saturating_sub(1);
+        let at = usize::try_from(self.done.max(self.high)).unwrap_or(0).min(last);
+        self.steps.get(at).map_or("", String::as_str)
+    }
+}
+
+/// Who writes: the server and its epoch.
+#[derive(Debug, Clone)]
+pub(crate) struct Owner {
+    pub(crate) server: String,
+    pub(crate) epoch: i64,
+}
+
+pub(crate) fn insert(tx: &mut dyn Tx, owner: &Owner, run: &RunInfo) -> Result<()> {
+    let now = time::now_ms();
+    let name = run.workflow.split('/').next().unwrap_or_default();
+    let steps = serde_json::to_string(&run.steps).unwrap_or_default();
+    tx.execute(
+        "INSERT INTO run (uuid, workflow, name, queue, resource_uuid, resource_type, account_uuid, state, data, steps,
+           step, high, done, progress, cancel, job_uuid, parent_uuid, owner, epoch, deadline_ms, create_ms, last_op_ms)
+         VALUES (?, ?, ?, ?, ?, ?, ?, 'Running', ?, ?, ?, -1, 0, 0, 0, ?, ?, ?, ?, ?, ?, ?)",
+        params![
+            run.uuid,
+            &run.workflow,
+            name,
+            &run.queue,
+            &run.resource_uuid,
+            &run.resource_type,
+            &run.account,
+            &run.data,
+            steps,
+            run.current_step(),
+            run.job.clone(),
+            run.parent.clone(),
+            &owner.server,
+            owner.epoch,
+            run.deadline_ms,
+            now,
+            now
+        ],
+    )?;
+    Ok(())
+}
+
+/// Writes where the run stands. Fails if another server owns the run by now, so nothing of this transaction stays.
+pub(crate) fn save(tx: &mut dyn Tx, owner: &Owner, run: &RunInfo) -> Result<()> {
+    let error = run.error.as_ref().and_then(|e| serde_json::to_string(e).ok());
+    let changed = tx.execute(
+        "UPDATE run SET state = ?, data = ?, step = ?, high = ?, done = ?, progress = ?, error = ?, last_op_ms = ?
+         WHERE uuid = ? AND owner = ? AND epoch = ? AND state IN ('Running', 'Undoing', 'Stuck')",
+        params![
+            run.state.as_str(),
+            &run.data,
+            run.current_step(),
+            run.high,
+            run.done,
+            run.progress,
+            error,
+            time::now_ms(),
+            run.uuid,
+            &owner.server,
+            owner.epoch
+        ],
+    )?;
+    if changed == 0 {
+        return Err(Fault::new(code::RUN_STATE, format!("run {} has ended or belongs to another server", run.uuid)));
+    }
+    Ok(())
+}
+
+/// The runs that have not ended, oldest first, so that queues keep their order.
+pub(crate) fn unfinished(tx: &mut dyn Tx) -> Result<Vec<RunInfo>> {
+    let rows = tx.query("SELECT * FROM run WHERE state IN ('Running', 'Undoing', 'Stuck') ORDER BY uuid", params![])?;
+    rows.iter().map(RunInfo::from_row).collect()
+}
+
+/// Makes every unfinished run this server's own.
+pub(crate) fn adopt(tx: &mut dyn Tx, owner: &Owner) -> Result<()> {
+    let sql = "UPDATE run SET owner = ?, epoch = ? WHERE state IN ('Running', 'Undoing', 'Stuck')";
+    tx.execute(sql, params![&owner.server, owner.epoch])?;
+    Ok(())
+}
+
+pub(crate) fn find(tx: &mut dyn Tx, run: RunId) -> Result<Option<RunInfo>> {
+    tx.query_opt("SELECT * FROM run WHERE uuid = ?", params![run])?.as_ref().map(RunInfo::from_row).transpose()
+}

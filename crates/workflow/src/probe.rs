@@ -1,0 +1,35 @@
+//! Where a test may interfere: before and after each step.
+
+/// A moment in a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct At<'a> {
+    /// [`crate::Workflow::NAME`].
+    pub workflow: &'a str,
+    /// Name of the step.
+    pub step: &'a str,
+    /// Its position.
+    pub index: usize,
+    /// True while undoing.
+    pub undo: bool,
+    /// False before the step, true after it.
+    pub after: bool,
+}
+
+/// What shall happen at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    /// Nothing special.
+    Go,
+    /// The step fails.
+    Fail,
+    /// The process is gone: the run stops at once and nothing more is written.
+    Crash,
+    /// Run the step a second time.
+    Twice,
+}
+
+/// Decides what happens. Used by the fault harness only; a server has none.
+pub trait Probe: Send + Sync + 'static {
+    /// Asked before and after every step of every run.
+    fn at(&self, moment: &At<'_>) -> Act;
+}
