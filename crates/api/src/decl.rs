@@ -76,6 +76,8 @@ pub enum Type {
     Bool,
     /// List of texts.
     StrList,
+    /// List of 64-bit integers.
+    LongList,
     /// Object of lists of texts.
     StrListMap,
     /// Any JSON value.
@@ -91,6 +93,7 @@ impl Type {
             Self::Long => "a 64-bit integer",
             Self::Bool => "true or false",
             Self::StrList => "a list of strings",
+            Self::LongList => "a list of 64-bit integers",
             Self::StrListMap => "an object whose values are lists of strings",
             Self::Any => "a JSON value",
         }

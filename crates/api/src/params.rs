@@ -72,6 +72,12 @@ impl Params {
         Some(list.iter().filter_map(|v| v.as_str().map(str::to_owned)).collect())
     }
 
+    /// List of numbers, or empty.
+    pub fn long_list(&self, name: &str) -> Vec<i64> {
+        let list = self.get(name).and_then(Value::as_array);
+        list.map_or_else(Vec::new, |l| l.iter().filter_map(Value::as_i64).collect())
+    }
+
     /// Lists of texts by key, or empty.
     pub fn map(&self, name: &str) -> BTreeMap<String, Vec<String>> {
         let Some(Value::Object(map)) = self.get(name) else { return BTreeMap::new() };
@@ -109,6 +115,7 @@ fields! {
     Option<bool> = Bool: |p, n| p.opt_bool(n);
     Vec<String> = StrList: |p, n| p.list(n);
     Option<Vec<String>> = StrList: |p, n| p.opt_list(n);
+    Vec<i64> = LongList: |p, n| p.long_list(n);
     BTreeMap<String, Vec<String>> = StrListMap: |p, n| p.map(n);
     Value = Any: |p, n| p.get(n).cloned().unwrap_or_default();
 }
