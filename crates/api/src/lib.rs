@@ -5,6 +5,7 @@ pub mod decl;
 pub mod ops;
 pub mod params;
 pub mod patterns;
+pub mod request;
 pub mod resource;
 
 use std::collections::HashMap;

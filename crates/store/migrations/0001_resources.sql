@@ -40,6 +40,7 @@ CREATE TABLE shared_resource (
 CREATE UNIQUE INDEX shared_resource_once ON shared_resource (resource_uuid, receiver_account_uuid)
     WHERE receiver_account_uuid IS NOT NULL;
 CREATE UNIQUE INDEX shared_resource_public_once ON shared_resource (resource_uuid) WHERE to_public = 1;
+CREATE INDEX shared_resource_resource ON shared_resource (resource_uuid);
 CREATE INDEX shared_resource_receiver ON shared_resource (receiver_account_uuid);
 
 CREATE TABLE quota (
