@@ -1,0 +1,73 @@
+import { ArrowRightOutlined, DeleteOutlined, PlusOutlined } from "@ant-design/icons";
+import { Spin, Typography } from "antd";
+import type { ReactNode } from "react";
+import type { Plan, PlanItem } from "../api/call";
+import { useT } from "../i18n";
+import { wordsOf } from "../lib/format";
+import { ErrorPanel } from "./error-panel";
+
+function itemText(item: PlanItem): string {
+  if (typeof item === "string") return item;
+  return item.text ?? [item.type, item.name ?? item.uuid].filter(Boolean).join(" ");
+}
+
+function Items({ title, items, icon, kind }: { title: string; items: PlanItem[] | undefined; icon: ReactNode; kind: string }) {
+  if (!items?.length) return null;
+  return (
+    <section aria-label={title} className={`plan-items plan-${kind}`}>
+      <Typography.Text strong>{title}</Typography.Text>
+      <ul>
+        {items.map((item) => (
+          <li key={itemText(item)}>
+            {icon} {itemText(item)}
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+/** A plan: its summary, its steps with the reason of each, and what it would create and delete. */
+export function PlanView({ plan }: { plan: Plan }) {
+  const t = useT();
+  const steps = plan.steps ?? [];
+  return (
+    <div className="plan" role="region" aria-label={t("plan.title")}>
+      {plan.summary && <Typography.Paragraph strong>{plan.summary}</Typography.Paragraph>}
+      {steps.length === 0 && !plan.creates?.length && !plan.deletes?.length && !plan.summary && (
+        <Typography.Text type="secondary">{t("plan.nothing")}</Typography.Text>
+      )}
+      <Items title={t("plan.deletes")} items={plan.deletes} icon={<DeleteOutlined aria-hidden />} kind="deletes" />
+      <Items title={t("plan.creates")} items={plan.creates} icon={<PlusOutlined aria-hidden />} kind="creates" />
+      {steps.length > 0 && (
+        <ol className="plan-steps" aria-label={t("plan.steps")}>
+          {steps.map((step, at) => (
+            // biome-ignore lint/suspicious/noArrayIndexKey: a step may occur twice, its place is its identity
+            <li key={at}>
+              <div className="plan-step-text">{step.text || wordsOf(step.step)}</div>
+              {step.why && (
+                <Typography.Text type="secondary">
+                  <ArrowRightOutlined aria-label={t("plan.why")} /> {step.why}
+                </Typography.Text>
+              )}
+              <code className="plan-step-name">{step.step}</code>
+            </li>
+          ))}
+        </ol>
+      )}
+    </div>
+  );
+}
+
+/** A plan that is still being asked for, has come, or was refused. */
+export function PlanResult({ plan, error }: { plan: Plan | undefined; error: unknown }) {
+  const t = useT();
+  if (error !== undefined) return <ErrorPanel error={error} title={t("plan.failed")} />;
+  if (!plan)
+    return (
+      <div className="plan-waiting">
+        <Spin size="small" /> {t("plan.asking")}
+      </div>
+    );
+  return <PlanView plan={plan} />;
+}

@@ -1,0 +1,163 @@
+import { CheckCircleFilled, CloseCircleFilled, LoadingOutlined } from "@ant-design/icons";
+import { Empty, Progress, Typography } from "antd";
+import { useCallback, useEffect, useState } from "react";
+import { onChange, onGap } from "../api/events";
+import { type CairnRunInventory, queryCairnRun } from "../api/generated";
+import { useLanguage, useT } from "../i18n";
+import { formatDate, formatDuration, parseDate, wordsOf } from "../lib/format";
+import { useLoad, useThrottled } from "../lib/use-load";
+import { ErrorDetails, ErrorPanel } from "./error-panel";
+import { NameOf } from "./name-of";
+import { StateTag } from "./state-tag";
+
+const SHOWN = 30;
+const RELOAD_MS = 250;
+const isRunEvent = (type: string) => /Run(VO)?$/.test(type);
+
+/** Runs of workflows, newest first, live. With a resource only its own. */
+export function useRuns(resourceUuid?: string) {
+  const loaded = useLoad(
+    useCallback(
+      async (signal: AbortSignal) => {
+        const q = resourceUuid ? [`resourceUuid=${resourceUuid}`] : [];
+        return (await queryCairnRun({ q, limit: SHOWN, sort: "-createDate" }, { signal })).inventories ?? [];
+      },
+      [resourceUuid],
+    ),
+  );
+  const { patch } = loaded;
+  const reloadSoon = useThrottled(loaded.reload, RELOAD_MS);
+  useEffect(
+    () =>
+      onChange((event) => {
+        if (isRunEvent(event.type) && event.data)
+          patch((runs) => runs.map((run) => (run.uuid === event.uuid ? { ...run, ...event.data } : run)));
+        const of = event.data?.resourceUuid ?? resourceUuid;
+        if (event.uuid === resourceUuid || (isRunEvent(event.type) && (!resourceUuid || of === resourceUuid))) reloadSoon();
+      }),
+    [resourceUuid, patch, reloadSoon],
+  );
+  useEffect(() => onGap(reloadSoon), [reloadSoon]);
+  return loaded;
+}
+
+export const isActive = (run: CairnRunInventory) => run.state === "Running" || run.state === "Undoing";
+
+/** `vm.start/1` as `Vm start`. */
+export const runName = (name: string | undefined) => wordsOf((name ?? "").replace(/\/\d+$/, "").replaceAll(/[._-]/g, " "));
+
+/** The list of runs, with the steps of those that are under way or went wrong. */
+export function RunList({ resourceUuid }: { resourceUuid?: string }) {
+  const t = useT();
+  const runs = useRuns(resourceUuid);
+  if (runs.error !== undefined && !runs.data) return <ErrorPanel error={runs.error} onRetry={runs.reload} />;
+  if (runs.data?.length === 0)
+    return <Empty image={Empty.PRESENTED_IMAGE_SIMPLE} description={t("run.empty")} />;
+  return (
+    <ul className="runs" aria-label={t("vm.tabRuns")}>
+      {(runs.data ?? []).map((run) => (
+        <RunItem key={run.uuid} run={run} showResource={resourceUuid === undefined} />
+      ))}
+    </ul>
+  );
+}
+
+/** The runs under way on a resource; nothing when there are none. */
+export function ActiveRuns({ resourceUuid }: { resourceUuid: string }) {
+  const t = useT();
+  const active = (useRuns(resourceUuid).data ?? []).filter((run) => isActive(run) || run.state === "Stuck");
+  if (active.length === 0) return null;
+  return (
+    <ul className="runs active-runs" aria-label={t("run.now")}>
+      {active.map((run) => (
+        <RunItem key={run.uuid} run={run} showResource={false} />
+      ))}
+    </ul>
+  );
+}
+
+function RunItem({ run, showResource }: { run: CairnRunInventory; showResource: boolean }) {
+  const language = useLanguage();
+  const open = run.state !== "Done";
+  return (
+    <li className="run" data-state={run.state}>
+      <div className="run-head">
+        <strong>{runName(run.name)}</strong>
+        {showResource && run.resourceUuid && (
+          <Typography.Text type="secondary">
+            <NameOf uuid={run.resourceUuid} />
+          </Typography.Text>
+        )}
+        <StateTag run state={run.state} />
+        <span className="run-time">
+          {formatDate(run.createDate, language)}
+          {isActive(run) && <Elapsed since={run.createDate} />}
+        </span>
+      </div>
+      {isActive(run) && <RunProgress run={run} />}
+      {open && (run.steps?.length ?? 0) > 0 && <RunSteps run={run} />}
+      {run.error && (
+        <div className="run-error" role="alert">
+          <strong>{run.error.description}</strong>
+          <ErrorDetails error={run.error} />
+        </div>
+      )}
+    </li>
+  );
+}
+
+function Elapsed({ since }: { since: string | undefined }) {
+  const [now, setNow] = useState(Date.now);
+  useEffect(() => {
+    const timer = setInterval(() => setNow(Date.now()), 1000);
+    return () => clearInterval(timer);
+  }, []);
+  const start = parseDate(since);
+  return start ? <> · {formatDuration(now - start.getTime())}</> : null;
+}
+
+function stepAt(run: CairnRunInventory): number {
+  return Math.max(0, (run.steps ?? []).indexOf(run.step ?? ""));
+}
+
+function RunProgress({ run }: { run: CairnRunInventory }) {
+  const t = useT();
+  const total = run.steps?.length ?? 0;
+  const percent = run.progress ?? (total ? Math.round((stepAt(run) / total) * 100) : undefined);
+  return (
+    <div className="run-progress">
+      <Progress
+        percent={percent ?? 0}
+        size="small"
+        status={run.state === "Undoing" ? "exception" : "active"}
+        format={() => (percent === undefined ? "" : `${percent} %`)}
+        aria-label={runName(run.name)}
+      />
+      {total > 0 && <span className="muted">{t("run.step", { done: stepAt(run) + 1, total })}</span>}
+    </div>
+  );
+}
+
+function RunSteps({ run }: { run: CairnRunInventory }) {
+  const t = useT();
+  const at = stepAt(run);
+  const broken = run.state === "Failed" || run.state === "Stuck" || run.state === "Undoing";
+  return (
+    <>
+      <ol className="run-steps">
+        {run.steps?.map((step, index) => {
+          const kind = index < at ? "done" : index > at ? "todo" : broken ? "broken" : "now";
+          return (
+            <li key={step} className={`step-${kind}`} aria-current={kind === "now" ? "step" : undefined}>
+              {kind === "done" && <CheckCircleFilled aria-hidden />}
+              {kind === "now" && <LoadingOutlined aria-hidden />}
+              {kind === "broken" && <CloseCircleFilled aria-hidden />}
+              {wordsOf(step)}
+            </li>
+          );
+        })}
+      </ol>
+      {run.state === "Stuck" && <Typography.Text type="danger">{t("run.stuckHelp")}</Typography.Text>}
+    </>
+  );
+}

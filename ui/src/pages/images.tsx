@@ -1,0 +1,30 @@
+import { type ImageInventory, queryImage } from "../api/generated";
+import { DateText } from "../components/date-text";
+import { NameCell } from "../components/name-cell";
+import { byName, byUuid, type ListSpec, ResourceList } from "../components/resource-list";
+import { StateTag } from "../components/state-tag";
+import { formatBytes } from "../lib/format";
+
+const spec: ListSpec<ImageInventory> = {
+  id: "images",
+  title: "menu.images",
+  query: queryImage,
+  eventTypes: ["ImageVO"],
+  sort: "-createDate",
+  search: [byName, byUuid],
+  filter: { field: "status", title: "common.status", values: ["Ready", "Downloading", "Creating", "Deleted"] },
+  columns: [
+    { key: "name", title: "common.name", sort: "name", render: (image) => <NameCell of={image} /> },
+    { key: "status", title: "common.status", sort: "status", render: (image) => <StateTag state={image.status} /> },
+    { key: "state", title: "common.state", sort: "state", render: (image) => <StateTag state={image.state} /> },
+    { key: "media", title: "image.mediaType", render: (image) => image.mediaType ?? "–" },
+    { key: "format", title: "common.format", sort: "format", render: (image) => image.format ?? "–" },
+    { key: "platform", title: "common.platform", sort: "platform", render: (image) => image.platform ?? "–" },
+    { key: "size", title: "common.size", sort: "size", render: (image) => formatBytes(image.size) },
+    { key: "created", title: "common.created", sort: "createDate", wide: true, render: (image) => <DateText date={image.createDate} /> },
+  ],
+};
+
+export function ImageListPage() {
+  return <ResourceList spec={spec} />;
+}

@@ -1,0 +1,2 @@
+export { MockCloud, type MockRequest, Refusal } from "./cloud";
+export { MOCK_ACCOUNT } from "./read-handlers";
