@@ -140,6 +140,6 @@ mod tests {
         assert_eq!(op.doc, "Stop a running VM instance. Done when the guest is off.");
         let Value::Object(map) = json!({"uuid": "a", "type": "cold"}) else { unreachable!() };
         let stop = StopVmInstance::from_params(&Params(map));
-        assert_eq!((stop.uuid.as_str(), stop.r#type.as_deref(), stop.stop_ha), ("a", Some("cold"), None));
+        assert_eq!((stop.uuid.as_str(), stop.r#type.as_str(), stop.stop_ha), ("a", "cold", None));
     }
 }
