@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod decl;
+pub mod openapi;
 pub mod ops;
 pub mod params;
 pub mod patterns;

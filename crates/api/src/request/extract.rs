@@ -76,11 +76,13 @@ fn list(param: &Param, pairs: &[(String, String)]) -> Option<Value> {
     (!list.is_empty() && list != [""]).then(|| Value::from(list))
 }
 
-/// `x.<key>=a&x.<key>=b`.
+/// `x.<key>=a&x.<key>=b`, or `x[<key>]=a` as programs made from the OpenAPI document send it.
 fn map(param: &Param, pairs: &[(String, String)]) -> Option<Value> {
     let mut map = Map::new();
     for (name, value) in pairs {
-        let Some(key) = name.strip_prefix(param.name).and_then(|n| n.strip_prefix('.')) else { continue };
+        let Some(rest) = name.strip_prefix(param.name) else { continue };
+        let bracketed = || rest.strip_prefix('[').and_then(|r| r.strip_suffix(']'));
+        let Some(key) = rest.strip_prefix('.').or_else(bracketed) else { continue };
         if let Value::Array(list) = map.entry(key).or_insert_with(|| Value::Array(Vec::new())) {
             list.push(Value::from(value.as_str()));
         }

@@ -197,7 +197,7 @@ fn api_01_query_strings_carry_lists_and_maps() {
     assert!(!read("GetResourceNames", "uuids=").unwrap().has("uuids"));
     let map = read(
         "DetachNetworkServiceFromL3Network",
-        "networkServices.p1=DHCP&networkServices.p1=DNS&networkServices.p2=Eip",
+        "networkServices.p1=DHCP&networkServices.p1=DNS&networkServices[p2]=Eip",
     );
     let map = map.unwrap().map("networkServices");
     assert_eq!(
