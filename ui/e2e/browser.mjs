@@ -33,6 +33,7 @@ export async function openBrowser() {
 export async function openPage(browser, options = {}) {
   const context = await browser.newContext({
     locale: "en-US",
+    reducedMotion: "reduce",
     viewport: { width: 1360, height: 860 },
     baseURL: url,
     ...options,
@@ -66,5 +67,13 @@ const shots = process.env.CAIRN_SHOTS;
 export async function shoot(page, name) {
   if (!shots) return;
   mkdirSync(shots, { recursive: true });
+  await page.waitForTimeout(250);
   await page.screenshot({ path: join(shots, `${name}.png`) });
+}
+
+/** Opens a select and takes its first choice. */
+export async function chooseFirst(page, label) {
+  await page.getByRole("combobox", { name: new RegExp(`^(\\* )?${label}$`) }).click();
+  await page.locator(".ant-select-dropdown:visible .ant-select-item-option").first().click();
+  await page.keyboard.press("Escape");
 }

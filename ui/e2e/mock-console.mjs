@@ -53,10 +53,28 @@ function serverInit() {
 
 /** One raw rectangle: colours that cannot be taken for an empty screen. */
 function picture() {
-  const head = Buffer.from([0, 0, 0, 1, 0, 0, 0, 0, WIDTH >> 8, WIDTH & 0xff, HEIGHT >> 8, HEIGHT & 0xff, 0, 0, 0, 0]);
+  const head = Buffer.from([
+    0,
+    0,
+    0,
+    1,
+    0,
+    0,
+    0,
+    0,
+    WIDTH >> 8,
+    WIDTH & 0xff,
+    HEIGHT >> 8,
+    HEIGHT & 0xff,
+    0,
+    0,
+    0,
+    0,
+  ]);
   const pixels = Buffer.alloc(WIDTH * HEIGHT * 4);
   for (let y = 0; y < HEIGHT; y++)
-    for (let x = 0; x < WIDTH; x++) pixels.writeUInt32LE((((y >> 2) & 0x3f) << 16) | (((x >> 2) & 0xff) << 8) | 0x60, (y * WIDTH + x) * 4);
+    for (let x = 0; x < WIDTH; x++)
+      pixels.writeUInt32LE((((y >> 2) & 0x3f) << 16) | (((x >> 2) & 0xff) << 8) | 0x60, (y * WIDTH + x) * 4);
   return Buffer.concat([head, pixels]);
 }
 
@@ -69,7 +87,9 @@ const STEPS = [
 
 /** Answers the upgrade and plays the server's side. */
 export function serveConsole(request, socket) {
-  const accept = createHash("sha1").update(request.headers["sec-websocket-key"] + GUID).digest("base64");
+  const accept = createHash("sha1")
+    .update(request.headers["sec-websocket-key"] + GUID)
+    .digest("base64");
   const protocol = request.headers["sec-websocket-protocol"]?.split(",")[0].trim();
   socket.write(
     `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n` +

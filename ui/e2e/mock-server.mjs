@@ -20,7 +20,10 @@ async function loadCloud(stepMs) {
   // Modules of the page look at these when they are loaded.
   globalThis.localStorage ??= { getItem: () => null, setItem: () => undefined, removeItem: () => undefined };
   globalThis.navigator ??= { languages: [] };
-  const { module } = await runnerImport(join(ui, "src/test/mock-cloud/index.ts"), { root: ui, logLevel: "error" });
+  const { module } = await runnerImport(join(ui, "src/test/mock-cloud/index.ts"), {
+    root: ui,
+    logLevel: "error",
+  });
   return new module.MockCloud(stepMs);
 }
 

@@ -1,7 +1,17 @@
 // The page in a real browser, against a server that already runs (CAIRN_URL) or the mock (npm run e2e:mock).
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { fillLogin, account, logIn, openBrowser, openPage, rowOf, shoot, vmName } from "./browser.mjs";
+import {
+  account,
+  chooseFirst,
+  fillLogin,
+  logIn,
+  openBrowser,
+  openPage,
+  rowOf,
+  shoot,
+  vmName,
+} from "./browser.mjs";
 
 let browser;
 before(async () => {
@@ -32,7 +42,7 @@ pageTest("log_01_wrong_password_shows_the_error", async (page) => {
   await fillLogin(page, account, "not the password");
   const alert = page.getByRole("alert").filter({ hasText: "The login failed" });
   await alert.waitFor();
-  assert.match(await alert.innerText(), /Code\s+[A-Z]+\.\d+/);
+  assert.match(await alert.textContent(), /Code\s+[A-Z]+\.\d+/);
   assert.ok(page.url().endsWith("/login"));
   await shoot(page, "login-failed");
 });
@@ -63,24 +73,22 @@ pageTest("vm_34_disabled_action_says_why", async (page) => {
   await rowOf(page, vmName).getByText("Running").waitFor();
   const start = rowOf(page, vmName).getByRole("button", { name: "Start" });
   assert.ok(await start.isDisabled());
-  await rowOf(page, vmName).getByRole("note", { name: /^Start:/ }).hover();
+  await rowOf(page, vmName)
+    .getByRole("note", { name: /^Start:/ })
+    .hover();
   await page.getByRole("tooltip").filter({ hasText: "Not possible in the state Running" }).waitFor();
   await shoot(page, "disabled-action");
 });
 
 pageTest("bey_01_create_form_shows_the_plan", async (page) => {
   await logIn(page);
-  await page.getByRole("button", { name: "Create VM" }).click();
-  await page.getByLabel("Name", { exact: true }).fill("planned");
-  for (const label of ["Instance offering", "Image", "L3 networks"]) {
-    await page.getByLabel(label).click();
-    await page.locator(".ant-select-dropdown:visible .ant-select-item-option").first().click();
-    await page.keyboard.press("Escape");
-  }
+  await page.getByRole("link", { name: "Create VM" }).click();
+  await page.getByRole("textbox", { name: /^(\* )?Name$/ }).fill("planned");
+  for (const label of ["Instance offering", "Image", "L3 networks"]) await chooseFirst(page, label);
   await page.getByRole("button", { name: "Show plan" }).click();
   const plan = page.getByRole("region", { name: "Plan" });
   await plan.waitFor();
-  assert.match(await plan.innerText(), /host/i);
+  assert.match(await plan.textContent(), /host/i);
   await shoot(page, "create-plan");
 });
 
@@ -90,7 +98,7 @@ pageTest("bey_01_delete_asks_with_the_plan", async (page) => {
   await page.getByRole("button", { name: "Delete" }).click();
   const dialog = page.getByRole("dialog");
   await dialog.getByRole("region", { name: "Plan" }).waitFor();
-  assert.match(await dialog.innerText(), new RegExp(vmName));
+  assert.match(await dialog.textContent(), new RegExp(vmName));
   await shoot(page, "delete-plan");
   await dialog.getByRole("button", { name: "Cancel" }).click();
 });
@@ -101,7 +109,11 @@ pageTest("vm_detail_shows_basics_nics_and_volumes", async (page) => {
   await page.getByRole("heading", { name: vmName }).waitFor();
   await shoot(page, "vm-basics");
   await page.getByRole("tab", { name: /NICs/ }).click();
-  await page.getByRole("table", { name: "NICs" }).getByText(/\d+\.\d+\.\d+\.\d+/).first().waitFor();
+  await page
+    .getByRole("table", { name: "NICs" })
+    .getByText(/\d+\.\d+\.\d+\.\d+/)
+    .first()
+    .waitFor();
   await shoot(page, "vm-nics");
   await page.getByRole("tab", { name: /Volumes/ }).click();
   await page.getByRole("table", { name: "Volumes" }).getByText("Root", { exact: true }).waitFor();
@@ -129,6 +141,24 @@ pageTest("ops_16_language_switches_at_once", async (page) => {
   await logIn(page);
   await page.getByRole("button", { name: /^Language/ }).click();
   await page.getByRole("menuitem", { name: "简体中文" }).click();
-  await page.getByRole("link", { name: "云主机" }).waitFor();
+  await page.getByRole("link", { name: "云主机", exact: true }).waitFor();
   assert.equal(await page.locator("html").getAttribute("lang"), "zh-CN");
+});
+
+pageTest("bey_05_create_is_followed_live_until_the_vm_runs", async (page) => {
+  if (process.env.CAIRN_MOCK !== "1") return;
+  await logIn(page);
+  await page.goto("/vms/new");
+  await page.getByRole("textbox", { name: /^(\* )?Name$/ }).fill("live-1");
+  for (const label of ["Instance offering", "Image", "L3 networks"]) await chooseFirst(page, label);
+  await page.getByRole("button", { name: "Create VM" }).click();
+  await rowOf(page, "live-1").getByText("Starting").waitFor();
+  await shoot(page, "vm-starting");
+  await page.getByRole("link", { name: "live-1", exact: true }).click();
+  await page.getByRole("list", { name: "Under way now" }).waitFor();
+  await shoot(page, "vm-under-way");
+  await page.getByRole("button", { name: /^Tasks/ }).click();
+  await shoot(page, "tasks");
+  await page.getByRole("button", { name: "Close" }).first().click();
+  await page.getByRole("heading", { name: /live-1 Running/ }).waitFor();
 });

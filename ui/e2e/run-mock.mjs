@@ -5,12 +5,12 @@ import { join } from "node:path";
 import { startMock } from "./mock-server.mjs";
 
 const here = import.meta.dirname;
-const { url, close } = await startMock({ stepMs: 300 });
+const { url, close } = await startMock({ stepMs: 700 });
 const tests = readdirSync(here).filter((name) => name.endsWith(".test.mjs"));
 const child = spawn(
   process.execPath,
   ["--test", "--test-concurrency=1", ...tests.map((name) => join(here, name))],
-  { stdio: "inherit", env: { ...process.env, CAIRN_URL: url } },
+  { stdio: "inherit", env: { ...process.env, CAIRN_URL: url, CAIRN_MOCK: "1" } },
 );
 child.on("exit", (code) => {
   close();

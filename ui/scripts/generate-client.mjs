@@ -27,7 +27,12 @@ const typeName = (name) => name.replace(/[^A-Za-z0-9_]/g, "_");
 const key = (name) => (/^[A-Za-z_$][\w$]*$/.test(name) ? name : JSON.stringify(name));
 const functionName = (name) => name.charAt(0).toLowerCase() + name.slice(1);
 const comment = (text, indent = "") =>
-  text ? `${indent}/** ${String(text).trim().replace(/\s*\n\s*/g, " ").replaceAll("*/", "*\\/")} */\n` : "";
+  text
+    ? `${indent}/** ${String(text)
+        .trim()
+        .replace(/\s*\n\s*/g, " ")
+        .replaceAll("*/", "*\\/")} */\n`
+    : "";
 
 /** The TypeScript type of a JSON schema. */
 function tsType(schema, indent) {
@@ -122,7 +127,8 @@ function readOperation(doc, path, method, op) {
     method: method.toUpperCase(),
     path: address,
     bodyKey: body.bodyKey,
-    job: op["x-cairn-job"] === true || (op.responses?.["202"] !== undefined && op["x-cairn-job"] === undefined),
+    job:
+      op["x-cairn-job"] === true || (op.responses?.["202"] !== undefined && op["x-cairn-job"] === undefined),
     open: Array.isArray(op.security) && op.security.length === 0,
     text: op.summary ?? op.description,
     params: { type: "object", properties, required: [...required] },

@@ -9,6 +9,7 @@ import type { createRouter } from "./routes";
 
 const THEME: ThemeConfig = {
   token: {
+    motion: !window.matchMedia("(prefers-reduced-motion: reduce)").matches,
     colorPrimary: "#0f766e",
     colorLink: "#0f766e",
     colorInfo: "#0369a1",
@@ -19,8 +20,18 @@ const THEME: ThemeConfig = {
   },
   components: {
     Layout: { siderBg: "#0c2426", headerBg: "#ffffff", headerHeight: 52, headerPadding: "0 24px" },
-    Menu: { darkItemBg: "#0c2426", darkItemSelectedBg: "#0f766e", darkGroupTitleColor: "#7fa3a3", itemHeight: 38 },
-    Table: { headerBg: "#f8fafa" },
+    Menu: {
+      darkItemBg: "#0c2426",
+      darkItemSelectedBg: "#0f766e",
+      darkGroupTitleColor: "#7fa3a3",
+      itemHeight: 38,
+    },
+    Table: {
+      headerBg: "#f8fafa",
+      headerSortActiveBg: "#f0f4f4",
+      headerSortHoverBg: "#f0f4f4",
+      bodySortBg: "transparent",
+    },
   },
 };
 

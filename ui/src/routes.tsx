@@ -1,7 +1,14 @@
-import { Button, Result } from "antd";
+import { Result } from "antd";
 import { lazy, Suspense } from "react";
-import { createBrowserRouter, createMemoryRouter, Link, Navigate, type RouteObject, useRouteError } from "react-router";
+import {
+  createBrowserRouter,
+  createMemoryRouter,
+  Navigate,
+  type RouteObject,
+  useRouteError,
+} from "react-router";
 import { ErrorPanel } from "./components/error-panel";
+import { LinkButton } from "./components/link-button";
 import { RequireSession, Shell } from "./components/shell";
 import { useT } from "./i18n";
 import { ClusterListPage, HostListPage, ZoneListPage } from "./pages/hardware";
@@ -23,9 +30,9 @@ function NotFound() {
       status="404"
       title={t("app.notFound")}
       extra={
-        <Link to="/vms">
-          <Button type="primary">{t("app.goHome")}</Button>
-        </Link>
+        <LinkButton to="/vms" type="primary">
+          {t("app.goHome")}
+        </LinkButton>
       }
     />
   );
@@ -33,7 +40,9 @@ function NotFound() {
 
 function Crashed() {
   const t = useT();
-  return <ErrorPanel error={useRouteError()} title={t("error.crashed")} onRetry={() => window.location.reload()} />;
+  return (
+    <ErrorPanel error={useRouteError()} title={t("error.crashed")} onRetry={() => window.location.reload()} />
+  );
 }
 
 const routes: RouteObject[] = [
@@ -77,5 +86,7 @@ const routes: RouteObject[] = [
 
 /** The router of the page. Tests give the address to start at. */
 export function createRouter(startAt?: string) {
-  return startAt === undefined ? createBrowserRouter(routes) : createMemoryRouter(routes, { initialEntries: [startAt] });
+  return startAt === undefined
+    ? createBrowserRouter(routes)
+    : createMemoryRouter(routes, { initialEntries: [startAt] });
 }

@@ -129,7 +129,10 @@ async function readAnswer(response: Response): Promise<{ status: number; body: u
   }
   if (response.ok && body !== undefined) return { status: response.status, body };
   const error = (body as { error?: ErrorBody } | undefined)?.error;
-  const failure = new ApiError(error ?? { code: `HTTP.${response.status}`, details: text.trim() }, response.status);
+  const failure = new ApiError(
+    error ?? { code: `HTTP.${response.status}`, details: text.trim() },
+    response.status,
+  );
   if (failure.code === SESSION_EXPIRED && sessionStore.get().session) endSession(true);
   throw failure;
 }

@@ -18,7 +18,10 @@ export type QueryOperation<T> = Pick<
   Operation<string, { params: QueryParams; result: { inventories?: T[]; total?: number } }>,
   "spec"
 > &
-  ((params: QueryParams, options?: { signal?: AbortSignal }) => Promise<{ inventories?: T[]; total?: number }>);
+  ((
+    params: QueryParams,
+    options?: { signal?: AbortSignal },
+  ) => Promise<{ inventories?: T[]; total?: number }>);
 
 /** The row with this uuid, or undefined: a query answers an unknown uuid with an empty list. */
 export async function findByUuid<T>(

@@ -13,7 +13,7 @@ function read(): Session | undefined {
   try {
     const text = localStorage.getItem(KEY);
     const session = text ? (JSON.parse(text) as Partial<Session>) : undefined;
-    return session?.uuid && session.accountUuid ? { accountName: "", ...session } as Session : undefined;
+    return session?.uuid && session.accountUuid ? ({ accountName: "", ...session } as Session) : undefined;
   } catch {
     return undefined;
   }

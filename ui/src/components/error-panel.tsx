@@ -10,7 +10,9 @@ function OneError({ error, cause }: { error: ErrorBody; cause: boolean }) {
     <div className={cause ? "error-cause" : undefined}>
       {cause && <Typography.Text type="secondary">{t("error.cause")}: </Typography.Text>}
       {cause && (error.description ?? "")}
-      {error.details && error.details !== error.description && <div className="error-details">{error.details}</div>}
+      {error.details && error.details !== error.description && (
+        <div className="error-details">{error.details}</div>
+      )}
       {error.elaboration && <div>{error.elaboration}</div>}
       {error.code && (
         <Typography.Text type="secondary" className="error-code">
@@ -47,7 +49,15 @@ export function ErrorDetails({ error }: { error: ErrorBody }) {
 }
 
 /** A failure, shown where it happened, with the verb that may mend it. */
-export function ErrorPanel({ error, title, onRetry }: { error: unknown; title?: ReactNode; onRetry?: () => void }) {
+export function ErrorPanel({
+  error,
+  title,
+  onRetry,
+}: {
+  error: unknown;
+  title?: ReactNode;
+  onRetry?: () => void;
+}) {
   const t = useT();
   const word = useWording();
   const body = word(errorBody(error));

@@ -3,7 +3,13 @@ import { type ReactNode, useEffect } from "react";
 import { useT } from "../i18n";
 
 /** The head of a page: where one is, and what can be done here. Sets the window's title. */
-export function PageHeader(props: { title: ReactNode; windowTitle?: string; count?: number; above?: ReactNode; extra?: ReactNode }) {
+export function PageHeader(props: {
+  title: ReactNode;
+  windowTitle?: string;
+  count?: number;
+  above?: ReactNode;
+  extra?: ReactNode;
+}) {
   const t = useT();
   const name = props.windowTitle ?? (typeof props.title === "string" ? props.title : undefined);
   useEffect(() => {

@@ -11,7 +11,17 @@ function itemText(item: PlanItem): string {
   return item.text ?? [item.type, item.name ?? item.uuid].filter(Boolean).join(" ");
 }
 
-function Items({ title, items, icon, kind }: { title: string; items: PlanItem[] | undefined; icon: ReactNode; kind: string }) {
+function Items({
+  title,
+  items,
+  icon,
+  kind,
+}: {
+  title: string;
+  items: PlanItem[] | undefined;
+  icon: ReactNode;
+  kind: string;
+}) {
   if (!items?.length) return null;
   return (
     <section aria-label={title} className={`plan-items plan-${kind}`}>
@@ -32,13 +42,23 @@ export function PlanView({ plan }: { plan: Plan }) {
   const t = useT();
   const steps = plan.steps ?? [];
   return (
-    <div className="plan" role="region" aria-label={t("plan.title")}>
+    <section className="plan" aria-label={t("plan.title")}>
       {plan.summary && <Typography.Paragraph strong>{plan.summary}</Typography.Paragraph>}
       {steps.length === 0 && !plan.creates?.length && !plan.deletes?.length && !plan.summary && (
         <Typography.Text type="secondary">{t("plan.nothing")}</Typography.Text>
       )}
-      <Items title={t("plan.deletes")} items={plan.deletes} icon={<DeleteOutlined aria-hidden />} kind="deletes" />
-      <Items title={t("plan.creates")} items={plan.creates} icon={<PlusOutlined aria-hidden />} kind="creates" />
+      <Items
+        title={t("plan.deletes")}
+        items={plan.deletes}
+        icon={<DeleteOutlined aria-hidden />}
+        kind="deletes"
+      />
+      <Items
+        title={t("plan.creates")}
+        items={plan.creates}
+        icon={<PlusOutlined aria-hidden />}
+        kind="creates"
+      />
       {steps.length > 0 && (
         <ol className="plan-steps" aria-label={t("plan.steps")}>
           {steps.map((step, at) => (
@@ -55,7 +75,7 @@ export function PlanView({ plan }: { plan: Plan }) {
           ))}
         </ol>
       )}
-    </div>
+    </section>
   );
 }
 

@@ -1,8 +1,9 @@
 import { CheckCircleFilled, CloseCircleFilled, LoadingOutlined } from "@ant-design/icons";
-import { Empty, Progress, Typography } from "antd";
+import { App, Button, Empty, Popconfirm, Progress, Space, Typography } from "antd";
 import { useCallback, useEffect, useState } from "react";
+import { errorBody } from "../api/error";
 import { onChange, onGap } from "../api/events";
-import { type CairnRunInventory, queryCairnRun } from "../api/generated";
+import { abandonRun, type CairnRunInventory, cancelRun, queryCairnRun, retryRun } from "../api/generated";
 import { useLanguage, useT } from "../i18n";
 import { formatDate, formatDuration, parseDate, wordsOf } from "../lib/format";
 import { useLoad, useThrottled } from "../lib/use-load";
@@ -33,7 +34,8 @@ export function useRuns(resourceUuid?: string) {
         if (isRunEvent(event.type) && event.data)
           patch((runs) => runs.map((run) => (run.uuid === event.uuid ? { ...run, ...event.data } : run)));
         const of = event.data?.resourceUuid ?? resourceUuid;
-        if (event.uuid === resourceUuid || (isRunEvent(event.type) && (!resourceUuid || of === resourceUuid))) reloadSoon();
+        if (event.uuid === resourceUuid || (isRunEvent(event.type) && (!resourceUuid || of === resourceUuid)))
+          reloadSoon();
       }),
     [resourceUuid, patch, reloadSoon],
   );
@@ -44,7 +46,8 @@ export function useRuns(resourceUuid?: string) {
 export const isActive = (run: CairnRunInventory) => run.state === "Running" || run.state === "Undoing";
 
 /** `vm.start/1` as `Vm start`. */
-export const runName = (name: string | undefined) => wordsOf((name ?? "").replace(/\/\d+$/, "").replaceAll(/[._-]/g, " "));
+export const runName = (name: string | undefined) =>
+  wordsOf((name ?? "").replace(/\/\d+$/, "").replaceAll(/[._-]/g, " "));
 
 /** The list of runs, with the steps of those that are under way or went wrong. */
 export function RunList({ resourceUuid }: { resourceUuid?: string }) {
@@ -96,6 +99,7 @@ function RunItem({ run, showResource }: { run: CairnRunInventory; showResource: 
       </div>
       {isActive(run) && <RunProgress run={run} />}
       {open && (run.steps?.length ?? 0) > 0 && <RunSteps run={run} />}
+      <RunVerbs run={run} />
       {run.error && (
         <div className="run-error" role="alert">
           <strong>{run.error.description}</strong>
@@ -103,6 +107,52 @@ function RunItem({ run, showResource }: { run: CairnRunInventory; showResource: 
         </div>
       )}
     </li>
+  );
+}
+
+/** What can be done to a run: cancel it at work; retry or abandon it when it is stuck. */
+function RunVerbs({ run }: { run: CairnRunInventory }) {
+  const t = useT();
+  const { notification } = App.useApp();
+  const verbs =
+    run.state === "Running"
+      ? ([["cancel", cancelRun]] as const)
+      : run.state === "Stuck"
+        ? ([
+            ["retry", retryRun],
+            ["abandon", abandonRun],
+          ] as const)
+        : [];
+  if (verbs.length === 0) return null;
+  const call = async (verb: typeof cancelRun) => {
+    try {
+      await verb({ uuid: run.uuid });
+    } catch (thrown) {
+      const error = errorBody(thrown);
+      notification.error({
+        title: error.description,
+        description: <ErrorDetails error={error} />,
+        role: "alert",
+      });
+    }
+  };
+  return (
+    <Space className="run-verbs">
+      {verbs.map(([name, verb]) => (
+        <Popconfirm
+          key={name}
+          title={t(`run.${name}`)}
+          description={t(`run.${name}Help`)}
+          okText={t(`run.${name}`)}
+          cancelText={t("common.close")}
+          onConfirm={() => call(verb as typeof cancelRun)}
+        >
+          <Button size="small" danger={name !== "retry"}>
+            {t(`run.${name}`)}
+          </Button>
+        </Popconfirm>
+      ))}
+    </Space>
   );
 }
 

@@ -1,7 +1,6 @@
 /** The English messages, the source of the other languages. Names in braces are filled in. */
 export const en = {
   "app.name": "Cairn",
-  "app.subtitle": "Private cloud",
   "app.tagline": "Your machines, one cloud.",
   "app.language": "Language",
   "app.version": "Version {version}",
@@ -15,7 +14,8 @@ export const en = {
   "stream.connecting": "Connecting",
   "stream.connectingHelp": "Connecting to the event stream.",
   "stream.offline": "Not live",
-  "stream.offlineHelp": "The event stream is interrupted. The page tries again by itself; until then what you see may be old.",
+  "stream.offlineHelp":
+    "The event stream is interrupted. The page tries again by itself; until then what you see may be old.",
 
   "login.title": "Log in",
   "login.account": "Account name",
@@ -28,7 +28,6 @@ export const en = {
 
   "account.menu": "Account",
   "account.logout": "Log out",
-  "account.copyId": "Copy account id",
 
   "menu.compute": "Compute",
   "menu.hardware": "Hardware",
@@ -63,7 +62,6 @@ export const en = {
   "common.copy": "Copy",
   "common.copied": "Copied",
   "common.more": "More actions",
-  "common.none": "None",
   "common.retry": "Try again",
   "common.back": "Back to the list",
   "common.required": "{field} is missing",
@@ -90,9 +88,7 @@ export const en = {
   "detail.loadFailed": "The resource could not be read",
 
   "error.code": "Code",
-  "error.details": "Details",
   "error.cause": "Caused by",
-  "error.copy": "Copy the error",
   "error.unknown": "Something went wrong",
   "error.network": "The server cannot be reached",
   "error.networkHelp": "Check that cairn-server runs and that this browser can reach it.",
@@ -143,7 +139,6 @@ export const en = {
   "tasks.running": "Running",
   "tasks.done": "Done",
   "tasks.failed": "Failed",
-  "tasks.started": "{operation} started",
   "tasks.succeeded": "{operation} {name}: done",
   "tasks.failure": "{operation} {name} failed",
   "tasks.clear": "Clear finished",
@@ -156,12 +151,17 @@ export const en = {
   "run.step": "Step {done} of {total}",
   "run.empty": "No operation has run on this resource yet",
   "run.now": "Under way now",
-  "run.help": "Every change runs as a workflow: its steps are recorded before they run, and undone when one fails.",
-  "run.stuckHelp": "An undo failed. An administrator can retry or abandon this run.",
-  "run.Cancelled": "Cancelled",
-  "run.Queued": "Waiting",
+  "run.help":
+    "Every change runs as a workflow: its steps are recorded before they run, and undone when one fails.",
+  "run.stuckHelp": "An undo keeps failing. An administrator can retry it, or abandon the run as it is.",
+  "run.cancel": "Cancel",
+  "run.cancelHelp": "Stops after the present step and takes back what was done.",
+  "run.retry": "Retry",
+  "run.retryHelp": "Tries to go on with taking back.",
+  "run.abandon": "Abandon",
+  "run.abandonHelp":
+    "Takes nothing more back and frees the resource. What is left behind must be cleaned by hand.",
 
-  "vm.one": "VM instance",
   "vm.create": "Create VM",
   "vm.ip": "IP address",
   "vm.cpu": "CPU",
@@ -171,9 +171,7 @@ export const en = {
   "vm.offering": "Instance offering",
   "vm.image": "Image",
   "vm.hypervisor": "Hypervisor",
-  "vm.defaultNetwork": "Default network",
   "vm.lastHost": "Last host",
-  "vm.console": "Console",
   "vm.tabBasics": "Basics",
   "vm.tabNics": "NICs",
   "vm.tabVolumes": "Volumes",
@@ -196,7 +194,6 @@ export const en = {
   "volume.data": "Data",
   "volume.actualSize": "Used",
   "volume.primaryStorage": "Primary storage",
-  "volume.device": "Device",
   "volume.empty": "This VM has no volumes",
 
   "tag.user": "User tags",
@@ -223,7 +220,8 @@ export const en = {
   "form.hostname": "Host name",
   "form.hostnameInvalid": "Letters, digits and hyphens, in parts joined by dots",
   "form.sshKey": "SSH public key",
-  "form.sshKeyInvalid": "This does not look like an SSH public key; it begins with ssh-ed25519, ssh-rsa or ecdsa-…",
+  "form.sshKeyInvalid":
+    "This does not look like an SSH public key; it begins with ssh-ed25519, ssh-rsa or ecdsa-…",
   "form.userData": "User data",
   "form.userDataHelp": "cloud-init configuration or a script.",
   "form.tooLong": "At most {max} characters",
@@ -235,7 +233,6 @@ export const en = {
 
   "console.title": "Console of {name}",
   "console.connecting": "Connecting to the console",
-  "console.connected": "Connected",
   "console.disconnected": "The console is disconnected",
   "console.disconnectedHelp": "The VM may have stopped, or the connection was lost.",
   "console.reconnect": "Connect again",
@@ -273,7 +270,6 @@ export const en = {
   "state.Creating": "Creating",
 
   "image.mediaType": "Media",
-  "image.guestOs": "Guest system",
   "host.managementIp": "Management IP",
   "host.cpu": "CPU",
   "host.memory": "Memory",

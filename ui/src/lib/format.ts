@@ -16,11 +16,14 @@ export function parseDate(text: string | number | undefined): Date | undefined {
   return Number.isNaN(date.getTime()) ? undefined : date;
 }
 
-/** A date for a person, in the browser's zone. */
-export function formatDate(text: string | number | undefined, language: string): string {
+/** A date for a person, in the browser's zone: to the minute, or in full with seconds and zone. */
+export function formatDate(text: string | number | undefined, language: string, full = false): string {
   const date = parseDate(text);
   if (!date) return "–";
-  return new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "medium" }).format(date);
+  return new Intl.DateTimeFormat(language, {
+    dateStyle: "medium",
+    timeStyle: full ? "long" : "short",
+  }).format(date);
 }
 
 /** `12s`, `3m 04s`, `2h 10m`. */
@@ -34,6 +37,9 @@ export function formatDuration(ms: number): string {
 
 /** `StopVmInstance` as `Stop VM instance`: for operations that have no name of their own in the catalogue. */
 export function wordsOf(name: string): string {
-  const words = name.replace(/([a-z0-9])([A-Z])/g, "$1 $2").toLowerCase().replace(/\b(vm|ip|l2|l3|nic|vip|eip)\b/g, (short) => short.toUpperCase());
+  const words = name
+    .replace(/([a-z0-9])([A-Z])/g, "$1 $2")
+    .toLowerCase()
+    .replace(/\b(vm|ip|l2|l3|nic|vip|eip)\b/g, (short) => short.toUpperCase());
   return words.charAt(0).toUpperCase() + words.slice(1);
 }

@@ -69,7 +69,8 @@ function compress(state: bigint[], w: bigint[]): bigint[] {
 export function sha512(message: Uint8Array): string {
   const view = pad(message);
   let state = START;
-  for (let offset = 0; offset < view.byteLength; offset += 128) state = compress(state, schedule(view, offset));
+  for (let offset = 0; offset < view.byteLength; offset += 128)
+    state = compress(state, schedule(view, offset));
   return state.map((word) => word.toString(16).padStart(16, "0")).join("");
 }
 

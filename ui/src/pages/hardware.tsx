@@ -26,7 +26,12 @@ const zones: ListSpec<ZoneInventory> = {
     { key: "name", title: "common.name", sort: "name", render: (zone) => <NameCell of={zone} /> },
     { key: "state", title: "common.state", sort: "state", render: (zone) => <StateTag state={zone.state} /> },
     { key: "description", title: "common.description", render: (zone) => zone.description ?? "–" },
-    { key: "created", title: "common.created", sort: "createDate", render: (zone) => <DateText date={zone.createDate} /> },
+    {
+      key: "created",
+      title: "common.created",
+      sort: "createDate",
+      render: (zone) => <DateText date={zone.createDate} />,
+    },
   ],
 };
 
@@ -39,17 +44,37 @@ const clusters: ListSpec<ClusterInventory> = {
   search: [byName, byUuid],
   columns: [
     { key: "name", title: "common.name", sort: "name", render: (cluster) => <NameCell of={cluster} /> },
-    { key: "state", title: "common.state", sort: "state", render: (cluster) => <StateTag state={cluster.state} /> },
+    {
+      key: "state",
+      title: "common.state",
+      sort: "state",
+      render: (cluster) => <StateTag state={cluster.state} />,
+    },
     { key: "hypervisor", title: "common.hypervisor", render: (cluster) => cluster.hypervisorType ?? "–" },
     { key: "zone", title: "common.zone", render: (cluster) => <NameOf uuid={cluster.zoneUuid} /> },
-    { key: "created", title: "common.created", sort: "createDate", render: (cluster) => <DateText date={cluster.createDate} /> },
+    {
+      key: "created",
+      title: "common.created",
+      sort: "createDate",
+      render: (cluster) => <DateText date={cluster.createDate} />,
+    },
   ],
 };
 
-function Capacity({ available, total, show }: { available?: number; total?: number; show: (amount: number) => string }) {
+function Capacity({
+  available,
+  total,
+  show,
+}: {
+  available?: number;
+  total?: number;
+  show: (amount: number) => string;
+}) {
   const t = useT();
   if (available === undefined || total === undefined) return <>–</>;
-  return <span className="nowrap">{t("host.capacity", { available: show(available), total: show(total) })}</span>;
+  return (
+    <span className="nowrap">{t("host.capacity", { available: show(available), total: show(total) })}</span>
+  );
 }
 
 const hosts: ListSpec<HostInventory> = {
@@ -62,19 +87,35 @@ const hosts: ListSpec<HostInventory> = {
   filter: { field: "status", title: "common.status", values: ["Connected", "Connecting", "Disconnected"] },
   columns: [
     { key: "name", title: "common.name", sort: "name", render: (host) => <NameCell of={host} /> },
-    { key: "status", title: "common.status", sort: "status", render: (host) => <StateTag state={host.status} /> },
+    {
+      key: "status",
+      title: "common.status",
+      sort: "status",
+      render: (host) => <StateTag state={host.status} />,
+    },
     { key: "state", title: "common.state", sort: "state", render: (host) => <StateTag state={host.state} /> },
-    { key: "ip", title: "host.managementIp", sort: "managementIp", render: (host) => host.managementIp ?? "–" },
+    {
+      key: "ip",
+      title: "host.managementIp",
+      sort: "managementIp",
+      render: (host) => host.managementIp ?? "–",
+    },
     {
       key: "cpu",
       title: "host.cpu",
-      render: (host) => <Capacity available={host.availableCpuCapacity} total={host.totalCpuCapacity} show={String} />,
+      render: (host) => (
+        <Capacity available={host.availableCpuCapacity} total={host.totalCpuCapacity} show={String} />
+      ),
     },
     {
       key: "memory",
       title: "host.memory",
       render: (host) => (
-        <Capacity available={host.availableMemoryCapacity} total={host.totalMemoryCapacity} show={formatBytes} />
+        <Capacity
+          available={host.availableMemoryCapacity}
+          total={host.totalMemoryCapacity}
+          show={formatBytes}
+        />
       ),
     },
     { key: "cluster", title: "common.cluster", render: (host) => <NameOf uuid={host.clusterUuid} /> },

@@ -12,16 +12,36 @@ const spec: ListSpec<ImageInventory> = {
   eventTypes: ["ImageVO"],
   sort: "-createDate",
   search: [byName, byUuid],
-  filter: { field: "status", title: "common.status", values: ["Ready", "Downloading", "Creating", "Deleted"] },
+  filter: {
+    field: "status",
+    title: "common.status",
+    values: ["Ready", "Downloading", "Creating", "Deleted"],
+  },
   columns: [
     { key: "name", title: "common.name", sort: "name", render: (image) => <NameCell of={image} /> },
-    { key: "status", title: "common.status", sort: "status", render: (image) => <StateTag state={image.status} /> },
-    { key: "state", title: "common.state", sort: "state", render: (image) => <StateTag state={image.state} /> },
+    {
+      key: "status",
+      title: "common.status",
+      sort: "status",
+      render: (image) => <StateTag state={image.status} />,
+    },
+    {
+      key: "state",
+      title: "common.state",
+      sort: "state",
+      render: (image) => <StateTag state={image.state} />,
+    },
     { key: "media", title: "image.mediaType", render: (image) => image.mediaType ?? "–" },
     { key: "format", title: "common.format", sort: "format", render: (image) => image.format ?? "–" },
     { key: "platform", title: "common.platform", sort: "platform", render: (image) => image.platform ?? "–" },
     { key: "size", title: "common.size", sort: "size", render: (image) => formatBytes(image.size) },
-    { key: "created", title: "common.created", sort: "createDate", wide: true, render: (image) => <DateText date={image.createDate} /> },
+    {
+      key: "created",
+      title: "common.created",
+      sort: "createDate",
+      wide: true,
+      render: (image) => <DateText date={image.createDate} />,
+    },
   ],
 };
 

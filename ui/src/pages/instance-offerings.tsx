@@ -14,10 +14,26 @@ const spec: ListSpec<InstanceOfferingInventory> = {
   search: [byName, byUuid],
   columns: [
     { key: "name", title: "common.name", sort: "name", render: (offering) => <NameCell of={offering} /> },
-    { key: "state", title: "common.state", sort: "state", render: (offering) => <StateTag state={offering.state} /> },
+    {
+      key: "state",
+      title: "common.state",
+      sort: "state",
+      render: (offering) => <StateTag state={offering.state} />,
+    },
     { key: "cpu", title: "vm.cpu", sort: "cpuNum", render: (offering) => offering.cpuNum },
-    { key: "memory", title: "vm.memory", sort: "memorySize", render: (offering) => formatBytes(offering.memorySize) },
-    { key: "created", title: "common.created", sort: "createDate", wide: true, render: (offering) => <DateText date={offering.createDate} /> },
+    {
+      key: "memory",
+      title: "vm.memory",
+      sort: "memorySize",
+      render: (offering) => formatBytes(offering.memorySize),
+    },
+    {
+      key: "created",
+      title: "common.created",
+      sort: "createDate",
+      wide: true,
+      render: (offering) => <DateText date={offering.createDate} />,
+    },
   ],
 };
 

@@ -21,13 +21,19 @@ const spec: ListSpec<L3NetworkInventory> = {
   search: [byName, byUuid],
   columns: [
     { key: "name", title: "common.name", sort: "name", render: (network) => <NameCell of={network} /> },
-    { key: "state", title: "common.state", sort: "state", render: (network) => <StateTag state={network.state} /> },
+    {
+      key: "state",
+      title: "common.state",
+      sort: "state",
+      render: (network) => <StateTag state={network.state} />,
+    },
     { key: "ranges", title: "l3.ranges", render: ranges },
     { key: "dns", title: "l3.dns", render: (network) => (network.dns ?? []).join(", ") || "–" },
     {
       key: "services",
       title: "l3.services",
-      render: (network) => (network.networkServices ?? []).map((one) => one.networkServiceType).join(", ") || "–",
+      render: (network) =>
+        (network.networkServices ?? []).map((one) => one.networkServiceType).join(", ") || "–",
     },
     { key: "zone", title: "common.zone", render: (network) => <NameOf uuid={network.zoneUuid} /> },
   ],

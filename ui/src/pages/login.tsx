@@ -30,7 +30,8 @@ export function LoginPage() {
     setError(undefined);
     try {
       const { inventory } = await logInByAccount({ accountName, password: await hashPassword(password) });
-      if (inventory) startSession({ uuid: inventory.uuid, accountUuid: inventory.accountUuid ?? "", accountName });
+      if (inventory)
+        startSession({ uuid: inventory.uuid, accountUuid: inventory.accountUuid ?? "", accountName });
     } catch (thrown) {
       setError(thrown);
     }
@@ -53,20 +54,26 @@ export function LoginPage() {
           <PageHeader title={t("login.title")} />
           {expired && error === undefined && <Alert type="info" showIcon title={t("login.expired")} />}
           {error !== undefined && <ErrorPanel error={error} title={t("login.failed")} />}
-          <Form<Values> layout="vertical" onFinish={logIn} requiredMark={false} size="large" aria-label={t("login.title")}>
+          <Form<Values>
+            layout="vertical"
+            onFinish={logIn}
+            requiredMark={false}
+            size="large"
+            aria-label={t("login.title")}
+          >
             <Form.Item
               name="accountName"
               label={t("login.account")}
               rules={[{ required: true, whitespace: true, message: t("login.accountRequired") }]}
             >
-              <Input prefix={<UserOutlined />} autoComplete="username" autoFocus />
+              <Input prefix={<UserOutlined aria-hidden />} autoComplete="username" autoFocus />
             </Form.Item>
             <Form.Item
               name="password"
               label={t("login.password")}
               rules={[{ required: true, message: t("login.passwordRequired") }]}
             >
-              <Input.Password prefix={<LockOutlined />} autoComplete="current-password" />
+              <Input.Password prefix={<LockOutlined aria-hidden />} autoComplete="current-password" />
             </Form.Item>
             <Button type="primary" htmlType="submit" block loading={busy}>
               {t("login.submit")}

@@ -35,13 +35,16 @@ function MyTasks() {
   const t = useT();
   const list = useStore(tasks);
   const runs = useRuns();
-  if (list.length === 0)
-    return <Empty image={Empty.PRESENTED_IMAGE_SIMPLE} description={t("tasks.empty")} />;
+  if (list.length === 0) return <Empty image={Empty.PRESENTED_IMAGE_SIMPLE} description={t("tasks.empty")} />;
   return (
     <>
       <ul className="runs" aria-label={t("tasks.mine")}>
         {list.map((task) => (
-          <TaskItem key={task.jobUuid} task={task} run={runs.data?.find((run) => run.jobUuid === task.jobUuid)} />
+          <TaskItem
+            key={task.jobUuid}
+            task={task}
+            run={runs.data?.find((run) => run.jobUuid === task.jobUuid)}
+          />
         ))}
       </ul>
       {list.some((task) => task.state !== "running") && (

@@ -26,7 +26,9 @@ function eventResponse(cloud: MockCloud, signal: AbortSignal | null | undefined)
   const body = new ReadableStream<Uint8Array>({
     start(controller) {
       const stop = cloud.listen((event) =>
-        controller.enqueue(encoder.encode(`id: ${event.cursor}\nevent: change\ndata: ${JSON.stringify(event)}\n\n`)),
+        controller.enqueue(
+          encoder.encode(`id: ${event.cursor}\nevent: change\ndata: ${JSON.stringify(event)}\n\n`),
+        ),
       );
       signal?.addEventListener("abort", () => {
         stop();

@@ -19,7 +19,13 @@ export function ConfirmBody<T extends Resource>(props: { action: ResourceAction<
   );
 }
 
-function PlannedBody<T extends Resource>({ plan, resource }: { plan: NonNullable<ResourceAction<T>["plan"]>; resource: T }) {
+function PlannedBody<T extends Resource>({
+  plan,
+  resource,
+}: {
+  plan: NonNullable<ResourceAction<T>["plan"]>;
+  resource: T;
+}) {
   const t = useT();
   const asked = useLoad(useCallback(() => plan(resource), [plan, resource]));
   return (

@@ -76,7 +76,7 @@ export function RowActions<T extends Resource>({ resource, actions, shown }: Act
         <Button
           type="text"
           size="small"
-          icon={<MoreOutlined />}
+          icon={<MoreOutlined aria-hidden />}
           aria-label={`${t("common.more")}: ${resource.name ?? resource.uuid}`}
         />
       </Dropdown>
@@ -103,7 +103,7 @@ export function HeaderActions<T extends Resource>({ resource, actions, shown }: 
           />
         ))}
       <Dropdown menu={useMenu(resource, actions)} trigger={["click"]} placement="bottomRight">
-        <Button icon={<DownOutlined />} iconPlacement="end">
+        <Button icon={<DownOutlined aria-hidden />} iconPlacement="end">
           {t("common.actions")}
         </Button>
       </Dropdown>
@@ -114,7 +114,9 @@ export function HeaderActions<T extends Resource>({ resource, actions, shown }: 
 function useMenu<T extends Resource>(resource: T, actions: readonly ResourceAction<T>[]): MenuProps {
   const t = useT();
   const run = useRunAction<T>();
-  const offered = actions.filter((action) => !action.onlyWhenAllowed || isAllowed(resource, action.operation));
+  const offered = actions.filter(
+    (action) => !action.onlyWhenAllowed || isAllowed(resource, action.operation),
+  );
   return {
     items: offered.map((action) => {
       const reason = whyNot(t, resource, action, actions);
@@ -142,7 +144,13 @@ function useMenu<T extends Resource>(resource: T, actions: readonly ResourceActi
 }
 
 /** Buttons for a selection. What an action cannot be done to is skipped, and the button says how many are left. */
-export function BatchActions<T extends Resource>({ resources, actions }: { resources: T[]; actions: readonly ResourceAction<T>[] }) {
+export function BatchActions<T extends Resource>({
+  resources,
+  actions,
+}: {
+  resources: T[];
+  actions: readonly ResourceAction<T>[];
+}) {
   const t = useT();
   const run = useRunAction<T>();
   return (
@@ -156,7 +164,9 @@ export function BatchActions<T extends Resource>({ resources, actions }: { resou
           return (
             <ReasonedButton
               key={action.operation}
-              label={some ? t("action.batch", { action: name, count: able.length, total: resources.length }) : name}
+              label={
+                some ? t("action.batch", { action: name, count: able.length, total: resources.length }) : name
+              }
               icon={action.icon}
               danger={action.danger}
               reason={able.length === 0 ? t("action.notAllowedForAny") : undefined}

@@ -1,10 +1,10 @@
 import { App } from "antd";
 import { useCallback } from "react";
+import { errorBody } from "../../api/error";
 import { useT } from "../../i18n";
 import { ErrorDetails } from "../error-panel";
-import { errorBody } from "../../api/error";
-import { ConfirmBody } from "./confirm-body";
 import { operationName, type Resource, type ResourceAction } from "./action";
+import { ConfirmBody } from "./confirm-body";
 
 /** Does an action to resources: asks first where that is due, then says how it went. */
 export function useRunAction<T extends Resource>(): (action: ResourceAction<T>, resources: T[]) => void {

@@ -1,11 +1,12 @@
 import { LeftOutlined } from "@ant-design/icons";
-import { Button, Result, Skeleton, Tabs } from "antd";
+import { Result, Skeleton, Tabs } from "antd";
 import type { ReactNode } from "react";
 import { Link, useParams, useSearchParams } from "react-router";
 import type { QueryOperation } from "../../api/query";
 import { type TitleKey, useT } from "../../i18n";
 import { HeaderActions, type Resource, type ResourceAction } from "../actions";
 import { ErrorPanel } from "../error-panel";
+import { LinkButton } from "../link-button";
 import { PageHeader } from "../page-header";
 import { StateTag } from "../state-tag";
 import { Uuid } from "../uuid";
@@ -53,16 +54,21 @@ export function ResourceDetail<T extends Resource>({ spec }: { spec: DetailSpec<
         title={t("detail.notFound")}
         subTitle={<code>{uuid}</code>}
         extra={
-          <Link to={spec.listPath}>
-            <Button type="primary">{t("common.back")}</Button>
-          </Link>
+          <LinkButton to={spec.listPath} type="primary">
+            {t("common.back")}
+          </LinkButton>
         }
       />
     );
   return <Skeleton active aria-label={t("app.loading")} />;
 }
 
-function Shown<T extends Resource>(props: { spec: DetailSpec<T>; resource: T; reload: () => void; above: ReactNode }) {
+function Shown<T extends Resource>(props: {
+  spec: DetailSpec<T>;
+  resource: T;
+  reload: () => void;
+  above: ReactNode;
+}) {
   const { spec, resource, reload } = props;
   const t = useT();
   const [search, setSearch] = useSearchParams();

@@ -25,7 +25,7 @@ export function InlineText(props: Props) {
       <Button
         type="text"
         size="small"
-        icon={<EditOutlined />}
+        icon={<EditOutlined aria-hidden />}
         aria-label={t("common.edit", { field: props.label })}
         onClick={() => setEditing(true)}
       />
@@ -71,8 +71,19 @@ function Editor({ label, value, required, maxLength, onSave, onClose }: Props & 
         onPressEnter={save}
         onKeyDown={(event) => event.key === "Escape" && onClose()}
       />
-      <Button icon={<CheckOutlined />} aria-label={t("common.save")} loading={saving} disabled={refused} onClick={save} />
-      <Button icon={<CloseOutlined />} aria-label={t("common.cancel")} disabled={saving} onClick={onClose} />
+      <Button
+        icon={<CheckOutlined aria-hidden />}
+        aria-label={t("common.save")}
+        loading={saving}
+        disabled={refused}
+        onClick={save}
+      />
+      <Button
+        icon={<CloseOutlined aria-hidden />}
+        aria-label={t("common.cancel")}
+        disabled={saving}
+        onClick={onClose}
+      />
     </Space.Compact>
   );
 }

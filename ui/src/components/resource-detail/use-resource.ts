@@ -23,8 +23,10 @@ export function useResource<T extends Resource>(
   useEffect(
     () =>
       onChange((event) => {
-        if (event.uuid === uuid && event.kind === "updated") patch((shown) => shown && { ...shown, ...event.data });
-        const ours = event.uuid === uuid || (eventTypes.includes(event.type) && event.data?.vmInstanceUuid === uuid);
+        if (event.uuid === uuid && event.kind === "updated")
+          patch((shown) => shown && { ...shown, ...event.data });
+        const ours =
+          event.uuid === uuid || (eventTypes.includes(event.type) && event.data?.vmInstanceUuid === uuid);
         if (ours) reloadSoon();
       }),
     [uuid, eventTypes, patch, reloadSoon],

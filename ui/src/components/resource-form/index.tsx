@@ -3,9 +3,10 @@ import { App, Button, Form, type FormInstance, Space } from "antd";
 import { type ReactNode, useCallback, useRef, useState } from "react";
 import { Link, useNavigate } from "react-router";
 import type { Plan } from "../../api/call";
-import { type TitleKey, useT } from "../../i18n";
 import { errorBody } from "../../api/error";
+import { type TitleKey, useT } from "../../i18n";
 import { ErrorDetails, ErrorPanel } from "../error-panel";
+import { LinkButton } from "../link-button";
 import { PageHeader } from "../page-header";
 import { PlanResult } from "../plan-view";
 
@@ -62,9 +63,9 @@ export function ResourceForm<V extends object>(props: Props<V>) {
             <Button onClick={plan.ask} loading={plan.busy}>
               {t("plan.show")}
             </Button>
-            <Link to={props.listPath}>
-              <Button type="text">{t("common.cancel")}</Button>
-            </Link>
+            <LinkButton to={props.listPath} type="text">
+              {t("common.cancel")}
+            </LinkButton>
           </Space>
         </Form>
         <aside className="card plan-card">
@@ -133,7 +134,12 @@ function useSubmit<V extends object>({ title, onSubmit, after }: Props<V>) {
         if (!left) throw thrown;
         const body = errorBody(thrown);
         const description = <ErrorDetails error={body} />;
-        notification.error({ title: t("form.failed", { title: t(title) }), description, duration: 0, role: "alert" });
+        notification.error({
+          title: t("form.failed", { title: t(title) }),
+          description,
+          duration: 0,
+          role: "alert",
+        });
       },
     );
     try {

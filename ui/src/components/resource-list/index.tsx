@@ -13,7 +13,13 @@ export { byField, byName, byUuid, type ListSpec } from "./spec";
 type Columns<T> = NonNullable<TableProps<T>["columns"]>;
 
 /** A list of resources: search, filter, sort, pages, actions, and rows that follow the event stream. */
-export function ResourceList<T extends Resource>({ spec, create }: { spec: ListSpec<T>; create?: ReactNode }) {
+export function ResourceList<T extends Resource>({
+  spec,
+  create,
+}: {
+  spec: ListSpec<T>;
+  create?: ReactNode;
+}) {
   const t = useT();
   const [choice, change] = useChoice(spec);
   const rows = useRows(spec, choice);
@@ -26,7 +32,13 @@ export function ResourceList<T extends Resource>({ spec, create }: { spec: ListS
       <PageHeader title={t(spec.title)} count={page?.total} extra={create} />
       <div className="card">
         <div className="list-bar">
-          <ListToolbar spec={spec} choice={choice} onChange={change} onReload={rows.reload} loading={rows.loading} />
+          <ListToolbar
+            spec={spec}
+            choice={choice}
+            onChange={change}
+            onReload={rows.reload}
+            loading={rows.loading}
+          />
           {chosen.length > 0 && (
             <div className="batch-bar">
               <span>{t("list.selected", { count: chosen.length })}</span>
@@ -45,9 +57,13 @@ export function ResourceList<T extends Resource>({ spec, create }: { spec: ListS
           columns={columns}
           dataSource={page?.rows ?? []}
           loading={rows.loading && !page}
-          size="middle"
+          size="small"
           scroll={{ x: "max-content" }}
-          locale={{ emptyText: <NoRows spec={spec} choice={choice} onClear={() => change({ text: "", filter: "" })} /> }}
+          locale={{
+            emptyText: (
+              <NoRows spec={spec} choice={choice} onClear={() => change({ text: "", filter: "" })} />
+            ),
+          }}
           rowSelection={
             spec.actions?.some((action) => action.batch)
               ? { selectedRowKeys: selected, onChange: (keys) => setSelected(keys.map(String)) }
@@ -66,7 +82,8 @@ export function ResourceList<T extends Resource>({ spec, create }: { spec: ListS
               const resized = pages.pageSize !== choice.size;
               change(resized ? { size: pages.pageSize } : { page: pages.current });
             }
-            if (action === "sort" && !Array.isArray(sorter)) change({ sort: sortOf(sorter.columnKey, sorter.order, spec) });
+            if (action === "sort" && !Array.isArray(sorter))
+              change({ sort: sortOf(sorter.columnKey, sorter.order, spec) });
           }}
         />
       </div>
@@ -74,7 +91,11 @@ export function ResourceList<T extends Resource>({ spec, create }: { spec: ListS
   );
 }
 
-function sortOf<T extends Resource>(key: unknown, order: string | null | undefined, spec: ListSpec<T>): string {
+function sortOf<T extends Resource>(
+  key: unknown,
+  order: string | null | undefined,
+  spec: ListSpec<T>,
+): string {
   const field = spec.columns.find((column) => column.key === key)?.sort;
   if (!field || !order) return spec.sort;
   return order === "descend" ? `-${field}` : `+${field}`;
@@ -98,7 +119,9 @@ function useColumns<T extends Resource>(spec: ListSpec<T>, choice: ListChoice): 
         title: t("common.actions"),
         fixed: "right",
         width: 60 + 32 * (rowActions?.length ?? 0),
-        render: (_: unknown, row: T) => <RowActions resource={row} actions={actions} shown={rowActions ?? []} />,
+        render: (_: unknown, row: T) => (
+          <RowActions resource={row} actions={actions} shown={rowActions ?? []} />
+        ),
       });
     return columns;
   }, [spec, choice.sort, t]);
@@ -109,7 +132,15 @@ function orderOf(field: string, sort: string): "ascend" | "descend" | null {
   return sort === `+${field}` || sort === field ? "ascend" : null;
 }
 
-function NoRows<T extends Resource>({ spec, choice, onClear }: { spec: ListSpec<T>; choice: ListChoice; onClear: () => void }) {
+function NoRows<T extends Resource>({
+  spec,
+  choice,
+  onClear,
+}: {
+  spec: ListSpec<T>;
+  choice: ListChoice;
+  onClear: () => void;
+}) {
   const t = useT();
   const searched = choice.text !== "" || choice.filter !== "";
   return (

@@ -34,7 +34,11 @@ export function ListToolbar<T extends Resource>({ spec, choice, onChange, onRelo
         />
       )}
       <Tooltip title={t("list.refresh")}>
-        <Button icon={<ReloadOutlined spin={loading} />} aria-label={t("list.refresh")} onClick={onReload} />
+        <Button
+          icon={<ReloadOutlined aria-hidden spin={loading} />}
+          aria-label={t("list.refresh")}
+          onClick={onReload}
+        />
       </Tooltip>
     </Space>
   );
@@ -43,7 +47,11 @@ export function ListToolbar<T extends Resource>({ spec, choice, onChange, onRelo
 /** How long to wait for the next key before searching. */
 const TYPING_MS = 350;
 
-function SearchBox<T extends Resource>({ spec, choice, onChange }: Pick<Props<T>, "spec" | "choice" | "onChange">) {
+function SearchBox<T extends Resource>({
+  spec,
+  choice,
+  onChange,
+}: Pick<Props<T>, "spec" | "choice" | "onChange">) {
   const t = useT();
   const [text, setText] = useState(choice.text);
   useEffect(() => setText(choice.text), [choice.text]);

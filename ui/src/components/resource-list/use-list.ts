@@ -25,7 +25,9 @@ function whole(text: string | null, otherwise: number): number {
   return Number.isInteger(number) && number > 0 ? number : otherwise;
 }
 
-export function useChoice<T extends Resource>(spec: ListSpec<T>): [ListChoice, (change: Partial<ListChoice>) => void] {
+export function useChoice<T extends Resource>(
+  spec: ListSpec<T>,
+): [ListChoice, (change: Partial<ListChoice>) => void] {
   const [search, setSearch] = useSearchParams();
   const choice = useMemo<ListChoice>(
     () => ({
@@ -70,7 +72,10 @@ export function conditionsOf<T extends Resource>(spec: ListSpec<T>, choice: List
 const RELOAD_MS = 400;
 
 /** The rows of one page, read from the server and then kept up to date by the event stream. */
-export function useRows<T extends Resource>(spec: ListSpec<T>, choice: ListChoice): Loaded<{ rows: T[]; total: number }> {
+export function useRows<T extends Resource>(
+  spec: ListSpec<T>,
+  choice: ListChoice,
+): Loaded<{ rows: T[]; total: number }> {
   const loaded = useLoad(
     useCallback(
       async (signal: AbortSignal) => {
@@ -96,7 +101,8 @@ export function useRows<T extends Resource>(spec: ListSpec<T>, choice: ListChoic
     () =>
       onChange((event) => {
         if (!spec.eventTypes.includes(event.type)) return;
-        if (event.type === spec.eventTypes[0] && event.kind === "updated") patch((page) => applied(page, event));
+        if (event.type === spec.eventTypes[0] && event.kind === "updated")
+          patch((page) => applied(page, event));
         reloadSoon();
       }),
     [spec, patch, reloadSoon],
@@ -106,7 +112,13 @@ export function useRows<T extends Resource>(spec: ListSpec<T>, choice: ListChoic
 }
 
 /** The page with the changed fields of one row; the reading that follows brings what depends on them. */
-function applied<T extends Resource>(page: { rows: T[]; total: number }, event: ChangeEvent): { rows: T[]; total: number } {
+function applied<T extends Resource>(
+  page: { rows: T[]; total: number },
+  event: ChangeEvent,
+): { rows: T[]; total: number } {
   if (!page.rows.some((row) => row.uuid === event.uuid)) return page;
-  return { ...page, rows: page.rows.map((row) => (row.uuid === event.uuid ? { ...row, ...event.data } : row)) };
+  return {
+    ...page,
+    rows: page.rows.map((row) => (row.uuid === event.uuid ? { ...row, ...event.data } : row)),
+  };
 }

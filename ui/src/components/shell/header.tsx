@@ -22,7 +22,7 @@ export function ShellHeader() {
         <Badge count={running} size="small" offset={[-6, 6]}>
           <Button
             type="text"
-            icon={<UnorderedListOutlined />}
+            icon={<UnorderedListOutlined aria-hidden />}
             aria-label={t("tasks.open", { count: running })}
             onClick={() => setOpen(true)}
           >
@@ -59,12 +59,19 @@ export function LanguageSwitch() {
     <Dropdown
       trigger={["click"]}
       menu={{
-        items: Object.entries(LANGUAGES).map(([key, label]) => ({ key, label: <span lang={key}>{label}</span> })),
+        items: Object.entries(LANGUAGES).map(([key, label]) => ({
+          key,
+          label: <span lang={key}>{label}</span>,
+        })),
         selectedKeys: [chosen],
         onClick: ({ key }) => setLanguage(key as Language),
       }}
     >
-      <Button type="text" icon={<GlobalOutlined />} aria-label={`${t("app.language")}: ${LANGUAGES[chosen]}`}>
+      <Button
+        type="text"
+        icon={<GlobalOutlined aria-hidden />}
+        aria-label={`${t("app.language")}: ${LANGUAGES[chosen]}`}
+      >
         {LANGUAGES[chosen]}
       </Button>
     </Dropdown>
@@ -86,11 +93,15 @@ function AccountMenu() {
     <Dropdown
       trigger={["click"]}
       menu={{
-        items: [{ key: "logout", icon: <LogoutOutlined />, label: t("account.logout") }],
+        items: [{ key: "logout", icon: <LogoutOutlined aria-hidden />, label: t("account.logout") }],
         onClick: () => void leave(),
       }}
     >
-      <Button type="text" icon={<UserOutlined />} aria-label={`${t("account.menu")}: ${session?.accountName ?? ""}`}>
+      <Button
+        type="text"
+        icon={<UserOutlined aria-hidden />}
+        aria-label={`${t("account.menu")}: ${session?.accountName ?? ""}`}
+      >
         {session?.accountName}
       </Button>
     </Dropdown>

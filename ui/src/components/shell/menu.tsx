@@ -18,18 +18,25 @@ const GROUPS: { title: TitleKey; pages: { path: string; title: TitleKey; icon: R
   {
     title: "menu.compute",
     pages: [
-      { path: "/vms", title: "menu.vms", icon: <DesktopOutlined /> },
-      { path: "/images", title: "menu.images", icon: <FileImageOutlined /> },
-      { path: "/instance-offerings", title: "menu.instanceOfferings", icon: <AppstoreOutlined /> },
+      { path: "/vms", title: "menu.vms", icon: <DesktopOutlined aria-hidden /> },
+      { path: "/images", title: "menu.images", icon: <FileImageOutlined aria-hidden /> },
+      {
+        path: "/instance-offerings",
+        title: "menu.instanceOfferings",
+        icon: <AppstoreOutlined aria-hidden />,
+      },
     ],
   },
-  { title: "menu.network", pages: [{ path: "/l3-networks", title: "menu.l3Networks", icon: <ApartmentOutlined /> }] },
+  {
+    title: "menu.network",
+    pages: [{ path: "/l3-networks", title: "menu.l3Networks", icon: <ApartmentOutlined aria-hidden /> }],
+  },
   {
     title: "menu.hardware",
     pages: [
-      { path: "/zones", title: "menu.zones", icon: <GlobalOutlined /> },
-      { path: "/clusters", title: "menu.clusters", icon: <ClusterOutlined /> },
-      { path: "/hosts", title: "menu.hosts", icon: <HddOutlined /> },
+      { path: "/zones", title: "menu.zones", icon: <GlobalOutlined aria-hidden /> },
+      { path: "/clusters", title: "menu.clusters", icon: <ClusterOutlined aria-hidden /> },
+      { path: "/hosts", title: "menu.hosts", icon: <HddOutlined aria-hidden /> },
     ],
   },
 ];

@@ -31,13 +31,13 @@ export const consolePath = (uuid: string) => `/vms/${uuid}/console`;
 export const vmActions: readonly ResourceAction<Vm>[] = [
   {
     operation: "StartVmInstance",
-    icon: <CaretRightOutlined />,
+    icon: <CaretRightOutlined aria-hidden />,
     batch: true,
     run: (vm) => startVmInstance({ uuid: vm.uuid }, name(vm)),
   },
   {
     operation: "StopVmInstance",
-    icon: <PoweroffOutlined />,
+    icon: <PoweroffOutlined aria-hidden />,
     batch: true,
     confirm: true,
     run: (vm) => stopVmInstance({ uuid: vm.uuid }, name(vm)),
@@ -45,7 +45,7 @@ export const vmActions: readonly ResourceAction<Vm>[] = [
   },
   {
     operation: "RebootVmInstance",
-    icon: <ReloadOutlined />,
+    icon: <ReloadOutlined aria-hidden />,
     batch: true,
     confirm: true,
     run: (vm) => rebootVmInstance({ uuid: vm.uuid }, name(vm)),
@@ -53,29 +53,29 @@ export const vmActions: readonly ResourceAction<Vm>[] = [
   },
   {
     operation: "RequestConsoleAccess",
-    icon: <CodeOutlined />,
+    icon: <CodeOutlined aria-hidden />,
     run: async (vm) => window.open(consolePath(vm.uuid), `console-${vm.uuid}`),
     quiet: true,
   },
   {
     operation: "PauseVmInstance",
-    icon: <PauseOutlined />,
+    icon: <PauseOutlined aria-hidden />,
     run: (vm) => pauseVmInstance({ uuid: vm.uuid }, name(vm)),
   },
   {
     operation: "ResumeVmInstance",
-    icon: <PlayCircleOutlined />,
+    icon: <PlayCircleOutlined aria-hidden />,
     run: (vm) => resumeVmInstance({ uuid: vm.uuid }, name(vm)),
   },
   {
     operation: "RecoverVmInstance",
-    icon: <UndoOutlined />,
+    icon: <UndoOutlined aria-hidden />,
     onlyWhenAllowed: true,
     run: (vm) => recoverVmInstance({ uuid: vm.uuid }, name(vm)),
   },
   {
     operation: "DestroyVmInstance",
-    icon: <DeleteOutlined />,
+    icon: <DeleteOutlined aria-hidden />,
     danger: true,
     batch: true,
     confirm: true,
@@ -84,7 +84,7 @@ export const vmActions: readonly ResourceAction<Vm>[] = [
   },
   {
     operation: "ExpungeVmInstance",
-    icon: <RestOutlined />,
+    icon: <RestOutlined aria-hidden />,
     danger: true,
     onlyWhenAllowed: true,
     confirm: true,

@@ -1,8 +1,8 @@
 import type { SelectProps } from "antd";
 import { useCallback } from "react";
+import { errorBody } from "../../api/error";
 import { queryImage, queryInstanceOffering, queryL3Network } from "../../api/generated";
 import type { QueryOperation } from "../../api/query";
-import { errorBody } from "../../api/error";
 import { useT } from "../../i18n";
 import { useLoad } from "../../lib/use-load";
 

@@ -48,7 +48,10 @@ function useConsole(uuid: string) {
       (opened) => {
         rfb.current = opened;
         opened.addEventListener("connect", () => setPhase({ kind: "connected" }));
-        opened.addEventListener("disconnect", () => !abort.signal.aborted && setPhase({ kind: "disconnected" }));
+        opened.addEventListener(
+          "disconnect",
+          () => !abort.signal.aborted && setPhase({ kind: "disconnected" }),
+        );
         opened.addEventListener("connect", () => opened.focus());
       },
       (error: unknown) => !abort.signal.aborted && setPhase({ kind: "failed", error }),
@@ -84,19 +87,34 @@ export default function ConsolePage() {
           {vm && <StateTag state={vm.state} />}
         </Space>
         <Space>
-          <Button size="small" icon={<LockOutlined />} disabled={phase.kind !== "connected"} onClick={sendKeys}>
+          <Button
+            size="small"
+            icon={<LockOutlined aria-hidden />}
+            disabled={phase.kind !== "connected"}
+            onClick={sendKeys}
+          >
             {t("console.sendKeys")}
           </Button>
-          <Button size="small" icon={<ReloadOutlined />} onClick={reconnect}>
+          <Button size="small" icon={<ReloadOutlined aria-hidden />} onClick={reconnect}>
             {t("console.reconnect")}
           </Button>
-          <Button size="small" icon={<ExpandOutlined />} onClick={() => void screen.current?.requestFullscreen()}>
+          <Button
+            size="small"
+            icon={<ExpandOutlined aria-hidden />}
+            onClick={() => void screen.current?.requestFullscreen()}
+          >
             {t("console.fullscreen")}
           </Button>
         </Space>
       </header>
       <div className="console-stage">
-        <div ref={screen} className="console-screen" role="application" aria-label={t("console.screen")} data-phase={phase.kind} />
+        <div
+          ref={screen}
+          className="console-screen"
+          role="application"
+          aria-label={t("console.screen")}
+          data-phase={phase.kind}
+        />
         <ConsoleCover phase={phase} onReconnect={reconnect} />
       </div>
     </main>
@@ -126,7 +144,9 @@ function ConsoleCover({ phase, onReconnect }: { phase: Phase; onReconnect: () =>
           }
         />
       )}
-      {phase.kind === "failed" && <ErrorPanel error={phase.error} title={t("console.failed")} onRetry={onReconnect} />}
+      {phase.kind === "failed" && (
+        <ErrorPanel error={phase.error} title={t("console.failed")} onRetry={onReconnect} />
+      )}
     </div>
   );
 }

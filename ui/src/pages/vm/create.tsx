@@ -82,7 +82,12 @@ function Basics() {
             }))}
           />
         </Form.Item>
-        <Form.Item name="imageUuid" label={t("vm.image")} rules={[rules.required(t("vm.image"))]} help={images.help}>
+        <Form.Item
+          name="imageUuid"
+          label={t("vm.image")}
+          rules={[rules.required(t("vm.image"))]}
+          help={images.help}
+        >
           <Select
             {...images.select}
             options={images.rows.map((one) => ({
@@ -122,7 +127,11 @@ function Networks() {
         />
       </Form.Item>
       {chosen.length > 1 && (
-        <Form.Item name="defaultL3NetworkUuid" label={t("form.defaultNetwork")} extra={t("form.defaultNetworkHelp")}>
+        <Form.Item
+          name="defaultL3NetworkUuid"
+          label={t("form.defaultNetwork")}
+          extra={t("form.defaultNetworkHelp")}
+        >
           <Select
             allowClear
             placeholder={of(chosen[0] ?? "")?.name}
@@ -149,8 +158,16 @@ function Guest() {
       >
         <Input autoComplete="off" />
       </Form.Item>
-      <Form.Item name="sshKey" label={t("form.sshKey")} rules={[rules.check(isSshKey, t("form.sshKeyInvalid"))]}>
-        <Input.TextArea autoSize={{ minRows: 2, maxRows: 6 }} className="mono" placeholder="ssh-ed25519 AAAA…" />
+      <Form.Item
+        name="sshKey"
+        label={t("form.sshKey")}
+        rules={[rules.check(isSshKey, t("form.sshKeyInvalid"))]}
+      >
+        <Input.TextArea
+          autoSize={{ minRows: 2, maxRows: 6 }}
+          className="mono"
+          placeholder="ssh-ed25519 AAAA…"
+        />
       </Form.Item>
       <Form.Item name="userData" label={t("form.userData")} extra={t("form.userDataHelp")}>
         <Input.TextArea autoSize={{ minRows: 3, maxRows: 14 }} className="mono" placeholder="#cloud-config" />

@@ -25,10 +25,21 @@ const spec: DetailSpec<Vm> = {
   listPath: "/vms",
   listTitle: "menu.vms",
   actions: vmActions,
-  headerActions: ["StartVmInstance", "StopVmInstance", "RebootVmInstance", "RequestConsoleAccess", "DestroyVmInstance"],
+  headerActions: [
+    "StartVmInstance",
+    "StopVmInstance",
+    "RebootVmInstance",
+    "RequestConsoleAccess",
+    "DestroyVmInstance",
+  ],
   tabs: [
     { key: "basics", title: "vm.tabBasics", render: (vm) => <VmBasics vm={vm} /> },
-    { key: "nics", title: "vm.tabNics", count: (vm) => vm.vmNics?.length ?? 0, render: (vm) => <VmNics vm={vm} /> },
+    {
+      key: "nics",
+      title: "vm.tabNics",
+      count: (vm) => vm.vmNics?.length ?? 0,
+      render: (vm) => <VmNics vm={vm} />,
+    },
     {
       key: "volumes",
       title: "vm.tabVolumes",

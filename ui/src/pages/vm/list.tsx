@@ -1,8 +1,7 @@
 import { PlusOutlined } from "@ant-design/icons";
-import { Button } from "antd";
-import { Link } from "react-router";
 import { queryVmInstance } from "../../api/generated";
 import { DateText } from "../../components/date-text";
+import { LinkButton } from "../../components/link-button";
 import { NameCell } from "../../components/name-cell";
 import { NameOf } from "../../components/name-of";
 import { byName, byUuid, type ListSpec, ResourceList } from "../../components/resource-list";
@@ -45,10 +44,17 @@ const spec: ListSpec<Vm> = {
       sort: "name",
       render: (vm) => <NameCell of={vm} to={`/vms/${vm.uuid}`} />,
     },
-    { key: "state", title: "common.state", sort: "state", width: 130, render: (vm) => <StateTag state={vm.state} /> },
+    {
+      key: "state",
+      title: "common.state",
+      sort: "state",
+      width: 130,
+      render: (vm) => <StateTag state={vm.state} />,
+    },
     {
       key: "ip",
       title: "vm.ip",
+      width: 140,
       render: (vm) => addressesOf(vm).map((ip) => <div key={ip}>{ip}</div>),
     },
     { key: "cpu", title: "vm.cpuMemory", sort: "memorySize", render: (vm) => <Cores vm={vm} /> },
@@ -72,11 +78,9 @@ export function VmListPage() {
     <ResourceList
       spec={spec}
       create={
-        <Link to="/vms/new">
-          <Button type="primary" icon={<PlusOutlined />}>
-            {t("vm.create")}
-          </Button>
-        </Link>
+        <LinkButton to="/vms/new" type="primary" icon={<PlusOutlined aria-hidden />}>
+          {t("vm.create")}
+        </LinkButton>
       }
     />
   );

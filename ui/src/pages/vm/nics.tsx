@@ -22,7 +22,9 @@ export function VmNics({ vm }: { vm: Vm }) {
           render: (_, nic) => (
             <>
               <NameOf uuid={nic.l3NetworkUuid} />{" "}
-              {nic.l3NetworkUuid === vm.defaultL3NetworkUuid && <Tag color="success">{t("nic.isDefault")}</Tag>}
+              {nic.l3NetworkUuid === vm.defaultL3NetworkUuid && (
+                <Tag color="success">{t("nic.isDefault")}</Tag>
+              )}
             </>
           ),
         },

@@ -14,7 +14,8 @@ export function StaticIp({ networkUuid, networkName }: { networkUuid: string; ne
   const { data, reload } = useLoad(
     useCallback(
       async (signal: AbortSignal) =>
-        (await getFreeIpOfL3Network({ l3NetworkUuid: networkUuid, limit: SUGGESTED }, { signal })).inventories ?? [],
+        (await getFreeIpOfL3Network({ l3NetworkUuid: networkUuid, limit: SUGGESTED }, { signal }))
+          .inventories ?? [],
       [networkUuid],
     ),
   );
@@ -27,7 +28,9 @@ export function StaticIp({ networkUuid, networkName }: { networkUuid: string; ne
       rules={[
         {
           validator: (_, text: string | undefined) =>
-            !text?.trim() || isIp(text.trim()) ? Promise.resolve() : Promise.reject(new Error(t("form.ipInvalid"))),
+            !text?.trim() || isIp(text.trim())
+              ? Promise.resolve()
+              : Promise.reject(new Error(t("form.ipInvalid"))),
         },
       ]}
     >

@@ -20,7 +20,10 @@ function useTags(uuid: string) {
     useCallback(
       async (signal: AbortSignal) => {
         const query = { q: [`resourceUuid=${uuid}`], sort: "+tag" };
-        const [user, system] = await Promise.all([queryUserTag(query, { signal }), querySystemTag(query, { signal })]);
+        const [user, system] = await Promise.all([
+          queryUserTag(query, { signal }),
+          querySystemTag(query, { signal }),
+        ]);
         return { user: user.inventories ?? [], system: system.inventories ?? [] };
       },
       [uuid],
@@ -50,7 +53,9 @@ export function VmTags({ vm }: { vm: Vm }) {
       <UserTags
         tags={data?.user ?? []}
         onRemove={(tag) => change(deleteTag({ uuid: tag.uuid }, named))}
-        onAdd={(tag) => change(createUserTag({ resourceType: "VmInstanceVO", resourceUuid: vm.uuid, tag }, named))}
+        onAdd={(tag) =>
+          change(createUserTag({ resourceType: "VmInstanceVO", resourceUuid: vm.uuid, tag }, named))
+        }
       />
       {failure !== undefined && <ErrorPanel error={failure} />}
       <Typography.Title level={3}>{t("tag.system")}</Typography.Title>
@@ -97,7 +102,7 @@ function UserTags({ tags, onAdd, onRemove }: UserTagsProps) {
           <Form.Item name="tag" noStyle rules={[{ required: true, whitespace: true, message: "" }]}>
             <Input size="small" aria-label={t("tag.new")} placeholder={t("tag.new")} maxLength={1024} />
           </Form.Item>
-          <Button size="small" htmlType="submit" icon={<PlusOutlined />}>
+          <Button size="small" htmlType="submit" icon={<PlusOutlined aria-hidden />}>
             {t("tag.add")}
           </Button>
         </Space.Compact>

@@ -31,7 +31,10 @@ export function VmVolumes({ vm }: { vm: Vm }) {
         { title: t("common.size"), render: (_, volume) => formatBytes(volume.size) },
         { title: t("volume.actualSize"), render: (_, volume) => formatBytes(volume.actualSize) },
         { title: t("common.format"), render: (_, volume) => volume.format ?? "–" },
-        { title: t("volume.primaryStorage"), render: (_, volume) => <NameOf uuid={volume.primaryStorageUuid} /> },
+        {
+          title: t("volume.primaryStorage"),
+          render: (_, volume) => <NameOf uuid={volume.primaryStorageUuid} />,
+        },
       ]}
     />
   );

@@ -83,7 +83,14 @@ export class MockCloud {
   /** Plays a workflow: its steps one after another, visible as a run. */
   async run(name: string, resourceUuid: string, steps: string[], jobUuid?: string): Promise<void> {
     const run: CairnRunInventory = {
-      uuid: newUuid(), name, resourceUuid, state: "Running", step: steps[0], steps, progress: 0, createDate: at(0),
+      uuid: newUuid(),
+      name,
+      resourceUuid,
+      state: "Running",
+      step: steps[0],
+      steps,
+      progress: 0,
+      createDate: at(0),
       ...(jobUuid ? { jobUuid } : {}),
     };
     this.data.runs.unshift(run);
@@ -108,14 +115,23 @@ export class MockCloud {
     if (!found) return { status: 404, body: "no such address" };
     const { spec, params, context } = found;
     if (!spec.open && !this.knows(request.header("authorization")))
-      return refused({ code: "ID.1001", description: "The session is not valid", details: "The session has expired; log in again" });
+      return refused({
+        code: "ID.1001",
+        description: "The session is not valid",
+        details: "The session has expired; log in again",
+      });
     const plan = request.header("x-cairn-plan") === "true";
     this.calls.push({ operation: spec.name, params, context, plan });
     const refusal = this.refusals.get(spec.name);
     if (plan && refusal) return refused(refusal);
     if (plan) return { status: OK, body: { plan: this.plan(spec.name, params, context) } };
     if (!spec.job) return this.answer(spec.name, params, context);
-    return { status: ACCEPTED, body: { location: `http://elsewhere:8080/zstack/v1/api-jobs/${this.start(spec.name, params, context)}` } };
+    return {
+      status: ACCEPTED,
+      body: {
+        location: `http://elsewhere:8080/zstack/v1/api-jobs/${this.start(spec.name, params, context)}`,
+      },
+    };
   }
 
   private knows(authorization: string | undefined): boolean {
@@ -143,7 +159,9 @@ export class MockCloud {
   }
 
   private plan(name: string, params: object, context: CallContext): Plan {
-    const planner = this.planners[name as keyof Planners] as ((params: object, context: CallContext) => Plan) | undefined;
+    const planner = this.planners[name as keyof Planners] as
+      | ((params: object, context: CallContext) => Plan)
+      | undefined;
     return planner ? planner(params, context) : { summary: name, steps: [] };
   }
 
@@ -169,13 +187,16 @@ function matchPath(pattern: string, path: string): Record<string, string> | unde
   const names = [...pattern.matchAll(/\{(\w+)\}/g)].map((match) => match[1] ?? "");
   const expression = new RegExp(`^${pattern.replace(/\{\w+\}/g, "([^/]+)")}$`);
   const found = expression.exec(path);
-  return found ? Object.fromEntries(names.map((name, index) => [name, decodeURIComponent(found[index + 1] ?? "")])) : undefined;
+  return found
+    ? Object.fromEntries(names.map((name, index) => [name, decodeURIComponent(found[index + 1] ?? "")]))
+    : undefined;
 }
 
 const LISTS = new Set(["q", "uuids"]);
 
 function fromQuery(query: URLSearchParams): Record<string, unknown> {
   const params: Record<string, unknown> = {};
-  for (const name of new Set(query.keys())) params[name] = LISTS.has(name) ? query.getAll(name) : query.get(name);
+  for (const name of new Set(query.keys()))
+    params[name] = LISTS.has(name) ? query.getAll(name) : query.get(name);
   return params;
 }

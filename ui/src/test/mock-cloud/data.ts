@@ -40,35 +40,89 @@ const MIB = 1024 ** 2;
 export const at = (minutesAgo: number) => new Date(Date.now() - minutesAgo * 60_000).toISOString();
 
 function topology() {
-  const zone: ZoneInventory = { uuid: newUuid(), name: "zone-1", state: "Enabled", type: "zstack", description: "First room", createDate: at(9000) };
-  const cluster: ClusterInventory = {
-    uuid: newUuid(), name: "cluster-1", state: "Enabled", hypervisorType: "KVM", zoneUuid: zone.uuid, type: "zstack", createDate: at(8990),
+  const zone: ZoneInventory = {
+    uuid: newUuid(),
+    name: "zone-1",
+    state: "Enabled",
+    type: "zstack",
+    description: "First room",
+    createDate: at(9000),
   };
-  const hosts = ["rack1-a", "rack1-b"].map((name, index): HostInventory => ({
-    uuid: newUuid(), name, zoneUuid: zone.uuid, clusterUuid: cluster.uuid, managementIp: `10.0.0.${11 + index}`, hypervisorType: "KVM",
-    state: "Enabled", status: index === 0 ? "Connected" : "Connecting", totalCpuCapacity: 64, availableCpuCapacity: 52 - index,
-    totalMemoryCapacity: 256 * GIB, availableMemoryCapacity: 190 * GIB, createDate: at(8900),
-  }));
+  const cluster: ClusterInventory = {
+    uuid: newUuid(),
+    name: "cluster-1",
+    state: "Enabled",
+    hypervisorType: "KVM",
+    zoneUuid: zone.uuid,
+    type: "zstack",
+    createDate: at(8990),
+  };
+  const hosts = ["rack1-a", "rack1-b"].map(
+    (name, index): HostInventory => ({
+      uuid: newUuid(),
+      name,
+      zoneUuid: zone.uuid,
+      clusterUuid: cluster.uuid,
+      managementIp: `10.0.0.${11 + index}`,
+      hypervisorType: "KVM",
+      state: "Enabled",
+      status: index === 0 ? "Connected" : "Connecting",
+      totalCpuCapacity: 64,
+      availableCpuCapacity: 52 - index,
+      totalMemoryCapacity: 256 * GIB,
+      availableMemoryCapacity: 190 * GIB,
+      createDate: at(8900),
+    }),
+  );
   return { zone, cluster, hosts };
 }
 
 const offering = (name: string, cpuNum: number, memory: number): InstanceOfferingInventory => ({
-  uuid: newUuid(), name, cpuNum, memorySize: memory, type: "UserVm", state: "Enabled", createDate: at(8000),
+  uuid: newUuid(),
+  name,
+  cpuNum,
+  memorySize: memory,
+  type: "UserVm",
+  state: "Enabled",
+  createDate: at(8000),
 });
 
 const image = (name: string, platform: string, size: number): ImageInventory => ({
-  uuid: newUuid(), name, state: "Enabled", status: "Ready", mediaType: "RootVolumeTemplate", format: "qcow2", platform, size,
-  actualSize: size, system: false, createDate: at(7000),
+  uuid: newUuid(),
+  name,
+  state: "Enabled",
+  status: "Ready",
+  mediaType: "RootVolumeTemplate",
+  format: "qcow2",
+  platform,
+  size,
+  actualSize: size,
+  system: false,
+  createDate: at(7000),
 });
 
 function network(name: string, zoneUuid: string, third: number): L3NetworkInventory {
   const uuid = newUuid();
   return {
-    uuid, name, zoneUuid, type: "L3BasicNetwork", state: "Enabled", system: false, dns: ["10.0.0.2"], createDate: at(6000),
-    ipRanges: [{
-      uuid: newUuid(), l3NetworkUuid: uuid, startIp: `10.1.${third}.10`, endIp: `10.1.${third}.200`, netmask: "255.255.255.0",
-      gateway: `10.1.${third}.1`, networkCidr: `10.1.${third}.0/24`,
-    }],
+    uuid,
+    name,
+    zoneUuid,
+    type: "L3BasicNetwork",
+    state: "Enabled",
+    system: false,
+    dns: ["10.0.0.2"],
+    createDate: at(6000),
+    ipRanges: [
+      {
+        uuid: newUuid(),
+        l3NetworkUuid: uuid,
+        startIp: `10.1.${third}.10`,
+        endIp: `10.1.${third}.200`,
+        netmask: "255.255.255.0",
+        gateway: `10.1.${third}.1`,
+        networkCidr: `10.1.${third}.0/24`,
+      },
+    ],
     networkServices: ["DHCP", "DNS", "Userdata"].map((networkServiceType) => ({ networkServiceType })),
   };
 }
@@ -90,19 +144,51 @@ export function makeVm(data: Omit<MockData, "vms">, seed: VmSeed): MockVm {
   const networks = seed.networks ?? data.networks.slice(0, 1);
   const on = seed.state === "Stopped" ? undefined : host;
   return {
-    uuid, name: seed.name, description: seed.description, state: seed.state, type: "UserVm", platform: "Linux", hypervisorType: "KVM",
-    zoneUuid: data.zones[0]?.uuid, clusterUuid: data.clusters[0]?.uuid, hostUuid: on?.uuid, lastHostUuid: host?.uuid,
-    imageUuid: picture?.uuid, instanceOfferingUuid: offer?.uuid, cpuNum: offer?.cpuNum, memorySize: offer?.memorySize,
-    defaultL3NetworkUuid: networks[0]?.uuid, createDate: at(seed.age ?? 5), lastOpDate: at(seed.age ?? 5),
-    host: { managementIp: host?.managementIp ?? "" }, instanceOffering: { name: offer?.name ?? "" },
+    uuid,
+    name: seed.name,
+    description: seed.description,
+    state: seed.state,
+    type: "UserVm",
+    platform: "Linux",
+    hypervisorType: "KVM",
+    zoneUuid: data.zones[0]?.uuid,
+    clusterUuid: data.clusters[0]?.uuid,
+    hostUuid: on?.uuid,
+    lastHostUuid: host?.uuid,
+    imageUuid: picture?.uuid,
+    instanceOfferingUuid: offer?.uuid,
+    cpuNum: offer?.cpuNum,
+    memorySize: offer?.memorySize,
+    defaultL3NetworkUuid: networks[0]?.uuid,
+    createDate: at(seed.age ?? 5),
+    lastOpDate: at(seed.age ?? 5),
+    host: { managementIp: host?.managementIp ?? "" },
+    instanceOffering: { name: offer?.name ?? "" },
     vmNics: networks.map((net, deviceId) => ({
-      uuid: newUuid(), vmInstanceUuid: uuid, l3NetworkUuid: net.uuid, deviceId, mac: `fa:00:5e:10:0${deviceId}:${uuid.slice(-2)}`,
-      ip: deviceId === 0 ? seed.ip : `${net.ipRanges?.[0]?.startIp}`, netmask: "255.255.255.0", gateway: net.ipRanges?.[0]?.gateway,
+      uuid: newUuid(),
+      vmInstanceUuid: uuid,
+      l3NetworkUuid: net.uuid,
+      deviceId,
+      mac: `fa:00:5e:10:0${deviceId}:${uuid.slice(-2)}`,
+      ip: deviceId === 0 ? seed.ip : `${net.ipRanges?.[0]?.startIp}`,
+      netmask: "255.255.255.0",
+      gateway: net.ipRanges?.[0]?.gateway,
     })),
-    allVolumes: [{
-      uuid: newUuid(), name: `ROOT-for-${seed.name}`, type: "Root", status: "Ready", state: "Enabled", size: 8 * GIB,
-      actualSize: 412 * MIB, format: "qcow2", deviceId: 0, vmInstanceUuid: uuid, primaryStorageUuid: primary,
-    }],
+    allVolumes: [
+      {
+        uuid: newUuid(),
+        name: `ROOT-for-${seed.name}`,
+        type: "Root",
+        status: "Ready",
+        state: "Enabled",
+        size: 8 * GIB,
+        actualSize: 412 * MIB,
+        format: "qcow2",
+        deviceId: 0,
+        vmInstanceUuid: uuid,
+        primaryStorageUuid: primary,
+      },
+    ],
   };
 }
 
@@ -113,7 +199,11 @@ export function sampleData(): MockData {
     zones: [zone],
     clusters: [cluster],
     hosts,
-    offerings: [offering("small", 1, 512 * MIB), offering("medium", 2, 2 * GIB), offering("large", 8, 16 * GIB)],
+    offerings: [
+      offering("small", 1, 512 * MIB),
+      offering("medium", 2, 2 * GIB),
+      offering("large", 8, 16 * GIB),
+    ],
     images: [image("cairn-guest", "Linux", 180 * MIB), image("debian-12", "Linux", 2 * GIB)],
     networks: [network("flat-net", zone.uuid, 0), network("storage-net", zone.uuid, 1)],
     systemTags: [] as SystemTagInventory[],

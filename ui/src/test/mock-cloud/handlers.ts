@@ -16,4 +16,6 @@ export type Handlers = {
 };
 
 /** How a mock answers when it is asked for a plan. */
-export type Planners = { [N in keyof Operations]?: (params: Operations[N]["params"], context: CallContext) => Plan };
+export type Planners = {
+  [N in keyof Operations]?: (params: Operations[N]["params"], context: CallContext) => Plan;
+};

@@ -33,7 +33,10 @@ function reach(row: unknown, path: string[]): unknown[] {
 }
 
 function like(value: unknown, pattern: string): boolean {
-  const escaped = pattern.replace(/[.*+?^${}()|[\]\\]/g, "\\$&").replaceAll("%", ".*").replaceAll("_", ".");
+  const escaped = pattern
+    .replace(/[.*+?^${}()|[\]\\]/g, "\\$&")
+    .replaceAll("%", ".*")
+    .replaceAll("_", ".");
   return new RegExp(`^${escaped}$`, "is").test(String(value));
 }
 
@@ -64,7 +67,10 @@ function holds(row: object, { field, operator, value }: Condition): boolean {
 }
 
 /** Answers a query over rows in memory: conditions, sort and pages. Fields behind joins must be in the rows. */
-export function answerQuery<T extends object>(all: Iterable<T>, params: QueryParams): { inventories: T[]; total: number } {
+export function answerQuery<T extends object>(
+  all: Iterable<T>,
+  params: QueryParams,
+): { inventories: T[]; total: number } {
   const conditions = (params.q ?? []).map(parse);
   const rows = [...all].filter((row) => conditions.every((condition) => holds(row, condition)));
   const sort = params.sort ?? "";

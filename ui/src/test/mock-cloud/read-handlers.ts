@@ -22,7 +22,15 @@ export function readHandlers(cloud: MockCloud): Handlers {
         });
       const uuid = newUuid();
       cloud.sessions.add(uuid);
-      return { inventory: { uuid, accountUuid: ADMIN_UUID, userUuid: ADMIN_UUID, createDate: at(0), expiredDate: at(-120) } };
+      return {
+        inventory: {
+          uuid,
+          accountUuid: ADMIN_UUID,
+          userUuid: ADMIN_UUID,
+          createDate: at(0),
+          expiredDate: at(-120),
+        },
+      };
     },
     LogOut: ({ sessionUuid }) => {
       cloud.sessions.delete(sessionUuid);
@@ -30,7 +38,9 @@ export function readHandlers(cloud: MockCloud): Handlers {
     },
     GetVersion: () => ({ version: "2.2.4" }),
     GetResourceNames: ({ uuids }) => ({
-      inventories: named(cloud).filter((one) => uuids.includes(one.uuid)).map(({ uuid, name }) => ({ uuid, resourceName: name ?? uuid })),
+      inventories: named(cloud)
+        .filter((one) => uuids.includes(one.uuid))
+        .map(({ uuid, name }) => ({ uuid, resourceName: name ?? uuid })),
     }),
     QueryInstanceOffering: (params) => answerQuery(data.offerings, params),
     QueryImage: (params) => answerQuery<ImageInventory>(data.images, params),
@@ -68,7 +78,15 @@ export function readHandlers(cloud: MockCloud): Handlers {
 }
 
 function named({ data }: MockCloud): { uuid: string; name?: string }[] {
-  return [...data.vms.values(), ...data.offerings, ...data.images, ...data.networks, ...data.zones, ...data.clusters, ...data.hosts];
+  return [
+    ...data.vms.values(),
+    ...data.offerings,
+    ...data.images,
+    ...data.networks,
+    ...data.zones,
+    ...data.clusters,
+    ...data.hosts,
+  ];
 }
 
 function changeRun(cloud: MockCloud, uuid: string, change: { state: "Undoing" | "Failed" }) {
