@@ -1,0 +1,123 @@
+//! Queries over resources: conditions in, one SQL statement out, rows back as inventories.
+//!
+//! What a query means is in the conventions of the API; the points they leave open are decided here:
+//!
+//! - A row without a value in a field matches no comparison with it, not even `!=`; only `is null` finds it.
+//! - Behind a join every condition, also a negative one, means "there is a related row for which this holds":
+//!   `vmNics.ip!=10.0.0.5` finds VMs that have a NIC with another address. Conditions through the same join speak of one
+//!   row. `host is null` finds rows that are related to nothing.
+//! - On a list of values and on tags a negative operator means "none of them": `attachedZoneUuids!=a`.
+//! - `~=` ignores case; `\` takes the meaning from `%` and `_`.
+//! - A date in a condition stands for the whole second.
+//! - Whoever may not see a row does not find others through it either.
+//! - Rows come in the order of `sort`, then of their uuid, which is the order in which they were made.
+
+pub mod batch;
+mod compile;
+mod dialect;
+mod fault;
+mod path;
+mod query;
+mod rows;
+mod sql;
+mod tree;
+mod value;
+mod visible;
+pub mod zql;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cairn_api::resource::Resource;
+use cairn_store::Tx;
+use cairn_types::Result;
+use serde_json::Map;
+
+pub use compile::{Compiled, compile};
+pub use dialect::Dialect;
+pub use query::{BadQuery, Condition, Filter, Op, Query, Sort};
+pub use rows::{Extra, QueryResult, schema_of};
+pub use visible::Viewer;
+
+/// How times are written and read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DateStyle {
+    /// `Jan 2, 2018 3:04:05 PM` in a zone this many minutes east of UTC.
+    Legacy {
+        /// Minutes east of UTC.
+        offset_minutes: i64,
+    },
+    /// `2018-01-02T15:04:05.000Z`; conditions are in UTC.
+    Rfc3339,
+}
+
+impl DateStyle {
+    pub(crate) fn offset(self) -> i64 {
+        match self {
+            Self::Legacy { offset_minutes } => offset_minutes,
+            Self::Rfc3339 => 0,
+        }
+    }
+}
+
+/// Adds to a row what no column holds, such as `allowedActions`.
+pub type Decorate = Arc<dyn Fn(&'static Resource, &Extra, &mut Map<String, serde_json::Value>) + Send + Sync>;
+
+/// What does not depend on the question.
+#[derive(Clone)]
+pub struct Options {
+    /// How times are written and read.
+    pub dates: DateStyle,
+    /// The database.
+    pub dialect: Dialect,
+    /// Rows returned when the query names no limit.
+    pub default_limit: i64,
+    /// Most rows that any query returns; a larger limit is lowered to it.
+    pub max_limit: i64,
+    /// Rows that live in memory, by table name: a JSON list of objects with column names.
+    pub given: BTreeMap<&'static str, Arc<str>>,
+    /// Completes each row.
+    pub decorate: Option<Decorate>,
+    /// Names of the fields that `decorate` adds; `fields` may ask for them.
+    pub decorated: &'static [&'static str],
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            dates: DateStyle::Legacy { offset_minutes: 0 },
+            dialect: Dialect::Sqlite,
+            default_limit: 1000,
+            max_limit: 100_000,
+            given: BTreeMap::new(),
+            decorate: None,
+            decorated: &[],
+        }
+    }
+}
+
+/// Compiles and runs a query.
+pub fn run(
+    tx: &mut dyn Tx,
+    resource: &'static Resource,
+    query: &Query,
+    viewer: &Viewer,
+    options: &Options,
+) -> Result<QueryResult> {
+    let compiled = compile(resource, query, viewer, options)?;
+    let found = tx.query(&compiled.sql, &compiled.params)?;
+    rows::read(&compiled, found, options)
+}
+
+/// The inventory of one resource as its owner sees it; what most calls answer with. `None` if it does not exist.
+pub fn one(
+    tx: &mut dyn Tx,
+    resource: &'static Resource,
+    uuid: &str,
+    options: &Options,
+) -> Result<Option<serde_json::Value>> {
+    let query = Query { limit: Some(1), ..Query::by_uuid(uuid) };
+    let found = run(tx, resource, &query, &Viewer::EVERYTHING, options)?;
+    Ok(found.inventories.into_iter().next())
+}
+
