@@ -7,7 +7,7 @@ use cairn_types::{Fault, Result};
 
 use crate::fault::{too_much, unknown_field, wrong_value};
 use crate::path::{Leaf, Step};
-use crate::query::{Filter, Op, Query};
+use crate::query::{Filter, Op, Query, positive};
 use crate::sql::Fragment;
 use crate::tree::{Node, Test};
 use crate::value::{Operand, compare};
@@ -179,7 +179,7 @@ impl Build<'_> {
 
     /// A condition on the elements of a list: some element fits, or with a negative operator none does.
     fn element(&self, test: &Test, operand: &Operand, own: &str, table: &str, owner: &str) -> Result<Fragment> {
-        let (word, op) = match test.op.positive() {
+        let (word, op) = match positive(test.op) {
             Some(op) => ("NOT IN", op),
             None => ("IN", test.op),
         };

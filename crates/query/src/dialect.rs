@@ -38,10 +38,11 @@ impl Dialect {
         }
     }
 
-    /// Comparison with a pattern, without regard to case.
+    /// Comparison with a pattern, without regard to case (on SQLite that of the letters A to Z). Connections to SQLite
+    /// compare patterns exactly, so both sides are lowered.
     pub(crate) fn like(self, expression: &str) -> String {
         match self {
-            Self::Sqlite => format!("{expression} LIKE ? ESCAPE '\\'"),
+            Self::Sqlite => format!("lower({expression}) LIKE lower(?) ESCAPE '\\'"),
             Self::Postgres => format!("{expression} ILIKE ? ESCAPE '\\'"),
         }
     }

@@ -35,8 +35,8 @@ use serde_json::Map;
 
 pub use compile::{Compiled, compile};
 pub use dialect::Dialect;
-pub use query::{BadQuery, Condition, Filter, Op, Query, Sort};
-pub use rows::{Extra, QueryResult, schema_of};
+pub use query::{Condition, Filter, Op, Query, Sort};
+pub use rows::{Extra, QueryResult};
 pub use visible::Viewer;
 
 /// How times are written and read.

@@ -1,6 +1,6 @@
-//! Rows of the database become inventories: absent values left out, times written, lists unpacked, classes named.
+//! Rows of the database become inventories: absent values left out, times written, lists unpacked.
 
-use cairn_api::resource::{Field, FieldType, Nested, Resource, Sql};
+use cairn_api::resource::{Field, FieldType, Nested, Resource};
 use cairn_store::{Row, Value};
 use cairn_types::{Fault, Result, time};
 use serde_json::{Map, Value as Json};
@@ -15,14 +15,12 @@ pub struct QueryResult {
     pub inventories: Vec<Json>,
     /// The number of matches, if it was asked for.
     pub total: Option<i64>,
-    /// The Java class of each object, by its place: `inventories[0].vmNics[0]`.
-    pub schema: Map<String, Json>,
     /// True when only the number was asked for.
     pub count_only: bool,
 }
 
 impl QueryResult {
-    /// The answer of a query call.
+    /// The answer of a query call, still without its `schema`.
     pub fn into_answer(self) -> Json {
         let mut answer = Map::new();
         if !self.count_only {
@@ -31,7 +29,6 @@ impl QueryResult {
         if let Some(total) = self.total {
             answer.insert("total".into(), total.into());
         }
-        answer.insert("schema".into(), Json::Object(self.schema));
         Json::Object(answer)
     }
 }
@@ -54,10 +51,7 @@ pub(crate) fn read(compiled: &Compiled, rows: Vec<Row>, options: &Options) -> Re
     for row in rows {
         let found = read_row(compiled, &row, options)?;
         result.total = result.total.or(found.total);
-        let Some(inventory) = found.inventory else { continue };
-        let place = format!("inventories[{}]", result.inventories.len());
-        name_classes(&mut result.schema, &place, compiled.resource, &inventory, found.kind.as_deref());
-        result.inventories.push(Json::Object(inventory));
+        result.inventories.extend(found.inventory.map(Json::Object));
     }
     Ok(result)
 }
@@ -160,34 +154,4 @@ fn nested_json(nested: &Nested, rows: Json, dates: DateStyle) -> Json {
         Json::Object(shown.collect())
     };
     Json::Array(rows.into_iter().map(object).collect())
-}
-
-/// The `schema` map of an answer that holds one inventory under this place, such as `inventory`. The subtype is known from
-/// the inventory itself.
-pub fn schema_of(place: &str, resource: &'static Resource, inventory: &Json) -> Map<String, Json> {
-    let mut schema = Map::new();
-    let Json::Object(object) = inventory else { return schema };
-    let column = resource.subtypes.as_ref().map(|s| s.column);
-    let field = column.and_then(|c| resource.fields().find(|f| matches!(f.sql, Sql::Column(name) if name == c)));
-    let kind = field.and_then(|f| object.get(f.name)).and_then(Json::as_str);
-    name_classes(&mut schema, place, resource, object, kind);
-    schema
-}
-
-/// Parents before children.
-fn name_classes(
-    schema: &mut Map<String, Json>,
-    place: &str,
-    resource: &'static Resource,
-    inventory: &Map<String, Json>,
-    kind: Option<&str>,
-) {
-    schema.insert(place.to_owned(), resource.class_of(kind).into());
-    for nested in resource.nested() {
-        let Some(Json::Array(rows)) = inventory.get(nested.name) else { continue };
-        for (n, row) in rows.iter().enumerate() {
-            let Json::Object(row) = row else { continue };
-            name_classes(schema, &format!("{place}.{}[{n}]", nested.name), nested.of, row, None);
-        }
-    }
 }

@@ -30,11 +30,11 @@ pub(crate) fn compare(operand: &Operand, op: Op, value: &str, options: &Options)
         Op::Like => pattern(operand, value, options),
         Op::NotLike => Ok(pattern(operand, value, options)?.wrapped("NOT (", ")")),
         Op::In | Op::NotIn => list(operand, op, value, options),
-        Op::Eq | Op::Ne | Op::Gt | Op::Ge | Op::Lt | Op::Le if operand.ty == FieldType::Date => {
+        Op::Eq | Op::NotEq | Op::Gt | Op::Ge | Op::Lt | Op::Le if operand.ty == FieldType::Date => {
             let from = moment(operand, value, options)?;
             Ok(whole_second(e, op, from))
         }
-        Op::Eq | Op::Ne | Op::Gt | Op::Ge | Op::Lt | Op::Le => {
+        Op::Eq | Op::NotEq | Op::Gt | Op::Ge | Op::Lt | Op::Le => {
             Ok(Fragment::with(format!("{e} {} ?", sign(op)), typed(operand, value)?))
         }
     }
@@ -42,8 +42,8 @@ pub(crate) fn compare(operand: &Operand, op: Op, value: &str, options: &Options)
 
 fn sign(op: Op) -> &'static str {
     match op {
-        Op::Ne => "<>",
-        _ => op.sign(),
+        Op::NotEq => "<>",
+        _ => op.as_str(),
     }
 }
 
@@ -62,7 +62,7 @@ fn typed(operand: &Operand, value: &str) -> Result<Value> {
 fn whole_second(e: &str, op: Op, from: i64) -> Fragment {
     let next = from.saturating_add(1000);
     let (text, params) = match op {
-        Op::Ne => (format!("({e} < ? OR {e} >= ?)"), vec![from, next]),
+        Op::NotEq => (format!("({e} < ? OR {e} >= ?)"), vec![from, next]),
         Op::Gt => (format!("{e} >= ?"), vec![next]),
         Op::Ge => (format!("{e} >= ?"), vec![from]),
         Op::Lt => (format!("{e} < ?"), vec![from]),

@@ -1,0 +1,9 @@
+//! Queries on a real database.
+
+mod facts;
+mod fixture;
+mod injection;
+mod operators;
+mod relations;
+mod results;
+mod visibility;
