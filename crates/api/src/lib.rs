@@ -8,6 +8,9 @@ pub mod params;
 pub mod patterns;
 pub mod request;
 pub mod resource;
+pub mod schema;
+pub mod settings;
+pub mod tags;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;

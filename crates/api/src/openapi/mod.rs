@@ -9,6 +9,7 @@ mod schemas;
 mod tests;
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
 
@@ -40,6 +41,12 @@ pub fn document() -> Value {
             "securitySchemes": fixed::security_schemes(),
         },
     })
+}
+
+/// The document as text, made once.
+pub fn document_text() -> &'static str {
+    static TEXT: LazyLock<String> = LazyLock::new(|| document().to_string());
+    &TEXT
 }
 
 fn add(paths: &mut Map<String, Value>, path: &str, method: Method, operation: Value) {

@@ -109,7 +109,7 @@ crate::operations! {
     StopVmInstance: PUT "/vm-instances/{uuid}/actions" => "stopVmInstance", cli "vm stop" {
         /// VM instance to stop.
         uuid: String => [path, refers("VmInstanceVO"), owned, target];
-        /// `grace` asks the guest and powers off after `vm.stopTimeout`; `cold` powers off at once.
+        /// `grace` asks the guest and powers off after setting `vm.stopTimeout`; `cold` powers off at once.
         r#type: String => [values(&["grace", "cold"]), default("grace")];
         /// Keep the VM stopped although high availability would start it again.
         stop_ha as "stopHA": Option<String> => [values(&["true"])];

@@ -32,9 +32,9 @@ crate::operations! {
     cli "global-config update" {
         /// Category of the setting, such as `vm`.
         category: String => [path];
-        /// Name of the setting within its category, such as `stopTimeout`.
+        /// Name of the setting within its category, such as `deletionPolicy`.
         name: String => [path];
-        /// New value, always as text. The default if absent.
+        /// New value, always as text.
         value: Option<String>;
     } -> job GlobalConfigInventory, admin;
 
