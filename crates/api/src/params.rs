@@ -142,4 +142,13 @@ mod tests {
         let stop = StopVmInstance::from_params(&Params(map));
         assert_eq!((stop.uuid.as_str(), stop.r#type.as_str(), stop.stop_ha), ("a", "cold", None));
     }
+
+    #[test]
+    fn api_01_secrets_do_not_show_in_debug_output() {
+        let Value::Object(map) = json!({"accountName": "admin", "password": "hunter2"}) else {
+            unreachable!()
+        };
+        let shown = format!("{:?}", crate::ops::identity::LogInByAccount::from_params(&Params(map)));
+        assert!(shown.contains("admin") && !shown.contains("hunter2"), "{shown}");
+    }
 }

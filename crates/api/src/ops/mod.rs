@@ -7,6 +7,8 @@ pub mod image;
 pub mod network;
 pub mod platform;
 pub mod storage;
+#[cfg(test)]
+mod tests;
 
 use crate::decl::Operation;
 

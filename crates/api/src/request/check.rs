@@ -117,7 +117,12 @@ fn says_nothing(param: &Param, value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::String(text) if text.is_empty() => {
-            !param.values.is_empty() || param.pattern.is_some() || param.refers.is_some() || param.in_path
+            let named = param.name == "name" && !param.required;
+            named
+                || !param.values.is_empty()
+                || param.pattern.is_some()
+                || param.refers.is_some()
+                || param.in_path
         }
         Value::Number(n) => n.as_i64() == Some(0) && !param.required && param.min.is_some_and(|min| min >= 1),
         _ => false,

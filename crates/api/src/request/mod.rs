@@ -6,6 +6,8 @@
 mod check;
 mod extract;
 mod query;
+#[cfg(test)]
+mod query_tests;
 mod route;
 #[cfg(test)]
 mod tests;
