@@ -106,7 +106,8 @@ pub(super) fn objects() -> Map<String, Value> {
         ("PlannedResource", json!({"type": "string", "uuid": "string", "name": "string"})),
         (
             "Event",
-            json!({"type": "string", "resourceType": "string", "resourceUuid": "string", "time": "integer", "data": "object"}),
+            json!({"cursor": "integer", "time": "integer", "type": "string", "uuid": "string", "kind": "string",
+                "data": "object"}),
         ),
     ];
     let mut out: Map<String, Value> =
@@ -166,16 +167,21 @@ pub(super) fn add_paths(paths: &mut Map<String, Value>) {
             },
         }}),
     );
-    let after = json!({"name": "after", "in": "query", "required": false, "schema": {"type": "string"},
-        "description": "Cursor: go on behind this event. The header `Last-Event-ID` does the same."});
+    let filter = |name: &str, doc: &str| json!({"name": name, "in": "query", "required": false, "schema": {"type": "string"}, "description": doc});
+    let since = filter(
+        "since",
+        "Cursor: go on behind this event, or from now if absent. The header `Last-Event-ID` does the same.",
+    );
+    let only = filter("type", "Only events of this entity, such as `VmInstanceVO`.");
     let stream = json!({"text/event-stream": {"schema": {"type": "string"}}});
     paths.insert(
         "/cairn/events".to_owned(),
         json!({"get": {
-            "operationId": "GetEvents", "summary": "Follow what happens", "tags": ["event"], "parameters": [after],
+            "operationId": "GetEvents", "summary": "Follow what happens", "tags": ["event"], "parameters": [since, only],
             "description": "Follow what happens, as server-sent events in the order of their commits. Each event's `id` is a cursor \
-                to go on from, its data an `Event`. Only what the account may see.",
-            "x-cairn-own": true, "x-cairn-cli": "event follow", "x-cairn-job": false,
+                to go on from, its data an `Event`. Only what the account may see. The stream opens with `hello` and the cursor it \
+                begins at; `gap` before it says that the cursor asked for is no longer kept.",
+            "x-cairn-own": true, "x-cairn-cli": "events", "x-cairn-job": false,
             "responses": {
                 "200": {"description": "The stream.", "content": stream},
                 "400": reference("responses", "BadRequest"),

@@ -7,8 +7,6 @@ super::settings! {
     "cairn" {
         /// Minutes east of UTC of the zone that dates in answers and query conditions are written in
         "api.timeZone" = Some("0"), Form::between(-720, 840);
-        /// Seconds that a console address works before it is used
-        "console.tokenPeriod" = Some("60"), Form::between(5, 3600);
         /// Write an audit row for reading calls too
         "audit.reads" = Some("true"), Form::Bool;
         /// Days that audit rows are kept
@@ -23,8 +21,8 @@ super::settings! {
         "image.tenantMayReachInternal" = Some("false"), Form::Bool;
         /// Seconds that a guest has to shut down before a stop with `grace` powers it off
         "vm.stopTimeout" = Some("60"), Form::between(1, 3600);
-        /// Let web hooks post to addresses of this machine and of its links
-        "webHook.mayReachInternal" = Some("true"), Form::Bool;
+        /// Let web hooks post to addresses of this machine
+        "webHook.mayReachLoopback" = Some("true"), Form::Bool;
     }
     "mevoco" {
         /// How much memory may be promised per byte that a host has
