@@ -45,9 +45,9 @@ export function useRuns(resourceUuid?: string) {
 
 export const isActive = (run: CairnRunInventory) => run.state === "Running" || run.state === "Undoing";
 
-/** `vm.start/1` as `Vm start`. */
-export const runName = (name: string | undefined) =>
-  wordsOf((name ?? "").replace(/\/\d+$/, "").replaceAll(/[._-]/g, " "));
+/** `vm.start/1` as `VM start`; a name in words is left as it is. */
+export const runName = (name = "") =>
+  /^[\w.-]+\/\d+$/.test(name) ? wordsOf(name.replace(/\/\d+$/, "").replaceAll(/[._-]/g, " ")) : name;
 
 /** The list of runs, with the steps of those that are under way or went wrong. */
 export function RunList({ resourceUuid }: { resourceUuid?: string }) {

@@ -42,7 +42,6 @@ export const en = {
 
   "common.name": "Name",
   "common.description": "Description",
-  "common.uuid": "UUID",
   "common.state": "State",
   "common.status": "Status",
   "common.created": "Created",

@@ -43,7 +43,6 @@ export const zhCN: Readonly<Record<keyof typeof en, string>> = {
 
   "common.name": "名称",
   "common.description": "简介",
-  "common.uuid": "UUID",
   "common.state": "状态",
   "common.status": "就绪状态",
   "common.created": "创建时间",

@@ -43,7 +43,6 @@ export const zhTW: Readonly<Record<keyof typeof en, string>> = {
 
   "common.name": "名稱",
   "common.description": "簡介",
-  "common.uuid": "UUID",
   "common.state": "狀態",
   "common.status": "就緒狀態",
   "common.created": "建立時間",

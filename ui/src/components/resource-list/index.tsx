@@ -58,7 +58,7 @@ export function ResourceList<T extends Resource>({
           dataSource={page?.rows ?? []}
           loading={rows.loading && !page}
           size="small"
-          scroll={{ x: "max-content" }}
+          scroll={{ x: 900 }}
           locale={{
             emptyText: (
               <NoRows spec={spec} choice={choice} onClear={() => change({ text: "", filter: "" })} />

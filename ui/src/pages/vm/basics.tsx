@@ -4,7 +4,6 @@ import { NameOf } from "../../components/name-of";
 import { Fields, InlineText } from "../../components/resource-detail";
 import { ActiveRuns } from "../../components/runs";
 import { StateTag } from "../../components/state-tag";
-import { Uuid } from "../../components/uuid";
 import { useT } from "../../i18n";
 import { formatBytes } from "../../lib/format";
 import { addressesOf, type Vm } from "./model";
@@ -65,7 +64,6 @@ export function VmBasics({ vm }: { vm: Vm }) {
           [t("vm.lastHost"), <NameOf key="last" uuid={vm.lastHostUuid} />],
           [t("common.cluster"), <NameOf key="cluster" uuid={vm.clusterUuid} />],
           [t("common.zone"), <NameOf key="zone" uuid={vm.zoneUuid} />],
-          [t("common.uuid"), <Uuid key="uuid" uuid={vm.uuid} />],
         ]}
       />
     </>

@@ -141,7 +141,9 @@ export class MockCloud {
   private start(name: string, params: object, context: CallContext): string {
     const uuid = newUuid();
     this.jobs.set(uuid, { status: ACCEPTED, body: {} });
-    void this.answer(name, params, context).then((answer) => this.jobs.set(uuid, answer));
+    void this.answer(name, params, { ...context, jobUuid: uuid }).then((answer) =>
+      this.jobs.set(uuid, answer),
+    );
     return uuid;
   }
 

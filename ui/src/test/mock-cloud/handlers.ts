@@ -5,6 +5,8 @@ import type { Operations } from "../../api/generated";
 export interface CallContext {
   systemTags: string[];
   userTags: string[];
+  /** The job, when the call is one. */
+  jobUuid?: string;
 }
 
 /** How a mock answers one operation, with the types of the generated client. Throw a `Refusal` for an error. */

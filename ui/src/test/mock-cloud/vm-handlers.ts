@@ -79,11 +79,11 @@ function check(cloud: MockCloud, uuid: string, operation: string): MockVm {
   return vm;
 }
 
-async function move(cloud: MockCloud, operation: Move, uuid: string) {
+async function move(cloud: MockCloud, operation: Move, uuid: string, jobUuid?: string) {
   check(cloud, uuid, operation);
   const { name, via, to, steps } = MOVES[operation];
   cloud.changeVm(uuid, { state: via });
-  await cloud.run(name, uuid, [...steps]);
+  await cloud.run(name, uuid, [...steps], jobUuid);
   const hostUuid = to === "Stopped" ? undefined : cloud.data.hosts[0]?.uuid;
   cloud.changeVm(uuid, { state: to, hostUuid });
   return { inventory: allowed(find(cloud, uuid)) };
@@ -114,7 +114,7 @@ async function create(
       type: "System",
     });
   cloud.emit("VmInstanceVO", vm.uuid, "created");
-  await cloud.run("vm.create/1", vm.uuid, CREATE);
+  await cloud.run("vm.create/1", vm.uuid, CREATE, context.jobUuid);
   cloud.changeVm(vm.uuid, { state: "Running" });
   return { inventory: allowed(vm) };
 }
@@ -133,12 +133,12 @@ export function vmHandlers(cloud: MockCloud): Handlers {
       });
       return { inventory: allowed(find(cloud, uuid)) };
     },
-    StartVmInstance: ({ uuid }) => move(cloud, "StartVmInstance", uuid),
-    StopVmInstance: ({ uuid }) => move(cloud, "StopVmInstance", uuid),
-    RebootVmInstance: ({ uuid }) => move(cloud, "RebootVmInstance", uuid),
-    PauseVmInstance: ({ uuid }) => move(cloud, "PauseVmInstance", uuid),
-    ResumeVmInstance: ({ uuid }) => move(cloud, "ResumeVmInstance", uuid),
-    RecoverVmInstance: ({ uuid }) => move(cloud, "RecoverVmInstance", uuid),
+    StartVmInstance: ({ uuid }, { jobUuid }) => move(cloud, "StartVmInstance", uuid, jobUuid),
+    StopVmInstance: ({ uuid }, { jobUuid }) => move(cloud, "StopVmInstance", uuid, jobUuid),
+    RebootVmInstance: ({ uuid }, { jobUuid }) => move(cloud, "RebootVmInstance", uuid, jobUuid),
+    PauseVmInstance: ({ uuid }, { jobUuid }) => move(cloud, "PauseVmInstance", uuid, jobUuid),
+    ResumeVmInstance: ({ uuid }, { jobUuid }) => move(cloud, "ResumeVmInstance", uuid, jobUuid),
+    RecoverVmInstance: ({ uuid }, { jobUuid }) => move(cloud, "RecoverVmInstance", uuid, jobUuid),
     DestroyVmInstance: async ({ uuid }) => {
       check(cloud, uuid, "DestroyVmInstance");
       cloud.changeVm(uuid, { state: "Destroying" });
