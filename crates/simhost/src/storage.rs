@@ -1,0 +1,166 @@
+//! Local primary storage of a simulated host.
+
+use cairn_api::agent::Done;
+use cairn_api::agent::storage::{
+    CacheImage, CachedImage, Capacity, ConnectLocalStorage, CreateVolume, DeleteVolume, ListStorage,
+    ReadVolume, StorageContent, UncacheImage, VolumeFile,
+};
+use cairn_types::{Fault, Result, code};
+
+use crate::host::{Content, Host, SimCachedImage, SimVolume};
+use crate::world::{OpenDisks, Source};
+
+/// What an empty qcow2 file takes.
+const EMPTY_VOLUME_BYTES: u64 = 196_624;
+
+fn storage(text: impl Into<String>) -> Fault {
+    Fault::new(code::AGENT_STORAGE, text)
+}
+
+pub(crate) fn connect(host: &mut Host, o: &ConnectLocalStorage) -> Result<Capacity> {
+    if !o.path.starts_with('/') || o.path.split('/').any(|part| part == "..") {
+        return Err(storage("the folder of a primary storage must be an absolute path"));
+    }
+    host.content_mut().folders.insert(o.path.clone());
+    Ok(host.capacity())
+}
+
+fn need_folder(content: &Content, path: &str) -> Result<()> {
+    if content.folders.contains(path) {
+        return Ok(());
+    }
+    Err(storage("the primary storage is not connected on this host")
+        .for_operator(format!("no folder {path}")))
+}
+
+/// `source` is the image store that serves the address, if it is one of this simulation.
+pub(crate) fn cache(host: &mut Host, o: &CacheImage, source: Option<Source>) -> Result<CachedImage> {
+    need_folder(host.content_mut(), &o.storage_path)?;
+    if let Some(known) = host.content_mut().images.get(&o.image)
+        && known.sha256 == o.sha256
+        && known.storage_path == o.storage_path
+    {
+        return Ok(CachedImage { path: known.path.clone(), file_bytes: known.file_bytes });
+    }
+    let size_bytes = match source {
+        Some(Source::Refused) => {
+            let text = format!("the image store does not give image {} under this address", o.image);
+            return Err(Fault::new(code::IMAGE_SERVER, text));
+        }
+        Some(Source::File(file)) if file.sha256 != o.sha256 || file.actual_bytes != o.file_bytes => {
+            let text = format!("image {} arrived with another checksum than it should have", o.image);
+            return Err(Fault::new(code::IMAGE_CHECKSUM, text));
+        }
+        Some(Source::File(file)) => file.size_bytes,
+        None => 0,
+    };
+    host.need_room(o.file_bytes)?;
+    let extension = if o.format == "iso" { "iso" } else { "qcow2" };
+    let path = format!("{}/imageCache/{}/{}.{extension}", o.storage_path, o.image, o.image);
+    let (file_bytes, sha256) = (o.file_bytes, o.sha256.clone());
+    let image = SimCachedImage {
+        path: path.clone(),
+        storage_path: o.storage_path.clone(),
+        file_bytes,
+        sha256,
+        size_bytes,
+    };
+    host.content_mut().images.insert(o.image.clone(), image);
+    Ok(CachedImage { path, file_bytes })
+}
+
+pub(crate) fn uncache(host: &mut Host, o: &UncacheImage) -> Result<Done> {
+    let content = host.content_mut();
+    let Some(image) = content.images.get(&o.image) else { return Ok(Done {}) };
+    if let Some((volume, _)) = content.volumes.iter().find(|(_, v)| v.image.as_deref() == Some(&o.image)) {
+        return Err(
+            storage(format!("volume {volume} is based on image {}", o.image)).with("volume", volume.clone())
+        );
+    }
+    if let Some(vm) = content.vms.values().find(|v| v.is_on() && v.spec.iso.as_ref() == Some(&image.path)) {
+        return Err(storage(format!("VM {} has image {} in its CD drive", vm.spec.vm, o.image)));
+    }
+    content.images.remove(&o.image);
+    Ok(Done {})
+}
+
+pub(crate) fn create_volume(host: &mut Host, o: &CreateVolume) -> Result<VolumeFile> {
+    need_folder(host.content_mut(), &o.storage_path)?;
+    let path = path_of(&o.storage_path, &o.r#type, &o.volume)?;
+    if let Some(known) = host.content_mut().volumes.get(&o.volume) {
+        return Ok(file_of(known));
+    }
+    if let Some(image) = &o.image {
+        let cached = host.content_mut().images.get(image).filter(|i| i.storage_path == o.storage_path);
+        let cached = cached.ok_or_else(|| storage(format!("image {image} is not in the image cache")))?;
+        if o.size_bytes < cached.size_bytes {
+            let text = format!(
+                "a volume of {} bytes is smaller than its image of {}",
+                o.size_bytes, cached.size_bytes
+            );
+            return Err(storage(text));
+        }
+    }
+    host.need_room(EMPTY_VOLUME_BYTES)?;
+    let volume = SimVolume {
+        path,
+        storage_path: o.storage_path.clone(),
+        r#type: o.r#type.clone(),
+        size_bytes: o.size_bytes,
+        actual_bytes: EMPTY_VOLUME_BYTES,
+        image: o.image.clone(),
+    };
+    let file = file_of(&volume);
+    host.content_mut().volumes.insert(o.volume.clone(), volume);
+    Ok(file)
+}
+
+pub(crate) fn delete_volume(
+    host: &mut Host,
+    uuid: &str,
+    disks: &OpenDisks,
+    o: &DeleteVolume,
+) -> Result<Done> {
+    if let Some(holder) = disks.get(&o.volume).filter(|h| h.host == uuid) {
+        return Err(storage(format!("volume {} is held open by VM {}", o.volume, holder.vm)));
+    }
+    host.content_mut().volumes.remove(&o.volume);
+    Ok(Done {})
+}
+
+pub(crate) fn read_volume(host: &mut Host, o: &ReadVolume) -> Result<VolumeFile> {
+    let path = path_of(&o.storage_path, &o.r#type, &o.volume)?;
+    let found = host.content_mut().volumes.get(&o.volume).filter(|v| v.path == path);
+    found
+        .map(file_of)
+        .ok_or_else(|| storage(format!("there is no file for volume {}", o.volume)).for_operator(path))
+}
+
+pub(crate) fn list(host: &mut Host, o: &ListStorage) -> Result<StorageContent> {
+    let content = host.content_mut();
+    need_folder(content, &o.storage_path)?;
+    let volumes = content.volumes.iter().filter(|(_, v)| v.storage_path == o.storage_path);
+    let images = content.images.iter().filter(|(_, i)| i.storage_path == o.storage_path);
+    Ok(StorageContent {
+        volumes: volumes.map(|(uuid, _)| uuid.clone()).collect(),
+        images: images.map(|(uuid, _)| uuid.clone()).collect(),
+    })
+}
+
+fn path_of(storage_path: &str, r#type: &str, volume: &str) -> Result<String> {
+    let folder = match r#type {
+        "Root" => "rootVolumes",
+        "Data" => "dataVolumes",
+        other => return Err(Fault::argument(format!("{other:?} is no type of volume"))),
+    };
+    Ok(format!("{storage_path}/{folder}/{volume}/{volume}.qcow2"))
+}
+
+fn file_of(volume: &SimVolume) -> VolumeFile {
+    VolumeFile {
+        path: volume.path.clone(),
+        format: "qcow2".into(),
+        size_bytes: volume.size_bytes,
+        actual_bytes: volume.actual_bytes,
+    }
+}
