@@ -267,9 +267,17 @@ impl Build<'_> {
     /// The matching rows, with `groupBy` the first of each group.
     fn grouped(&self, matching: Fragment) -> Result<Fragment> {
         let Some(group) = self.grouping()? else { return Ok(matching) };
-        let keys: Vec<String> = self.resource.keys.iter().map(|key| format!("t.{key}")).collect();
-        let number = format!("row_number() OVER (PARTITION BY {group} ORDER BY {})", keys.join(", "));
-        Ok(matching.wrapped(&format!("(SELECT t.*, {number} AS in_group FROM "), ") t WHERE t.in_group = 1"))
+        let firsts = match self.resource.keys {
+            [key] => matching.wrapped(&format!("SELECT min(t.{key}) FROM "), &format!(" GROUP BY {group}")),
+            keys => {
+                let number = format!("row_number() OVER (PARTITION BY {group} ORDER BY {})", listed("t", keys));
+                let inner = format!("SELECT {} FROM (SELECT {}, {number} AS n FROM ", listed("g", keys), listed("t", keys));
+                matching.wrapped(&inner, ") g WHERE g.n = 1")
+            }
+        };
+        let mut whole = self.table("t")?;
+        whole.append(firsts.wrapped(&format!(" WHERE ({}) IN (", listed("t", self.resource.keys)), ")"));
+        Ok(whole)
     }
 
     fn columns(&self) -> Result<Vec<Column>> {
@@ -321,8 +329,7 @@ impl Build<'_> {
             }
             Column::Nested(n) => {
                 let row: Vec<String> = nested_fields(n).map(|f| expression(f, "x")).collect();
-                let keys: Vec<String> = n.of.keys.iter().map(|key| format!("x.{key}")).collect();
-                let rows = dialect.collect(&dialect.array(&row), &format!("x.{}, {}", n.order, keys.join(", ")));
+                let rows = dialect.collect(&dialect.array(&row), &format!("x.{}, {}", n.order, listed("x", n.of.keys)));
                 format!("(SELECT {rows} FROM {} x WHERE x.{} = t.{})", n.of.table, n.remote, n.local)
             }
         }
@@ -350,6 +357,11 @@ fn expression(field: &Field, alias: &str) -> String {
         Sql::Column(column) => format!("{alias}.{column}"),
         Sql::Expr(expression) => expression.replace("{t}", alias),
     }
+}
+
+/// These columns of the table with this alias.
+fn listed(alias: &str, columns: &[&str]) -> String {
+    columns.iter().map(|c| format!("{alias}.{c}")).collect::<Vec<_>>().join(", ")
 }
 
 fn plain_column(field: &'static Field) -> Option<&'static str> {

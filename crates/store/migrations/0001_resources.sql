@@ -527,7 +527,7 @@ CREATE INDEX vm_instance_offering ON vm_instance (instance_offering_uuid);
 CREATE INDEX vm_instance_default_l3 ON vm_instance (default_l3_network_uuid);
 CREATE INDEX vm_instance_root_volume ON vm_instance (root_volume_uuid);
 CREATE INDEX vm_instance_name ON vm_instance (name);
-CREATE INDEX vm_instance_state ON vm_instance (state);
+CREATE INDEX vm_instance_state ON vm_instance (state, create_ms);
 CREATE INDEX vm_instance_create ON vm_instance (create_ms);
 
 -- ip, netmask and gateway repeat the first address of the NIC; all of its addresses are in used_ip.
