@@ -1,6 +1,7 @@
 import { createStore } from "../lib/store";
 import { authorization } from "./call";
-import { sessionStore } from "./session";
+import { SESSION_EXPIRED } from "./error";
+import { endSession, sessionStore } from "./session";
 
 /** One change of a resource, as the event stream tells it. */
 export interface ChangeEvent {
@@ -101,7 +102,7 @@ async function readStream(
       headers: { Accept: "text/event-stream", ...authorization() },
       signal,
     });
-    if (!response.ok || !response.body) return response.status === 502 ? "ended" : "refused";
+    if (!response.ok || !response.body) return await refusal(response);
     streamState.set("live");
     if (since === undefined) for (const listener of [...gapListeners]) listener();
     const parser = new SseParser();
@@ -120,6 +121,13 @@ async function readStream(
   } catch {
     return "ended";
   }
+}
+
+/** The server does not open the stream: the session is over, or our cursor is older than what it keeps. */
+async function refusal(response: Response): Promise<"ended" | "refused"> {
+  const text = await response.text();
+  if (text.includes(`"${SESSION_EXPIRED}"`)) endSession(true);
+  return response.status >= 500 && !text.includes('"error"') ? "ended" : "refused";
 }
 
 function readEvent(block: { event: string; data: string }): ChangeEvent | undefined {

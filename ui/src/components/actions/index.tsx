@@ -6,7 +6,7 @@ import { isAllowed, operationName, type Resource, type ResourceAction, whyNot } 
 import { useRunAction } from "./use-run-action";
 
 export type { Resource, ResourceAction } from "./action";
-export { isAllowed, operationName, stateName } from "./action";
+export { isAllowed, operationName, stateName, whyNot } from "./action";
 
 /** A button that says why it is disabled: on hover, on focus, and to a screen reader. */
 export function ReasonedButton(props: {

@@ -3,6 +3,7 @@ import { App, Button, Input, Space } from "antd";
 import { useState } from "react";
 import { errorBody } from "../../api/error";
 import { useT } from "../../i18n";
+import { ReasonedButton } from "../actions";
 import { ErrorDetails } from "../error-panel";
 
 interface Props {
@@ -11,6 +12,8 @@ interface Props {
   value: string;
   required?: boolean;
   maxLength: number;
+  /** Why it cannot be changed now. */
+  reason?: string | undefined;
   onSave: (value: string) => Promise<unknown>;
 }
 
@@ -22,11 +25,11 @@ export function InlineText(props: Props) {
   return (
     <span className="inline-text">
       {props.value || "–"}
-      <Button
-        type="text"
-        size="small"
+      <ReasonedButton
+        iconOnly
         icon={<EditOutlined aria-hidden />}
-        aria-label={t("common.edit", { field: props.label })}
+        label={t("common.edit", { field: props.label })}
+        reason={props.reason}
         onClick={() => setEditing(true)}
       />
     </span>

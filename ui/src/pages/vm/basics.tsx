@@ -1,4 +1,5 @@
 import { updateVmInstance } from "../../api/generated";
+import { whyNot } from "../../components/actions";
 import { DateText } from "../../components/date-text";
 import { NameOf } from "../../components/name-of";
 import { Fields, InlineText } from "../../components/resource-detail";
@@ -6,6 +7,7 @@ import { ActiveRuns } from "../../components/runs";
 import { StateTag } from "../../components/state-tag";
 import { useT } from "../../i18n";
 import { formatBytes } from "../../lib/format";
+import { vmActions } from "./actions";
 import { addressesOf, type Vm } from "./model";
 
 /** Basic attributes of a VM; name and description are changed in place. */
@@ -13,6 +15,7 @@ export function VmBasics({ vm }: { vm: Vm }) {
   const t = useT();
   const update = (change: { name?: string; description?: string }) =>
     updateVmInstance({ uuid: vm.uuid, ...change }, vm.name ? { resourceName: vm.name } : {});
+  const reason = whyNot(t, vm, { operation: "UpdateVmInstance" }, vmActions);
   return (
     <>
       <ActiveRuns resourceUuid={vm.uuid} />
@@ -27,6 +30,7 @@ export function VmBasics({ vm }: { vm: Vm }) {
               value={vm.name ?? ""}
               required
               maxLength={255}
+              reason={reason}
               onSave={(name) => update({ name })}
             />,
           ],
@@ -38,6 +42,7 @@ export function VmBasics({ vm }: { vm: Vm }) {
               label={t("common.description")}
               value={vm.description ?? ""}
               maxLength={2048}
+              reason={reason}
               onSave={(description) => update({ description })}
             />,
           ],

@@ -72,7 +72,7 @@ it("bey_01 shows the plan and creates nothing", async () => {
 it("vm_01 creates a VM with its tags and shows it in the list", async () => {
   const { cloud, user } = openPage("/vms/new");
   await fill(user, "new-1");
-  await user.type(screen.getByRole("combobox", { name: "Address on flat-net" }), "10.1.0.77");
+  await user.type(await screen.findByRole("combobox", { name: "Address on flat-net" }), "10.1.0.77");
   await user.type(screen.getByLabelText("Host name"), "new-1");
   await user.click(screen.getByRole("button", { name: "Create VM" }));
   await screen.findByRole("link", { name: "new-1" });
