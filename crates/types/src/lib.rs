@@ -8,4 +8,4 @@ pub mod state;
 pub mod time;
 
 pub use fault::{Fault, Result};
-pub use id::{Id, kind, new_uuid, random_uuid};
+pub use id::{Id, is_uuid, kind, new_uuid, random_uuid};

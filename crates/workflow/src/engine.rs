@@ -46,8 +46,8 @@ pub struct Start {
     pub parent: Option<String>,
     /// Undo the run after this long.
     pub deadline: Option<Duration>,
-    /// Queues that ancestors hold.
-    pub(crate) held: Vec<String>,
+    /// Queues that ancestors hold, so that a child does not wait for its parent.
+    pub held: Vec<String>,
 }
 
 type Outcome = Result<Value>;
@@ -332,10 +332,16 @@ impl<E: Env> Engine<E> {
         lock(&self.inner.live).get(&run).map(|l| lock(&l.progress).clone())
     }
 
-    pub(crate) fn note_progress(&self, run: RunId, percent: u8, text: &str) {
+    /// Notes how far a run is. Lossy and cheap.
+    pub fn note_progress(&self, run: RunId, percent: u8, text: &str) {
         if let Some(live) = lock(&self.inner.live).get(&run) {
             *lock(&live.progress) = (percent, text.to_owned());
         }
+    }
+
+    /// How many runs are at work or wait for their turn.
+    pub fn live_count(&self) -> usize {
+        lock(&self.inner.live).len()
     }
 
     /// Whether a run is at work or waits for its turn.
@@ -347,9 +353,35 @@ impl<E: Env> Engine<E> {
     pub async fn plan<W: Workflow<Env = E>>(&self, w: W) -> Result<Plan> {
         let rehearsal = self.inner.store.rehearse().await?;
         let planning = Arc::new(Planning { rehearsal, plan: Mutex::default() });
+        let env = self.env()?;
+        let begun = planning.rehearsal.run(move |tx| env.plan_begins(tx)).await?;
         self.plan_child(w, planning.clone()).await?;
-        let plan = lock(&planning.plan).clone();
-        Ok(plan)
+        let (env, plan) = (self.env()?, lock(&planning.plan).clone());
+        let complete = move |tx: &mut dyn Tx| {
+            let mut plan = plan.clone();
+            env.plan_made(tx, begun, &mut plan)?;
+            Ok(plan)
+        };
+        planning.rehearsal.run(complete).await
+    }
+
+    /// What one transaction would do.
+    pub async fn plan_tx<T, F>(&self, work: F) -> Result<Plan>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut dyn Tx) -> Result<T> + Send + 'static,
+    {
+        let rehearsal = self.inner.store.rehearse().await?;
+        let env = self.env()?;
+        let begun = rehearsal.run(move |tx| env.plan_begins(tx)).await?;
+        rehearsal.run(work).await?;
+        let env = self.env()?;
+        let complete = move |tx: &mut dyn Tx| {
+            let mut plan = Plan::default();
+            env.plan_made(tx, begun, &mut plan)?;
+            Ok(plan)
+        };
+        rehearsal.run(complete).await
     }
 
     pub(crate) async fn plan_child<W: Workflow<Env = E>>(&self, mut w: W, planning: Arc<Planning>) -> Result<()> {
@@ -381,191 +413,6 @@ impl<E: Env> Engine<E> {
             pause = (pause * 2).min(Duration::from_secs(5));
         }
     }
-
-    fn probe(&self, cx: &Cx<E>, after: bool) -> Act {
-        let Some(probe) = &self.inner.options.probe else { return Act::Go };
-        let step = cx.run.steps.get(cx.index).map_or("", String::as_str);
-        let undo = cx.dir == Dir::Undo;
-        probe.at(&At { workflow: &cx.run.workflow, step, index: cx.index, undo, after })
-    }
-
-    /// Drives a run to its end. `Err(None)`: the harness crashed it. `Err(Some)`: it can't be driven now.
-    async fn drive(
-        &self,
-        mut w: Box<dyn Erased<E>>,
-        mut cx: Cx<E>,
-        live: &Live,
-    ) -> Result<Outcome, Option<Fault>> {
-        if cx.run.state == RunState::Running {
-            match self.forward(&mut w, &mut cx, live).await? {
-                Ok(answer) => return Ok(Ok(answer)),
-                Err(fault) => {
-                    tracing::warn!(run = %cx.run.uuid, resource = %cx.run.resource_uuid, workflow = %cx.run.workflow,
-                        step = cx.index, error = %fault, detail = ?deepest_detail(&fault),
-                        "run {} failed and is undone", cx.run.uuid);
-                    let mut next = cx.run.clone();
-                    next.state = RunState::Undoing;
-                    next.error = Some(w.failure(fault));
-                    cx.run = self.persist(next).await.map_err(Some)?;
-                }
-            }
-        }
-        self.back(&mut w, &mut cx).await
-    }
-
-    async fn forward(
-        &self,
-        w: &mut Box<dyn Erased<E>>,
-        cx: &mut Cx<E>,
-        live: &Live,
-    ) -> Result<Outcome, Option<Fault>> {
-        let steps = w.steps().len();
-        for index in usize::try_from(cx.run.done).unwrap_or(0)..steps {
-            cx.begin_step(index, Dir::Do);
-            if live.cancel.load(Ordering::Acquire) {
-                return Ok(Err(Fault::new(code::RUN_CANCELLED, "the operation was cancelled by its user")));
-            }
-            let result = self.guarded_step(w, cx, index).await?;
-            if cx.run.state == RunState::Done {
-                return Ok(Ok(cx.outcome.take().unwrap_or(Value::Null)));
-            }
-            cx.run.high = cx.run.high.max(i64::try_from(index).unwrap_or(i64::MAX));
-            if let Err(fault) = result {
-                return Ok(Err(fault));
-            }
-            cx.run.done = i64::try_from(index + 1).unwrap_or(i64::MAX);
-            cx.run.data = w.save().map_err(Some)?;
-        }
-        self.end_well(w, cx).await.map_err(Some)
-    }
-
-    /// One `Do` between the probes and under the deadline.
-    async fn guarded_step(
-        &self,
-        w: &mut Box<dyn Erased<E>>,
-        cx: &mut Cx<E>,
-        index: usize,
-    ) -> Result<Result<()>, Option<Fault>> {
-        let act = self.probe(cx, false);
-        match act {
-            Act::Crash => return Err(None),
-            Act::Fail => return Ok(Err(Fault::internal("injected before the step"))),
-            Act::Go | Act::Twice => {}
-        }
-        let late = || Fault::new(code::RUN_DEADLINE, "the operation passed its deadline and was taken back");
-        let left = cx.run.deadline_ms.map(|d| u64::try_from(d - time::now_ms()).unwrap_or(0));
-        let result = match left {
-            Some(0) => return Ok(Err(late())),
-            Some(ms) => match tokio::time::timeout(Duration::from_millis(ms), w.step(cx, index, Dir::Do)).await {
-                Ok(r) => r,
-                Err(_) => Err(late()),
-            },
-            None => w.step(cx, index, Dir::Do).await,
-        };
-        if result.is_ok() {
-            match self.probe(cx, true) {
-                Act::Crash => return Err(None),
-                Act::Fail => return Ok(Err(Fault::internal("injected after the step"))),
-                Act::Go | Act::Twice => {}
-            }
-        }
-        Ok(result)
-    }
-
-    /// Ends a run whose last step had no transaction of its own.
-    async fn end_well(&self, w: &mut Box<dyn Erased<E>>, cx: &mut Cx<E>) -> Result<Outcome> {
-        let mut next = cx.run.clone();
-        next.state = RunState::Done;
-        next.progress = 100;
-        let (owner, env, answer) = (self.owner(), self.env()?, w.answer());
-        let end = move |tx: &mut dyn Tx| {
-            let outcome = answer(&env, tx)?;
-            journal::save(tx, &owner, &next)?;
-            env.run_ended(tx, &next, &Ok(outcome.clone()))?;
-            env.run_changed(tx, &next)?;
-            Ok(outcome)
-        };
-        Ok(self.inner.store.write(end).await)
-    }
-
-    /// Undoes every step that has begun, newest first.
-    async fn back(&self, w: &mut Box<dyn Erased<E>>, cx: &mut Cx<E>) -> Result<Outcome, Option<Fault>> {
-        for index in (0..=cx.run.high).rev() {
-            let position = usize::try_from(index).unwrap_or(0);
-            cx.begin_step(position, Dir::Undo);
-            if let Err(fault) = self.undo_step(w, cx, position).await? {
-                return self.stick(cx, fault).await.map_err(Some);
-            }
-            let mut next = cx.run.clone();
-            next.high = index - 1;
-            cx.run = self.persist(next).await.map_err(Some)?;
-        }
-        self.end_badly(cx, RunState::Failed).await.map_err(Some)
-    }
-
-    async fn undo_step(
-        &self,
-        w: &mut Box<dyn Erased<E>>,
-        cx: &mut Cx<E>,
-        index: usize,
-    ) -> Result<Result<()>, Option<Fault>> {
-        let mut pause = self.inner.options.undo_pause;
-        for attempt in 1..=self.inner.options.undo_tries.max(1) {
-            let result = match self.probe(cx, false) {
-                Act::Crash => return Err(None),
-                Act::Fail => Err(Fault::internal("injected before the undo")),
-                Act::Twice => match w.step(cx, index, Dir::Undo).await {
-                    Ok(()) => w.step(cx, index, Dir::Undo).await,
-                    Err(f) => Err(f),
-                },
-                Act::Go => w.step(cx, index, Dir::Undo).await,
-            };
-            match result {
-                Ok(()) if self.probe(cx, true) == Act::Crash => return Err(None),
-                Ok(()) => return Ok(Ok(())),
-                Err(f) if attempt == self.inner.options.undo_tries.max(1) => return Ok(Err(f)),
-                Err(f) => {
-                    tracing::warn!(run = %cx.run.uuid, step = index, attempt, error = %f, "an undo failed and is tried again");
-                    tokio::time::sleep(pause).await;
-                    pause *= 2;
-                }
-            }
-        }
-        Ok(Ok(()))
-    }
-
-    async fn stick(&self, cx: &mut Cx<E>, undo_fault: Fault) -> Result<Outcome> {
-        let first = cx.run.error.clone().unwrap_or_else(|| Fault::internal("no error was kept"));
-        let step = cx.run.steps.get(cx.index).cloned().unwrap_or_default();
-        let text = format!("run {} can't take back step {step}; retry or abandon it", cx.run.uuid);
-        let mut fault = Fault::new(code::RUN_STUCK, text).with("run", cx.run.uuid.to_string());
-        fault.causes = vec![first, undo_fault];
-        tracing::error!(run = %cx.run.uuid, error = %fault, "run {} is stuck", cx.run.uuid);
-        cx.run.error = Some(fault);
-        self.end_badly(cx, RunState::Stuck).await
-    }
-
-    async fn end_badly(&self, cx: &mut Cx<E>, state: RunState) -> Result<Outcome> {
-        let mut next = cx.run.clone();
-        next.state = state;
-        let fault = next.error.clone().unwrap_or_else(|| Fault::internal("no error was kept"));
-        let mut pause = Duration::from_millis(50);
-        loop {
-            let (owner, env, next, outcome) = (self.owner(), self.env()?, next.clone(), Err(fault.clone()));
-            let end = move |tx: &mut dyn Tx| {
-                journal::save(tx, &owner, &next)?;
-                env.run_ended(tx, &next, &outcome)?;
-                env.run_changed(tx, &next)
-            };
-            match self.inner.store.write(end).await {
-                Ok(()) => return Ok(Err(fault)),
-                Err(f) if f.has_code(code::RUN_STATE) || f.has_code(code::NOT_READY) => return Err(f),
-                Err(f) => tracing::error!(error = %f, "the end of a run can't be written"),
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(5));
-        }
-    }
 }
 
 fn stuck(tx: &mut dyn Tx, run: RunId) -> Result<RunInfo> {
@@ -581,10 +428,6 @@ fn ended(run: RunId, outcome: Outcome) -> Handle {
     Handle { run, end: watch::channel(Some(outcome)).1 }
 }
 
-fn deepest_detail(fault: &Fault) -> Option<&str> {
-    fault.cause.as_deref().and_then(deepest_detail).or(fault.operator.as_deref())
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -36,7 +36,7 @@ use serde_json::Value;
 pub use cx::Cx;
 pub use engine::{Engine, Handle, Options, Start};
 pub use journal::{RunInfo, RunState};
-pub use plan::{Plan, PlanStep};
+pub use plan::{Plan, PlanStep, PlannedResource};
 pub use probe::{Act, At, Probe};
 
 /// What a step is asked to do.
@@ -67,6 +67,14 @@ pub trait Env: Send + Sync + 'static {
     fn run_changed(&self, tx: &mut dyn Tx, run: &RunInfo) -> Result<()>;
     /// Called in the transaction in which a run ends, before [`Env::run_changed`].
     fn run_ended(&self, tx: &mut dyn Tx, run: &RunInfo, outcome: &Result<Value>) -> Result<()>;
+    /// Called in a rehearsal before its first step; what it returns comes back in [`Env::plan_made`].
+    fn plan_begins(&self, _tx: &mut dyn Tx) -> Result<i64> {
+        Ok(0)
+    }
+    /// Called in a rehearsal after its last step, to add to the plan what its transactions did.
+    fn plan_made(&self, _tx: &mut dyn Tx, _begun: i64, _plan: &mut Plan) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// A change that is more than one transaction.

@@ -1,0 +1,323 @@
+//! One connection to an agent.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use cairn_api::agent::{AgentEvent, AgentFrame, Command, HEARTBEAT_S, PROTOCOLS, ServerFrame, Target, TargetKind};
+use cairn_link::{FrameReader, FrameWriter, split};
+use cairn_store::{Tx, params};
+use cairn_types::{Fault, Result, code};
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{Instant, timeout};
+
+use super::hub::{Agents, Inner, OnProgress, Pending, late};
+use crate::app::App;
+
+/// How the other side proved who it is.
+pub(super) enum Identity {
+    /// Fingerprint of its certificate.
+    Certificate(String),
+    /// It lives in this process.
+    Internal(String),
+}
+
+/// A connection.
+pub(super) struct Link {
+    pub(super) agent: String,
+    out: mpsc::UnboundedSender<ServerFrame>,
+    pending: Mutex<HashMap<String, Pending>>,
+    targets: Mutex<Vec<Target>>,
+    events: mpsc::UnboundedSender<(String, AgentEvent)>,
+    closing: Notify,
+    closed: AtomicBool,
+}
+
+fn lock<T>(m: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    m.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Link {
+    pub(super) fn send(&self, frame: ServerFrame) {
+        // A closed channel means that the connection is ending; whoever waits hears of it.
+        let _ = self.out.send(frame);
+    }
+
+    pub(super) fn close(&self) {
+        self.closing.notify_waiters();
+        self.closing.notify_one();
+    }
+
+    /// Sends a command; `None` when the connection ended before the result came.
+    pub(super) async fn request(
+        &self,
+        command: Command,
+        end: Instant,
+        on_progress: Option<OnProgress>,
+    ) -> Option<Result<Value>> {
+        let (sender, mut receiver) = mpsc::unbounded_channel();
+        let (id, op, target) = (command.id.clone(), command.op.clone(), command.target.clone());
+        lock(&self.pending).insert(id.clone(), Pending { end: sender, on_progress });
+        if self.closed.load(Ordering::Acquire) {
+            lock(&self.pending).remove(&id);
+            return None;
+        }
+        let wait = Duration::from_millis(command.timeout_ms);
+        self.send(ServerFrame::Command(command));
+        match tokio::time::timeout_at(end, receiver.recv()).await {
+            Ok(Some(result)) => {
+                self.send(ServerFrame::Acknowledge { ids: vec![id] });
+                Some(result)
+            }
+            Ok(None) => None,
+            Err(_) => {
+                lock(&self.pending).remove(&id);
+                self.send(ServerFrame::Cancel { id });
+                Some(Err(late(&op, &target, wait)))
+            }
+        }
+    }
+
+    /// Takes over the targets, away from any older connection.
+    pub(super) fn set_targets(self: &Arc<Self>, inner: &Inner, wanted: &[Target]) {
+        let mut all = inner.targets.write().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, link| !Arc::ptr_eq(link, self));
+        for target in wanted {
+            all.insert(target.uuid.clone(), self.clone());
+        }
+        drop(all);
+        *lock(&self.targets) = wanted.to_vec();
+        inner.changes.send_modify(|n| *n += 1);
+    }
+
+    /// Targets that this connection serves still (a newer one may have taken some).
+    fn release(self: &Arc<Self>, inner: &Inner) -> Vec<Target> {
+        self.closed.store(true, Ordering::Release);
+        let mut all = inner.targets.write().unwrap_or_else(PoisonError::into_inner);
+        let mut lost = Vec::new();
+        for target in lock(&self.targets).iter() {
+            if all.get(&target.uuid).is_some_and(|l| Arc::ptr_eq(l, self)) {
+                all.remove(&target.uuid);
+                lost.push(target.clone());
+            }
+        }
+        drop(all);
+        let mut links = lock(&inner.links);
+        if links.get(&self.agent).is_some_and(|l| Arc::ptr_eq(l, self)) {
+            links.remove(&self.agent);
+        }
+        drop(links);
+        // Everybody who waits for a result sees the end of the channel.
+        lock(&self.pending).clear();
+        inner.changes.send_modify(|n| *n += 1);
+        lost
+    }
+}
+
+/// Serves a connection to its end.
+pub(super) async fn serve<S>(hub: Agents, stream: S, identity: Identity)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (mut reader, mut writer) = split(stream);
+    let Some(app) = hub.app() else { return };
+    let (link, mut outbox) = match greet(&hub, &app, &mut reader, identity).await {
+        Ok(Some(greeted)) => greeted,
+        Ok(None) => return,
+        Err(fault) => {
+            tracing::warn!(error = %fault, "an agent was turned away");
+            let _ = writer.send(&ServerFrame::Refuse { fault }).await;
+            let _ = writer.close().await;
+            return;
+        }
+    };
+    let targets = lock(&link.targets).clone();
+    let welcome = ServerFrame::Welcome { protocol: PROTOCOLS[0], server: app.node.clone(), targets: targets.clone() };
+    if writer.send(&welcome).await.is_ok() {
+        tracing::info!(agent = %link.agent, targets = targets.len(), "agent {} connected", link.agent);
+        link.set_targets(&hub.inner, &targets);
+        if let Some(old) = lock(&hub.inner.links).insert(link.agent.clone(), link.clone()) {
+            old.close();
+        }
+        for target in targets {
+            tokio::spawn(arrived(app.clone(), target));
+        }
+        drop(app);
+        let why = talk(&hub, &link, &mut reader, &mut writer, &mut outbox).await;
+        tracing::warn!(agent = %link.agent, why, "agent {} is gone: {why}", link.agent);
+    }
+    let lost = link.release(&hub.inner);
+    if let Some(app) = hub.app() {
+        for target in lost {
+            gone(&app, &target).await;
+        }
+    }
+}
+
+type Greeted = (Arc<Link>, mpsc::UnboundedReceiver<ServerFrame>);
+
+async fn greet<R: AsyncRead + Unpin>(
+    hub: &Agents,
+    app: &Arc<App>,
+    reader: &mut FrameReader<R>,
+    identity: Identity,
+) -> Result<Option<Greeted>> {
+    let broken = |e: &dyn std::fmt::Display| Fault::new(code::HOST_PROTOCOL, "the agent's first frame can't be read").for_operator(e);
+    let first = timeout(Duration::from_secs(10), reader.next::<AgentFrame>()).await.map_err(|e| broken(&e))?;
+    let Some(first) = first.map_err(|e| broken(&e))? else { return Ok(None) };
+    let AgentFrame::Hello { protocols, agent, version, .. } = first else {
+        return Err(Fault::new(code::HOST_PROTOCOL, "the agent's first frame must be its hello"));
+    };
+    if !protocols.iter().any(|p| PROTOCOLS.contains(p)) {
+        let text = format!("the agent speaks protocol versions {protocols:?}, this server {PROTOCOLS:?}; upgrade the older one");
+        return Err(Fault::new(code::HOST_PROTOCOL, text));
+    }
+    let targets = match identity {
+        Identity::Internal(known) if known == agent => targets_of(app, agent.clone()).await?,
+        Identity::Internal(_) => return Err(Fault::denied("an agent in this process has another name")),
+        Identity::Certificate(fingerprint) => {
+            admit(app, agent.clone(), fingerprint, version).await?;
+            targets_of(app, agent.clone()).await?
+        }
+    };
+    let (out, outbox) = mpsc::unbounded_channel();
+    let (events, mut incoming) = mpsc::unbounded_channel();
+    let hub = hub.clone();
+    // Events of one connection are taken one after the other, so that Off never overtakes Running.
+    tokio::spawn(async move {
+        while let Some((target, event)) = incoming.recv().await {
+            let Some(app) = hub.app() else { return };
+            crate::hardware::watch::event(app, target, event).await;
+        }
+    });
+    let link = Link {
+        events,
+        agent,
+        out,
+        pending: Mutex::default(),
+        targets: Mutex::new(targets),
+        closing: Notify::new(),
+        closed: AtomicBool::new(false),
+    };
+    Ok(Some((Arc::new(link), outbox)))
+}
+
+/// Only an agent whose certificate was issued for it and not withdrawn since.
+async fn admit(app: &Arc<App>, agent: String, fingerprint: String, version: String) -> Result<()> {
+    let check = move |tx: &mut dyn Tx| {
+        let sql = "UPDATE agent SET version = ? WHERE uuid = ? AND fingerprint = ?";
+        if tx.execute(sql, params![&version, &agent, &fingerprint])? == 1 {
+            return Ok(());
+        }
+        Err(Fault::denied(format!("agent {agent} is not known here, or its certificate was replaced; add the host again")))
+    };
+    app.store.write(check).await
+}
+
+/// What an agent serves: hosts and image stores that name it.
+pub(crate) async fn targets_of(app: &Arc<App>, agent: String) -> Result<Vec<Target>> {
+    app.store
+        .read(move |tx| {
+            let mut targets = Vec::new();
+            for (table, kind) in [("host", TargetKind::Host), ("backup_storage", TargetKind::ImageStore)] {
+                for row in tx.query(&format!("SELECT uuid FROM {table} WHERE agent_uuid = ?"), params![&agent])? {
+                    targets.push(Target { uuid: row.text("uuid")?, kind });
+                }
+            }
+            Ok(targets)
+        })
+        .await
+}
+
+/// Passes frames on until the connection ends; says why it did.
+async fn talk<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
+    hub: &Agents,
+    link: &Arc<Link>,
+    reader: &mut FrameReader<R>,
+    writer: &mut FrameWriter<W>,
+    outbox: &mut mpsc::UnboundedReceiver<ServerFrame>,
+) -> &'static str {
+    let silence = Duration::from_secs(HEARTBEAT_S * 3);
+    let mut heard = Instant::now();
+    loop {
+        tokio::select! {
+            frame = reader.next::<AgentFrame>() => match frame {
+                Ok(Some(frame)) => {
+                    heard = Instant::now();
+                    receive(hub, link, frame);
+                }
+                Ok(None) => return "it closed the connection",
+                Err(_) => return "the connection broke",
+            },
+            Some(frame) = outbox.recv() => {
+                if writer.push(&frame).is_err() {
+                    return "a command is too large";
+                }
+                while let Ok(more) = outbox.try_recv() {
+                    if writer.push(&more).is_err() {
+                        return "a command is too large";
+                    }
+                }
+                match timeout(silence, writer.flush()).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(_)) => return "the connection broke",
+                    Err(_) => return "it takes no more commands",
+                }
+            }
+            () = tokio::time::sleep_until(heard + silence) => return "it was silent for three heartbeats",
+            () = link.closing.notified() => return "the server closed the connection",
+        }
+    }
+}
+
+fn receive(hub: &Agents, link: &Arc<Link>, frame: AgentFrame) {
+    match frame {
+        AgentFrame::Result { id, ok, err } => {
+            let result = match (ok, err) {
+                (_, Some(fault)) => Err(fault),
+                (Some(value), None) => Ok(value),
+                (None, None) => Ok(Value::Null),
+            };
+            match lock(&link.pending).remove(&id) {
+                Some(pending) => drop(pending.end.send(result)),
+                // Nobody waits any more (the server restarted since); a repeated step asks again under the same id.
+                None => tracing::debug!(%id, "a result came that nobody waits for"),
+            }
+        }
+        AgentFrame::Progress { id, percent, text } => {
+            let told = lock(&link.pending).get(&id).and_then(|p| p.on_progress.clone());
+            if let Some(f) = told {
+                f(percent, &text);
+            }
+        }
+        AgentFrame::Event { target, event } => {
+            let served = lock(&link.targets).iter().any(|t| t.uuid == target);
+            if served {
+                let _ = link.events.send((target, event));
+            }
+        }
+        AgentFrame::Heartbeat { failing } => {
+            if let Some(app) = hub.app() {
+                crate::hardware::watch::heartbeat(&app, &lock(&link.targets), failing);
+            }
+        }
+        AgentFrame::Hello { .. } => tracing::warn!(agent = %link.agent, "an agent said hello twice"),
+    }
+}
+
+async fn arrived(app: Arc<App>, target: Target) {
+    match target.kind {
+        TargetKind::Host => crate::hardware::watch::host_arrived(app, target.uuid).await,
+        TargetKind::ImageStore => crate::storage::backup_storage::arrived(app, target.uuid).await,
+    }
+}
+
+async fn gone(app: &Arc<App>, target: &Target) {
+    match target.kind {
+        TargetKind::Host => crate::hardware::watch::host_gone(app, &target.uuid).await,
+        TargetKind::ImageStore => crate::storage::backup_storage::gone(app, &target.uuid).await,
+    }
+}

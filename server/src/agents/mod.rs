@@ -1,0 +1,12 @@
+//! Connections to agents: the listener, the certificate authority, and the hub through which commands go.
+
+mod authority;
+mod calls;
+mod hub;
+mod link;
+
+pub use authority::{Authority, Credentials};
+pub use calls::AgentCalls;
+pub use hub::{Agents, CallOptions};
+#[allow(unused_imports)]
+pub(crate) use link::targets_of;

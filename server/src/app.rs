@@ -1,0 +1,150 @@
+//! The server as a whole: everything a handler or a workflow can reach.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use cairn_store::{Store, Tx, params};
+use cairn_types::{Fault, Result, new_uuid, time};
+use cairn_workflow::{Engine, Options, Probe};
+
+use crate::agents::Agents;
+use crate::call::ADMIN;
+use crate::config::Config;
+use crate::handlers::Handlers;
+use crate::identity::Identity;
+use crate::platform::audit::Audit;
+use crate::platform::events::Feed;
+use crate::platform::secrets::Secrets;
+use crate::platform::settings::Settings;
+use crate::platform::{jobs, metrics::Metrics};
+use crate::{compute, hardware, network, platform, storage};
+
+/// The server.
+pub struct App {
+    /// Folders and addresses.
+    pub config: Config,
+    /// The database.
+    pub store: Store,
+    /// Workflows.
+    pub engine: Engine<App>,
+    /// Connections to agents.
+    pub agents: Agents,
+    /// Global settings.
+    pub settings: Settings,
+    /// Sealing of secrets.
+    pub secrets: Secrets,
+    /// Sessions, passwords, access keys.
+    pub identity: Identity,
+    /// Followers of the event log.
+    pub feed: Feed,
+    /// Audit writer.
+    pub audit: Audit,
+    /// One handler per operation.
+    pub handlers: Handlers,
+    /// Counters for Prometheus.
+    pub metrics: Metrics,
+    /// Tokens of open consoles.
+    pub consoles: compute::console::Consoles,
+    /// Uuid of this management node.
+    pub node: String,
+    /// When the process began to serve.
+    pub started: Instant,
+}
+
+/// What tests change about a server.
+#[derive(Default, Clone)]
+pub struct Tuning {
+    /// The fault harness.
+    pub probe: Option<Arc<dyn Probe>>,
+    /// Tries of a failing undo.
+    pub undo_tries: Option<u32>,
+    /// Pause between tries of an undo.
+    pub undo_pause: Option<std::time::Duration>,
+    /// Periodic work is left out.
+    pub no_periodic: bool,
+    /// Cheap password hashes.
+    pub fast_hash: bool,
+}
+
+impl App {
+    /// Opens the database, takes up what had not ended, and starts periodic work. Serves nothing yet.
+    pub async fn start(config: Config, tuning: Tuning) -> Result<Arc<Self>> {
+        std::fs::create_dir_all(&config.data_dir)
+            .map_err(|e| Fault::internal(format!("{} can't be made", config.data_dir.display())).for_operator(e))?;
+        let store = Store::open(&config.data_dir.join("cairn.db"), 2)?;
+        let secrets = Secrets::open(&config.data_dir.join("secret.key"))?;
+        let settings = Settings::load(&store).await?;
+        let identity = Identity::new(tuning.fast_hash);
+        let first_password = identity.hash_blocking(&crate::identity::password::client_digest("password"))?;
+        let (node, epoch) = store.write(move |tx| join(tx, &first_password)).await?;
+        let options = Options {
+            server: node.clone(),
+            epoch,
+            undo_tries: tuning.undo_tries.unwrap_or(8),
+            undo_pause: tuning.undo_pause.unwrap_or(std::time::Duration::from_millis(500)),
+            probe: tuning.probe.clone(),
+        };
+        let engine = Engine::new(store.clone(), options);
+        register(&engine);
+        let agents = Agents::new(&config, epoch)?;
+        let app = Arc::new(Self {
+            feed: Feed::start(store.clone()).await?,
+            audit: Audit::start(store.clone()),
+            handlers: Handlers::all(),
+            metrics: Metrics::default(),
+            consoles: compute::console::Consoles::default(),
+            started: Instant::now(),
+            config,
+            store,
+            engine,
+            agents,
+            settings,
+            secrets,
+            identity,
+            node,
+        });
+        app.engine.attach(&app);
+        app.agents.attach(&app);
+        hardware::simulator::restart(&app).await?;
+        app.engine.recover().await?;
+        app.store.write(jobs::fail_orphans).await?;
+        if !tuning.no_periodic {
+            platform::periodic::start(&app);
+        }
+        Ok(app)
+    }
+}
+
+/// Registers this server as the management node with a new epoch, and the admin account on the first start.
+fn join(tx: &mut dyn Tx, first_password: &str) -> Result<(String, i64)> {
+    let now = time::now_ms();
+    if !tx.exists("SELECT 1 FROM account WHERE uuid = ?", params![ADMIN])? {
+        crate::identity::account::insert(tx, ADMIN, "admin", None, "SystemAdmin", first_password)?;
+    }
+    platform::first_rows(tx)?;
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let known = tx.query_opt("SELECT uuid, epoch FROM management_node ORDER BY uuid LIMIT 1", params![])?;
+    match known {
+        Some(row) => {
+            let (uuid, epoch) = (row.text("uuid")?, row.int("epoch")? + 1);
+            let sql = "UPDATE management_node SET epoch = ?, host_name = ?, join_ms = ?, heart_beat_ms = ?, state = 'RUNNING' WHERE uuid = ?";
+            tx.execute(sql, params![epoch, host.trim(), now, now, &uuid])?;
+            Ok((uuid, epoch))
+        }
+        None => {
+            let uuid = new_uuid();
+            let sql = "INSERT INTO management_node (uuid, host_name, state, epoch, join_ms, heart_beat_ms) VALUES (?, ?, 'RUNNING', 1, ?, ?)";
+            tx.execute(sql, params![&uuid, host.trim(), now, now])?;
+            Ok((uuid, 1))
+        }
+    }
+}
+
+/// Every workflow there is.
+fn register(engine: &Engine<App>) {
+    hardware::register(engine);
+    storage::register(engine);
+    network::register(engine);
+    compute::register(engine);
+    crate::identity::register(engine);
+}

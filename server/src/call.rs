@@ -1,0 +1,124 @@
+//! One call of an operation: who calls, and what came with it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cairn_api::Operation;
+use cairn_query::{DateStyle, Viewer};
+use cairn_types::{Fault, Id, Result, kind};
+
+use crate::app::App;
+
+/// The admin account's uuid, which clients know.
+pub const ADMIN: Id<kind::Account> = Id::from_u128(0x36c2_7e8f_f05c_4780_bf6d_2fa6_5700_f22e);
+
+/// Who calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The account that acts.
+    pub account: Id<kind::Account>,
+    /// The user; the account's own uuid when the account itself logged in.
+    pub user: String,
+    /// The session, if the call came with one.
+    pub session: String,
+}
+
+impl Caller {
+    /// The system itself.
+    pub fn system() -> Self {
+        Self { account: ADMIN, user: ADMIN.to_string(), session: String::new() }
+    }
+
+    /// A caller without a session.
+    pub fn nobody() -> Self {
+        Self { account: Id::from_u128(0), user: String::new(), session: String::new() }
+    }
+
+    /// Whether this is the admin account.
+    pub fn is_admin(&self) -> bool {
+        self.account == ADMIN
+    }
+}
+
+/// What came with a call besides its parameters.
+#[derive(Clone)]
+pub struct Call {
+    /// The server.
+    pub app: Arc<App>,
+    /// The operation.
+    pub op: &'static Operation,
+    /// Who calls.
+    pub caller: Caller,
+    /// Job id: random, or chosen by `X-Job-UUID`.
+    pub job: String,
+    /// System tags of the request, checked.
+    pub system_tags: Vec<String>,
+    /// User tags of the request.
+    pub user_tags: Vec<String>,
+    /// How dates are written.
+    pub dates: DateStyle,
+    /// `host:port` that the client used.
+    pub host: String,
+    /// Address of the client.
+    pub source: String,
+    /// `X-Web-Hook`.
+    pub web_hook: Option<String>,
+    /// Deadline given by `X-API-Timeout`, in seconds.
+    pub timeout_s: Option<u64>,
+    /// What happens once the change is committed.
+    pub(crate) after: Arc<Mutex<Vec<AfterCommit>>>,
+}
+
+/// Something to do once a change is committed.
+pub(crate) type AfterCommit = Box<dyn FnOnce(&Arc<App>) + Send>;
+
+impl Call {
+    /// What this caller may see in queries.
+    pub fn viewer(&self) -> Viewer {
+        if self.caller.is_admin() {
+            Viewer::Admin { show_all: self.app.settings.bool("identity", "admin.showAllResource") }
+        } else {
+            Viewer::Account(self.caller.account.to_string())
+        }
+    }
+
+    /// Refuses everybody but the admin account.
+    pub fn require_admin(&self) -> Result<()> {
+        if self.caller.is_admin() {
+            return Ok(());
+        }
+        Err(Fault::denied(format!("only the admin account may call {}", self.op.name)))
+    }
+
+    /// Lets something happen in memory once this change is committed; nothing if it is not.
+    pub fn after_commit(&self, f: impl FnOnce(&Arc<App>) + Send + 'static) {
+        self.after.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(f));
+    }
+
+    /// Forgets what an earlier attempt at the transaction wanted.
+    pub(crate) fn begin_attempt(&self) {
+        self.after.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    pub(crate) fn committed(&self) {
+        let all = std::mem::take(&mut *self.after.lock().unwrap_or_else(PoisonError::into_inner));
+        all.into_iter().for_each(|f| f(&self.app));
+    }
+
+    /// The first system tag with this prefix, without it: `tag("hostname::")`.
+    pub fn system_tag(&self, prefix: &str) -> Option<&str> {
+        self.system_tags.iter().find_map(|t| t.strip_prefix(prefix))
+    }
+}
+
+/// Reads the uuid of a parameter.
+pub fn id<T>(name: &str, text: &str) -> Result<Id<T>> {
+    text.parse().map_err(|_| {
+        Fault::argument(format!("parameter {name} must be a uuid of 32 lower-case hexadecimal digits"))
+            .with("parameter", name)
+    })
+}
+
+/// Reads an optional uuid.
+pub fn opt_id<T>(name: &str, text: Option<&str>) -> Result<Option<Id<T>>> {
+    text.filter(|t| !t.is_empty()).map(|t| id(name, t)).transpose()
+}

@@ -1,0 +1,116 @@
+//! Where the server keeps its data and listens.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+/// Settings of the process; everything else is a global setting in the database.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Folder of database, keys and logs.
+    pub data_dir: PathBuf,
+    /// Built page; none: no page is served.
+    pub page_dir: Option<PathBuf>,
+    /// API.
+    pub api: SocketAddr,
+    /// Page, with the API again and consoles.
+    pub page: SocketAddr,
+    /// Agents.
+    pub agents: SocketAddr,
+    /// Where agents find this server, `host:port`.
+    pub agents_advertised: String,
+    /// Folder into which the credentials of this machine's own agent are written; none: `data_dir/local-agent`.
+    pub local_agent_dir: PathBuf,
+}
+
+/// The optional file `<data-dir>/server.json`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+struct File {
+    api_address: Option<SocketAddr>,
+    page_address: Option<SocketAddr>,
+    agent_address: Option<SocketAddr>,
+    agent_advertised: Option<String>,
+    page_dir: Option<PathBuf>,
+    local_agent_dir: Option<PathBuf>,
+}
+
+const USAGE: &str = "usage: cairn-server [--data-dir DIR] [--page-dir DIR] [--api ADDR] [--page ADDR] [--agents ADDR]
+                    [--agents-advertised HOST:PORT] [--local-agent-dir DIR] [--version]";
+
+impl Config {
+    /// Everything at its default below this folder, on free ports of the loopback address. For tests.
+    pub fn ephemeral(data_dir: &Path) -> Self {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self {
+            data_dir: data_dir.to_owned(),
+            page_dir: None,
+            api: any,
+            page: any,
+            agents: any,
+            agents_advertised: String::new(),
+            local_agent_dir: data_dir.join("local-agent"),
+        }
+    }
+
+    /// Reads the command line and the file. `None`: the call asked for the version or for help.
+    pub fn from_args(mut args: impl Iterator<Item = String>) -> Result<Option<Self>> {
+        let mut given = std::collections::BTreeMap::new();
+        while let Some(arg) = args.next() {
+            match arg.as_str() {
+                "--version" => {
+                    println!("cairn-server {}", env!("CARGO_PKG_VERSION"));
+                    return Ok(None);
+                }
+                "--help" | "-h" => {
+                    println!("{USAGE}");
+                    return Ok(None);
+                }
+                "--data-dir" | "--page-dir" | "--api" | "--page" | "--agents" | "--agents-advertised"
+                | "--local-agent-dir" => {
+                    let value = args.next().with_context(|| format!("{arg} needs a value\n{USAGE}"))?;
+                    given.insert(arg, value);
+                }
+                other => bail!("unknown argument {other}\n{USAGE}"),
+            }
+        }
+        Self::resolve(&given).map(Some)
+    }
+
+    fn resolve(given: &std::collections::BTreeMap<String, String>) -> Result<Self> {
+        let home = std::env::var("CAIRN_HOME").unwrap_or_else(|_| "/var/lib/cairn".into());
+        let data_dir = PathBuf::from(given.get("--data-dir").cloned().unwrap_or(home));
+        let file = read_file(&data_dir.join("server.json"))?;
+        let address = |flag: &str, from_file: Option<SocketAddr>, port: u16| -> Result<SocketAddr> {
+            match given.get(flag) {
+                Some(text) => text.parse().with_context(|| format!("{flag} {text} is no address like 0.0.0.0:{port}")),
+                None => Ok(from_file.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], port)))),
+            }
+        };
+        let agents = address("--agents", file.agent_address, 7443)?;
+        let advertised = given.get("--agents-advertised").cloned().or(file.agent_advertised);
+        Ok(Self {
+            page_dir: given.get("--page-dir").map(PathBuf::from).or(file.page_dir),
+            api: address("--api", file.api_address, 8080)?,
+            page: address("--page", file.page_address, 5000)?,
+            agents_advertised: advertised.unwrap_or_default(),
+            agents,
+            local_agent_dir: given
+                .get("--local-agent-dir")
+                .map(PathBuf::from)
+                .or(file.local_agent_dir)
+                .unwrap_or_else(|| data_dir.join("local-agent")),
+            data_dir,
+        })
+    }
+}
+
+fn read_file(path: &Path) -> Result<File> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => serde_json::from_str(&text).with_context(|| format!("{} can't be read", path.display())),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(File::default()),
+        Err(e) => Err(e).with_context(|| format!("{} can't be read", path.display())),
+    }
+}

@@ -1,0 +1,512 @@
+//! The way of a call: route, session, parameters, permission, checks, handler. The same for HTTP and, later, the bus.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cairn_api::request::{Problem, Refusal, check, extract, parse_query, refs, route};
+use cairn_api::{Kind, Method, Operation, Params};
+use cairn_query::{DateStyle, Query};
+use cairn_store::{Tx, params};
+use cairn_types::{Fault, Result, code, is_uuid, random_uuid, time};
+use cairn_workflow::{Plan, Start};
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::call::{Call, Caller};
+use crate::handlers::{Handler, Launch, Launchable};
+use crate::platform::audit::{self, Entry};
+use crate::platform::jobs::{self, NewJob};
+use crate::platform::tags;
+use crate::rows;
+
+/// A request as the transport hands it over.
+#[derive(Debug, Default)]
+pub struct Request {
+    /// `GET`, …
+    pub method: String,
+    /// Address with context path.
+    pub path: String,
+    /// Query string, still encoded.
+    pub query: String,
+    /// Body.
+    pub body: Vec<u8>,
+    /// `Authorization`.
+    pub authorization: Option<String>,
+    /// `Date`.
+    pub date: Option<String>,
+    /// `X-Job-UUID`.
+    pub job: Option<String>,
+    /// `X-Web-Hook`.
+    pub web_hook: Option<String>,
+    /// `X-JSON-Schema` was there.
+    pub schema: bool,
+    /// `X-Cairn-Plan: true`.
+    pub plan: bool,
+    /// `X-Cairn-Time`.
+    pub time: Option<String>,
+    /// `X-API-Timeout`, seconds.
+    pub timeout_s: Option<u64>,
+    /// `Host`.
+    pub host: String,
+    /// Address of the client.
+    pub source: String,
+}
+
+/// An answer for the transport.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// A JSON object with a status.
+    Json(u16, Value),
+    /// Plain text with a status: the request could not be mapped to a call.
+    Text(u16, String),
+    /// 202: poll this job.
+    Accepted(String),
+}
+
+impl From<Problem> for Answer {
+    fn from(p: Problem) -> Self {
+        Self::Text(p.status(), p.to_string())
+    }
+}
+
+impl From<Fault> for Answer {
+    fn from(fault: Fault) -> Self {
+        Self::Json(503, json!({ "error": fault.to_api() }))
+    }
+}
+
+impl From<Refusal> for Answer {
+    fn from(r: Refusal) -> Self {
+        match r {
+            Refusal::Problem(p) => p.into(),
+            Refusal::Fault(f) => f.into(),
+        }
+    }
+}
+
+/// Answers a request.
+pub async fn dispatch(app: &Arc<App>, request: Request) -> Answer {
+    match walk(app, &request).await {
+        Ok(answer) | Err(answer) => answer,
+    }
+}
+
+async fn walk(app: &Arc<App>, request: &Request) -> Result<Answer, Answer> {
+    let began = Instant::now();
+    let method = Method::parse(&request.method).ok_or(Problem::MethodNotAllowed)?;
+    let body = parse_body(method, &request.body)?;
+    let matched = route(method, &request.path, body.as_ref())?;
+    let op = matched.op;
+    let caller = caller(app, op, request).await?;
+    let extracted = extract(op, &matched.path_params, &request.query, body.as_ref());
+    let call = new_call(app, op, caller, request, extracted.as_ref().ok())?;
+    let mut params = Params::default();
+    let answer = match extracted {
+        Ok(mut r) => {
+            let answer = authorised(&call, request, &matched.path_params, &mut r.params).await;
+            params = r.params;
+            answer
+        }
+        Err(refusal) => Err(refusal.into()),
+    };
+    let (Ok(answer) | Err(answer)) = &answer;
+    app.metrics.call(op.name, matches!(answer, Answer::Json(200, _) | Answer::Accepted(_)), began.elapsed());
+    note(&call, &params, answer, began).await;
+    Ok(answer.clone())
+}
+
+fn parse_body(method: Method, body: &[u8]) -> Result<Option<Value>, Answer> {
+    if !method.has_body() || body.iter().all(u8::is_ascii_whitespace) {
+        return Ok(None);
+    }
+    let bad = |e: serde_json::Error| Answer::Text(400, format!("the body is not valid JSON: {e}"));
+    serde_json::from_slice(body).map(Some).map_err(bad)
+}
+
+async fn caller(app: &Arc<App>, op: &Operation, request: &Request) -> Result<Caller, Answer> {
+    if !op.session {
+        return Ok(Caller::nobody());
+    }
+    app.identity.authenticate(app, request).await
+}
+
+fn new_call(
+    app: &Arc<App>,
+    op: &'static Operation,
+    caller: Caller,
+    request: &Request,
+    extracted: Option<&cairn_api::request::Request>,
+) -> Result<Call, Answer> {
+    let job = match &request.job {
+        Some(job) if is_uuid(job) => job.clone(),
+        Some(_) => return Err(Answer::Text(400, "X-Job-UUID must be a uuid of 32 hexadecimal digits".into())),
+        None => random_uuid(),
+    };
+    let dates = match request.time.as_deref() {
+        Some("rfc3339") => DateStyle::Rfc3339,
+        _ => DateStyle::Legacy { offset_minutes: app.settings.offset_minutes() },
+    };
+    Ok(Call {
+        app: app.clone(),
+        op,
+        caller,
+        job,
+        system_tags: extracted.map(|r| r.system_tags.clone()).unwrap_or_default(),
+        user_tags: extracted.map(|r| r.user_tags.clone()).unwrap_or_default(),
+        dates,
+        host: request.host.clone(),
+        source: request.source.clone(),
+        web_hook: request.web_hook.clone(),
+        timeout_s: request.timeout_s,
+        after: Arc::default(),
+    })
+}
+
+async fn authorised(
+    call: &Call,
+    request: &Request,
+    path: &[(&'static str, String)],
+    params: &mut Params,
+) -> Result<Answer, Answer> {
+    permit(call)?;
+    if call.op.kind == Kind::Query {
+        return query(call, request, path).await;
+    }
+    check(call.op, params)?;
+    if call.op.kind == Kind::Create || !call.system_tags.is_empty() {
+        tags::check(call.op.tag_resource, &call.system_tags)?;
+    }
+    if let Some(url) = &call.web_hook {
+        crate::platform::hooks::check_url(&call.app, url)?;
+    }
+    if let Some(done) = referred(call, params).await? {
+        return if request.plan { Ok(plan_answer(call, Plan::default())) } else { finish_now(call, Ok(done)).await };
+    }
+    if call.system_tags.iter().any(|t| t == "ephemeral::validationOnly") {
+        return finish_now(call, Ok(json!({}))).await;
+    }
+    let handler = call.app.handlers.find(call.op.name);
+    let handler = handler.ok_or_else(|| Fault::internal(format!("operation {} has no handler", call.op.name)))?;
+    if request.plan && call.op.changes() {
+        return plan(call, handler, params).await;
+    }
+    let answer = execute(call, handler, params).await?;
+    Ok(with_schema(call.op, request.schema, answer))
+}
+
+/// Refuses what the operation's own rule forbids.
+fn permit(call: &Call) -> Result<()> {
+    let op = call.op;
+    let open = ["SetImageQga", "GetImageQga"].contains(&op.name);
+    let closed = op.rbac.admin_only || (op.rbac.category.is_none() && op.session && !open && op.kind != Kind::Query);
+    // Progress is asked for by whoever owns the job; the handler looks at that.
+    if closed && op.name != "GetTaskProgress" {
+        return call.require_admin();
+    }
+    Ok(())
+}
+
+/// Checks that what the parameters name exists and may be used by the caller. `Some`: what shall be deleted is gone
+/// already, which is a success.
+async fn referred(call: &Call, params: &Params) -> Result<Option<Value>> {
+    let (op, caller) = (call.op, call.caller.clone());
+    let named = named(op, params);
+    if named.is_empty() {
+        return Ok(None);
+    }
+    let gone_is_fine = op.succeeds_if_missing && op.kind == Kind::Delete;
+    call.app
+        .store
+        .read(move |tx| {
+            for name in &named {
+                if !is_uuid(&name.uuid) {
+                    return Err(Fault::argument(format!(
+                        "parameter {} is {:?}, which is no uuid of 32 lower-case hexadecimal digits",
+                        name.param, name.uuid
+                    )));
+                }
+                let exists = match name.entity {
+                    Some(entity) => rows::exists(tx, entity, &name.uuid)?,
+                    None => tx.exists("SELECT 1 FROM resource WHERE uuid = ?", params![&name.uuid])?,
+                };
+                if !exists && gone_is_fine && name.target {
+                    return Ok(Some(json!({})));
+                }
+                if !exists && name.entity.is_some() {
+                    return Err(Fault::not_found(name.entity.unwrap_or_default(), &name.uuid).with("parameter", name.param));
+                }
+                if exists && !caller.is_admin() {
+                    allowed(tx, &caller, name)?;
+                }
+            }
+            Ok(None)
+        })
+        .await
+}
+
+struct Named {
+    param: &'static str,
+    /// `None`: any resource of the registry.
+    entity: Option<&'static str>,
+    uuid: String,
+    target: bool,
+    change: bool,
+}
+
+/// Everything that the parameters name by uuid, declared or by the look of the parameter.
+fn named(op: &'static Operation, params: &Params) -> Vec<Named> {
+    let change = op.changes();
+    let target = op.target().map(|p| p.name);
+    let mut all: Vec<Named> = refs(op, params)
+        .into_iter()
+        .map(|r| Named {
+            param: r.param,
+            entity: Some(r.entity),
+            target: r.target || target == Some(r.param),
+            uuid: r.uuid,
+            change,
+        })
+        .collect();
+    for param in op.params.iter().filter(|p| p.refers.is_none() && p.name != "resourceUuid" || p.refers.is_none() && p.owned) {
+        let is_uuid_param = param.name == "uuid" || param.name.ends_with("Uuid") || param.name == "resourceUuids";
+        let session = param.name == "sessionUuid";
+        if !is_uuid_param || session {
+            continue;
+        }
+        let uuids = match params.get(param.name) {
+            Some(Value::String(s)) => vec![s.clone()],
+            Some(Value::Array(_)) => params.list(param.name),
+            _ => continue,
+        };
+        let target = target == Some(param.name);
+        all.extend(uuids.into_iter().map(|uuid| Named { param: param.name, entity: None, uuid, target, change }));
+    }
+    all
+}
+
+/// A stranger's resource may not be touched; a shared one may be used but not changed.
+fn allowed(tx: &mut dyn Tx, caller: &Caller, name: &Named) -> Result<()> {
+    let Some(row) = tx.query_opt("SELECT account_uuid FROM resource WHERE uuid = ?", params![&name.uuid])? else {
+        return Ok(());
+    };
+    let owner = row.opt_text("account_uuid")?;
+    let me = caller.account.to_string();
+    if owner.is_none() || owner.as_deref() == Some(&me) || name.uuid == me {
+        return Ok(());
+    }
+    let shared = "SELECT 1 FROM shared_resource WHERE resource_uuid = ? AND (receiver_account_uuid = ? OR to_public = 1)";
+    if !(name.target && name.change) && tx.exists(shared, params![&name.uuid, &me])? {
+        return Ok(());
+    }
+    Err(Fault::denied(format!("resource {} named by parameter {} belongs to another account", name.uuid, name.param)))
+}
+
+async fn query(call: &Call, request: &Request, path: &[(&'static str, String)]) -> Result<Answer, Answer> {
+    let uuid = path.first().map(|(_, v)| v.as_str());
+    let query = Query::from(parse_query(&request.query, uuid)?);
+    let found = crate::platform::query::run(call, call.op.inventory.unwrap_or_default(), query).await?;
+    Ok(Answer::Json(200, found.into_answer()))
+}
+
+async fn execute(call: &Call, handler: Handler, params: &Params) -> Result<Answer, Answer> {
+    match handler {
+        Handler::Read(read) => {
+            let result = read(call.clone(), params.clone()).await;
+            if call.op.job { finish_now(call, result).await } else { Ok(Answer::Json(200, result?)) }
+        }
+        Handler::Change(_) => change(call, handler, params).await,
+        Handler::Run(run) => match run(call.clone(), params.clone()).await {
+            Ok(Launch::Done(value)) => finish_now(call, Ok(value)).await,
+            Ok(Launch::Run(workflow)) => start(call, workflow, params).await,
+            Err(fault) => finish_now(call, Err(fault)).await,
+        },
+    }
+}
+
+fn new_job(call: &Call, run: Option<String>) -> NewJob {
+    NewJob {
+        uuid: call.job.clone(),
+        action: call.op.name.to_owned(),
+        account: call.caller.account.to_string(),
+        run,
+        web_hook: call.web_hook.clone(),
+    }
+}
+
+/// One transaction: the change, the tags that came with it, and the job's result.
+async fn change(call: &Call, handler: Handler, params: &Params) -> Result<Answer, Answer> {
+    let work = change_work(call, handler, params);
+    let (job, is_job) = (new_job(call, None), call.op.job);
+    let with_job = move |tx: &mut dyn Tx| {
+        let value = work(tx)?;
+        if is_job {
+            jobs::record(tx, &job, &Ok(value.clone()))?;
+        }
+        Ok(value)
+    };
+    match call.app.store.write(with_job).await {
+        Ok(value) => {
+            call.committed();
+            Ok(if is_job { Answer::Accepted(call.job.clone()) } else { Answer::Json(200, value) })
+        }
+        Err(fault) => finish_now(call, Err(fault)).await,
+    }
+}
+
+fn change_work(
+    call: &Call,
+    handler: Handler,
+    params: &Params,
+) -> impl Fn(&mut dyn Tx) -> Result<Value> + Send + Sync + 'static + use<> {
+    let (call, params) = (call.clone(), params.clone());
+    move |tx| {
+        call.begin_attempt();
+        let Handler::Change(change) = &handler else { return Err(Fault::internal("not a change")) };
+        let value = change(&call, tx, &params)?;
+        let created = value.pointer("/inventory/uuid").and_then(Value::as_str).and_then(|u| u.parse().ok());
+        if let (Kind::Create, Some(uuid)) = (call.op.kind, created) {
+            let uuid: cairn_types::Id<cairn_types::kind::AnyResource> = uuid;
+            let entity = call.op.tag_resource.map(str::to_owned).or_else(|| registered_type(tx, uuid));
+            if let Some(entity) = entity {
+                tags::store(tx, &entity, uuid, &call.system_tags, &call.user_tags)?;
+            }
+        }
+        Ok(value)
+    }
+}
+
+fn registered_type(tx: &mut dyn Tx, uuid: cairn_types::Id<cairn_types::kind::AnyResource>) -> Option<String> {
+    let row = tx.query_opt("SELECT resource_type FROM resource WHERE uuid = ?", params![uuid]).ok()??;
+    row.text("resource_type").ok()
+}
+
+async fn start(call: &Call, workflow: Box<dyn Launchable>, params: &Params) -> Result<Answer, Answer> {
+    let start = Start {
+        account: call.caller.account.to_string(),
+        job: Some(call.job.clone()),
+        deadline: call.timeout_s.map(Duration::from_secs),
+        ..Start::default()
+    };
+    let (job, entry) = (new_job(call, None), entry(call, params, None, 0));
+    let admit = Box::new(move |tx: &mut dyn Tx, run: &cairn_workflow::RunInfo| {
+        jobs::begin(tx, &NewJob { run: Some(run.uuid.to_string()), ..job.clone() })?;
+        audit::insert(tx, &entry)
+    });
+    match workflow.start(call.app.engine.clone(), start, admit).await {
+        Ok(_) => Ok(Answer::Accepted(call.job.clone())),
+        Err(fault) => finish_now(call, Err(fault)).await,
+    }
+}
+
+/// Ends a job that needs no run. A failure answers at once, unless the client waits for a web hook or chose the job id.
+async fn finish_now(call: &Call, result: Result<Value>) -> Result<Answer, Answer> {
+    if !call.op.job {
+        return Ok(Answer::Json(200, result?));
+    }
+    if let (Err(fault), None) = (&result, &call.web_hook) {
+        return Err(fault.clone().into());
+    }
+    let job = new_job(call, None);
+    call.app.store.write(move |tx| jobs::record(tx, &job, &result)).await?;
+    Ok(Answer::Accepted(call.job.clone()))
+}
+
+async fn plan(call: &Call, handler: Handler, params: &Params) -> Result<Answer, Answer> {
+    let engine = &call.app.engine;
+    let plan = match handler {
+        Handler::Read(_) => Plan::default(),
+        Handler::Change(_) => engine.plan_tx(change_work(call, handler, params)).await?,
+        Handler::Run(run) => match run(call.clone(), params.clone()).await? {
+            Launch::Done(_) => Plan::default(),
+            Launch::Run(workflow) => workflow.plan(engine.clone()).await?,
+        },
+    };
+    Ok(plan_answer(call, plan))
+}
+
+fn plan_answer(call: &Call, mut plan: Plan) -> Answer {
+    if plan.summary.is_empty() {
+        plan.summary = summary(call.op.name, &plan);
+    }
+    Answer::Json(200, json!({ "plan": plan }))
+}
+
+fn summary(action: &str, plan: &Plan) -> String {
+    let count = |n: usize, verb: &str| match n {
+        0 => String::new(),
+        1 => format!(" 1 resource would be {verb}."),
+        n => format!(" {n} resources would be {verb}."),
+    };
+    let (created, deleted) = (count(plan.creates.len(), "created"), count(plan.deletes.len(), "deleted"));
+    if created.is_empty() && deleted.is_empty() && plan.steps.is_empty() {
+        return format!("{action} would change no resource's existence.");
+    }
+    format!("{action}:{created}{deleted}").trim_end_matches(':').to_owned()
+}
+
+/// Adds the `schema` map where the client wants it (rest-conventions section 7).
+fn with_schema(op: &Operation, wanted: bool, answer: Answer) -> Answer {
+    match answer {
+        Answer::Json(200, mut body) if wanted => {
+            cairn_api::schema::add(op, &mut body);
+            Answer::Json(200, body)
+        }
+        other => other,
+    }
+}
+
+fn entry(call: &Call, params: &Params, error_code: Option<String>, took_ms: i64) -> Entry {
+    let target = call.op.target().map(|p| params.str(p.name).to_owned()).filter(|u| is_uuid(u));
+    Entry {
+        action: call.op.name,
+        account: call.caller.account.to_string(),
+        user: call.caller.user.clone(),
+        resource_type: call.op.target().and_then(|p| p.refers).map(str::to_owned),
+        resource_uuid: target.or_else(|| params.opt_str("resourceUuid").map(str::to_owned)),
+        params: audit::masked(call.op, &params.0, &call.system_tags),
+        source: call.source.clone(),
+        error_code,
+        took_ms,
+        job: call.op.job.then(|| call.job.clone()),
+        create_ms: time::now_ms(),
+    }
+}
+
+/// Writes the audit row, unless the run's own transaction did.
+async fn note(call: &Call, params: &Params, answer: &Answer, began: Instant) {
+    let read = !call.op.changes();
+    if read && !call.app.settings.bool("cairn", "audit.reads") {
+        return;
+    }
+    let is_run = matches!(call.app.handlers.find(call.op.name), Some(Handler::Run(_)));
+    if is_run && matches!(answer, Answer::Accepted(_)) {
+        return;
+    }
+    let error = match answer {
+        Answer::Json(200, _) | Answer::Accepted(_) => None,
+        Answer::Json(_, body) => body.pointer("/error/code").and_then(Value::as_str).map(str::to_owned),
+        Answer::Text(status, _) => Some(format!("HTTP.{status}")),
+    };
+    let took = i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX);
+    call.app.audit.note(entry(call, params, error, took)).await;
+}
+
+/// Answers the poll of a job (rest-conventions section 5).
+pub async fn poll(app: &Arc<App>, job: &str, schema: bool) -> Answer {
+    let id = job.to_owned();
+    let found = app.store.read(move |tx| {
+        let action = tx.query_opt("SELECT action FROM job WHERE uuid = ?", params![&id])?;
+        Ok((jobs::find(tx, &id)?, action.map(|r| r.text("action")).transpose()?))
+    });
+    match found.await {
+        Ok((Some(jobs::JobState::Processing), _)) => Answer::Json(202, json!({})),
+        Ok((Some(jobs::JobState::Done(value)), action)) => match action.and_then(|a| Operation::find(&a)) {
+            Some(op) => with_schema(op, schema, Answer::Json(200, value)),
+            None => Answer::Json(200, value),
+        },
+        Ok((Some(jobs::JobState::Failed(fault)), _)) => (*fault).into(),
+        Ok((None, _)) => Answer::Text(404, "there is no such job, or its result has aged out".into()),
+        Err(fault) if fault.has_code(code::NOT_READY) => fault.into(),
+        Err(_) => Answer::Text(500, "the job can't be read now; try again".into()),
+    }
+}

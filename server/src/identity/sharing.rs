@@ -1,0 +1,3 @@
+//! Under construction.
+
+pub(super) fn handlers(_h: &mut crate::handlers::Handlers) {}

@@ -1,0 +1,14 @@
+//! L2 and L3 networks, addresses and network services.
+
+pub mod service;
+
+use cairn_workflow::Engine;
+
+use crate::app::App;
+use crate::handlers::Handlers;
+
+/// The operations of this group.
+pub fn handlers(_h: &mut Handlers) {}
+
+/// The workflows of this group.
+pub fn register(_engine: &Engine<App>) {}

@@ -1,0 +1,160 @@
+//! The audit (AUD-01): a row for every call, with secrets masked. Written in batches, off the caller's path.
+
+use std::time::Duration;
+
+use cairn_api::Operation;
+use cairn_store::{Store, Tx, params};
+use cairn_types::{Result, new_uuid, time};
+use serde_json::{Map, Value, json};
+use tokio::sync::mpsc;
+
+/// One call as the audit keeps it.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Name of the operation.
+    pub action: &'static str,
+    /// Account that called.
+    pub account: String,
+    /// User that called.
+    pub user: String,
+    /// Resource worked on.
+    pub resource_uuid: Option<String>,
+    /// Its type.
+    pub resource_type: Option<String>,
+    /// Parameters, masked.
+    pub params: String,
+    /// Address of the client.
+    pub source: String,
+    /// Error code; none if it went well (or became a job).
+    pub error_code: Option<String>,
+    /// How long the answer took.
+    pub took_ms: i64,
+    /// The job it became.
+    pub job: Option<String>,
+    /// When, UTC ms.
+    pub create_ms: i64,
+}
+
+/// Takes entries and writes them soon.
+#[derive(Clone)]
+pub struct Audit {
+    sender: mpsc::Sender<Entry>,
+}
+
+impl Audit {
+    /// Starts the writer.
+    pub fn start(store: Store) -> Self {
+        let (sender, mut receiver) = mpsc::channel::<Entry>(65_536);
+        tokio::spawn(async move {
+            let mut batch = Vec::new();
+            while receiver.recv_many(&mut batch, 1024).await > 0 {
+                let entries = std::mem::take(&mut batch);
+                let work = move |tx: &mut dyn Tx| entries.iter().try_for_each(|e| insert(tx, e));
+                if let Err(f) = store.write(work).await {
+                    tracing::error!(error = %f, "audit entries could not be written");
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        Self { sender }
+    }
+
+    /// Hands an entry over. Waits when the writer is far behind, so that none is lost.
+    pub async fn note(&self, entry: Entry) {
+        if self.sender.send(entry).await.is_err() {
+            tracing::error!("the audit writer is gone");
+        }
+    }
+}
+
+/// Writes an entry in the caller's own transaction.
+pub fn insert(tx: &mut dyn Tx, e: &Entry) -> Result<()> {
+    let sql = "INSERT INTO audit (uuid, account_uuid, user_uuid, action, resource_uuid, resource_type, params, source_ip,
+               success, error_code, took_ms, job_uuid, create_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    tx.execute(
+        sql,
+        params![
+            new_uuid(),
+            &e.account,
+            &e.user,
+            e.action,
+            e.resource_uuid.clone(),
+            e.resource_type.clone(),
+            &e.params,
+            &e.source,
+            e.error_code.is_none(),
+            e.error_code.clone(),
+            e.took_ms,
+            e.job.clone(),
+            e.create_ms
+        ],
+    )?;
+    Ok(())
+}
+
+/// The end of a job becomes part of the audit row of the call that began it.
+pub fn job_ended(tx: &mut dyn Tx, job: &str, error_code: Option<&str>, took_ms: i64) -> Result<()> {
+    let sql = "UPDATE audit SET success = ?, error_code = ?, took_ms = ? WHERE job_uuid = ?";
+    tx.execute(sql, params![error_code.is_none(), error_code, took_ms, job])?;
+    Ok(())
+}
+
+/// Removes rows older than this many days.
+pub fn prune(tx: &mut dyn Tx, days: i64) -> Result<usize> {
+    tx.execute("DELETE FROM audit WHERE create_ms < ?", params![time::now_ms() - days.max(0) * 86_400_000])
+}
+
+/// Parameters as text with every secret masked, also secrets inside system tags, cut at 16 KiB.
+pub fn masked(op: &Operation, params: &Map<String, Value>, system_tags: &[String]) -> String {
+    let mut shown = Map::new();
+    for (name, value) in params {
+        let secret = op.param(name).is_some_and(|p| p.secret) || looks_secret(name);
+        shown.insert(name.clone(), if secret { json!("*****") } else { value.clone() });
+    }
+    if !system_tags.is_empty() {
+        let tags: Vec<String> = system_tags.iter().map(|t| mask_tag(t)).collect();
+        shown.insert("systemTags".into(), json!(tags));
+    }
+    let mut text = Value::Object(shown).to_string();
+    if text.len() > 16 << 10 {
+        let mut end = 16 << 10;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
+fn looks_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["password", "secret", "privatekey", "token", "sessionuuid"].iter().any(|s| name.contains(s))
+}
+
+fn mask_tag(tag: &str) -> String {
+    for prefix in ["consolePassword::", "userdata::", "rootPassword::"] {
+        if tag.starts_with(prefix) {
+            return format!("{prefix}*****");
+        }
+    }
+    tag.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn aud_01_secrets_are_masked() {
+        let op = Operation::find("CreateVmInstance").unwrap();
+        let Value::Object(params) = json!({"name": "a", "password": "x1", "AccessKeySecret": "x2"}) else {
+            unreachable!()
+        };
+        let text = masked(op, &params, &["consolePassword::x3".into(), "hostname::web".into()]);
+        for secret in ["x1", "x2", "x3"] {
+            assert!(!text.contains(secret), "{text}");
+        }
+        assert!(text.contains("hostname::web"));
+    }
+}

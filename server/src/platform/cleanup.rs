@@ -1,0 +1,95 @@
+//! Work that must be done sooner or later: commands for hosts that could not be reached when they were due, and results for
+//! web hooks. Rows of table `cleanup`, tried until they succeed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cairn_api::agent::AgentOp;
+use cairn_store::{Tx, params};
+use cairn_types::{Fault, Result, code, new_uuid, time};
+use serde_json::{Value, json};
+
+use crate::agents::CallOptions;
+use crate::app::App;
+
+/// Notes a command that an agent must get when it is back. Written with the change that makes it necessary.
+pub fn later<O: AgentOp>(tx: &mut dyn Tx, target: impl ToString, op: &O) -> Result<()> {
+    let args = serde_json::to_value(op).map_err(|e| Fault::internal(format!("{} can't be kept: {e}", O::NAME)))?;
+    let now = time::now_ms();
+    let sql = "INSERT INTO cleanup (uuid, kind, target_uuid, data, tries, next_ms, create_ms) VALUES (?, 'agent', ?, ?, 0, ?, ?)";
+    tx.execute(sql, params![new_uuid(), target.to_string(), json!({ "op": O::NAME, "args": args }).to_string(), now, now])?;
+    Ok(())
+}
+
+/// Forgets what waits for a target that will never come back.
+pub fn forget(tx: &mut dyn Tx, target: impl ToString) -> Result<()> {
+    tx.execute("DELETE FROM cleanup WHERE target_uuid = ? AND kind = 'agent'", params![target.to_string()])?;
+    Ok(())
+}
+
+struct Waiting {
+    uuid: String,
+    target: String,
+    data: Value,
+    tries: i64,
+}
+
+/// Does what waits for a target, oldest first. Called when the target has arrived.
+pub async fn drain(app: &Arc<App>, target: &str) {
+    let wanted = target.to_owned();
+    let sql = "SELECT uuid, target_uuid, data, tries FROM cleanup WHERE kind = 'agent' AND target_uuid = ? ORDER BY uuid";
+    let waiting = app.store.read(move |tx| read(tx, sql, params![&wanted])).await.unwrap_or_default();
+    for item in waiting {
+        if let Err(f) = send(app, &item).await {
+            tracing::warn!(host = %item.target, error = %f, "a kept command failed and is tried again");
+            again(app, &item, &f).await;
+            if f.has_code(code::HOST_DISCONNECTED) {
+                return;
+            }
+        }
+    }
+}
+
+/// Tries what is due. Called now and then.
+pub async fn due(app: &Arc<App>) {
+    let now = time::now_ms();
+    let sql = "SELECT uuid, target_uuid, data, tries FROM cleanup WHERE kind = 'agent' AND next_ms <= ? ORDER BY uuid LIMIT 200";
+    let waiting = app.store.read(move |tx| read(tx, sql, params![now])).await.unwrap_or_default();
+    for item in waiting.into_iter().filter(|w| app.agents.is_connected(&w.target)) {
+        if let Err(f) = send(app, &item).await {
+            again(app, &item, &f).await;
+        }
+    }
+}
+
+fn read(tx: &mut dyn Tx, sql: &str, values: &[cairn_store::Value]) -> Result<Vec<Waiting>> {
+    let rows = tx.query(sql, values)?;
+    rows.iter()
+        .map(|r| {
+            let data = serde_json::from_str(&r.text("data")?).unwrap_or(Value::Null);
+            Ok(Waiting { uuid: r.text("uuid")?, target: r.text("target_uuid")?, data, tries: r.int("tries")? })
+        })
+        .collect()
+}
+
+async fn send(app: &Arc<App>, item: &Waiting) -> Result<()> {
+    let op = item.data["op"].as_str().unwrap_or_default().to_owned();
+    let options = CallOptions { id: format!("cleanup-{}", item.uuid), ..CallOptions::default() };
+    let args = item.data["args"].clone();
+    app.agents.call_raw(&item.target, &op, args, Duration::from_secs(120), options).await?;
+    let uuid = item.uuid.clone();
+    app.store.write(move |tx| tx.execute("DELETE FROM cleanup WHERE uuid = ?", params![&uuid])).await?;
+    tracing::info!(host = %item.target, op, "a kept command was carried out");
+    Ok(())
+}
+
+async fn again(app: &Arc<App>, item: &Waiting, fault: &Fault) {
+    let (uuid, text) = (item.uuid.clone(), fault.to_string());
+    let pause = 1000 * (1i64 << item.tries.clamp(0, 9));
+    let sql = "UPDATE cleanup SET tries = tries + 1, next_ms = ?, last_error = ? WHERE uuid = ?";
+    let next = time::now_ms() + pause;
+    let noted = app.store.write(move |tx| tx.execute(sql, params![next, &text, &uuid])).await;
+    if let Err(f) = noted {
+        tracing::error!(error = %f, "a kept command could not be noted");
+    }
+}

@@ -1,0 +1,38 @@
+//! What happens in the transactions of the workflow engine: jobs end, and everybody hears how a run goes.
+
+use cairn_store::{Tx, params};
+use cairn_types::{Result, time};
+use cairn_workflow::{Env, Plan, RunInfo};
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::platform::{events, jobs};
+
+impl Env for App {
+    fn run_changed(&self, tx: &mut dyn Tx, run: &RunInfo) -> Result<()> {
+        let data = json!({
+            "name": run.workflow, "state": run.state.as_str(), "step": run.current_step(), "progress": run.progress,
+            "resourceUuid": run.resource_uuid, "resourceType": run.resource_type, "jobUuid": run.job,
+        });
+        let account = (!run.account.is_empty()).then(|| run.account.clone());
+        let sql = "INSERT INTO event (create_ms, account_uuid, resource_type, resource_uuid, kind, data)
+                   VALUES (?, ?, 'CairnRunVO', ?, 'progress', ?)";
+        tx.execute(sql, params![time::now_ms(), account, run.uuid, data.to_string()])?;
+        Ok(())
+    }
+
+    fn run_ended(&self, tx: &mut dyn Tx, run: &RunInfo, outcome: &Result<Value>) -> Result<()> {
+        match &run.job {
+            Some(job) => jobs::finish(tx, job, outcome),
+            None => Ok(()),
+        }
+    }
+
+    fn plan_begins(&self, tx: &mut dyn Tx) -> Result<i64> {
+        events::last(tx)
+    }
+
+    fn plan_made(&self, tx: &mut dyn Tx, begun: i64, plan: &mut Plan) -> Result<()> {
+        events::into_plan(tx, begun, plan)
+    }
+}

@@ -1,0 +1,133 @@
+//! The one place through which resources come, change and go: registry row, tags, shares and the event of each change are
+//! written with the change itself.
+
+use cairn_api::resource;
+use cairn_store::{Tx, Value, is_duplicate, params};
+use cairn_types::{Fault, Id, Result, code, kind, time};
+use serde_json::json;
+
+/// Registers a new resource. A uuid in use is refused.
+pub fn register<T>(tx: &mut dyn Tx, entity: &str, uuid: Id<T>, owner: Option<Id<kind::Account>>) -> Result<()> {
+    let now = time::now_ms();
+    let sql = "INSERT INTO resource (uuid, resource_type, account_uuid, create_ms, last_op_ms) VALUES (?, ?, ?, ?, ?)";
+    tx.execute(sql, params![uuid, entity, owner, now, now]).map_err(|f| {
+        if is_duplicate(&f) {
+            Fault::new(code::UUID_TAKEN, format!("the uuid {uuid} is in use already; choose another resourceUuid"))
+        } else {
+            f
+        }
+    })?;
+    event(tx, entity, uuid, "created", &json!({}))
+}
+
+/// Notes a change of a resource: its event, and its date of last operation.
+pub fn changed<T>(tx: &mut dyn Tx, entity: &str, uuid: Id<T>, data: &serde_json::Value) -> Result<()> {
+    if let Some(table) = table_of(entity) {
+        let sql = format!("UPDATE {table} SET last_op_ms = ? WHERE uuid = ?");
+        tx.execute(&sql, params![time::now_ms(), uuid])?;
+    }
+    event(tx, entity, uuid, "updated", data)
+}
+
+/// Removes a resource: its event, tags, shares, registry row, and its own row.
+pub fn remove<T>(tx: &mut dyn Tx, entity: &str, uuid: Id<T>) -> Result<()> {
+    let name = name(tx, entity, uuid).unwrap_or_default();
+    event(tx, entity, uuid, "deleted", &json!({ "name": name }))?;
+    for table in ["system_tag", "user_tag", "shared_resource"] {
+        tx.execute(&format!("DELETE FROM {table} WHERE resource_uuid = ?"), params![uuid])?;
+    }
+    if let Some(table) = table_of(entity) {
+        tx.execute(&format!("DELETE FROM {table} WHERE uuid = ?"), params![uuid])?;
+    }
+    tx.execute("DELETE FROM resource WHERE uuid = ?", params![uuid])?;
+    Ok(())
+}
+
+/// Writes an event. The owner is read from the registry, so that the owner sees it.
+pub fn event<T>(tx: &mut dyn Tx, entity: &str, uuid: Id<T>, kind: &str, data: &serde_json::Value) -> Result<()> {
+    let sql = "INSERT INTO event (create_ms, account_uuid, resource_type, resource_uuid, kind, data)
+               VALUES (?, (SELECT account_uuid FROM resource WHERE uuid = ?), ?, ?, ?, ?)";
+    tx.execute(sql, params![time::now_ms(), uuid, entity, uuid, kind, data.to_string()])?;
+    Ok(())
+}
+
+/// The table of an entity, `vm_instance` for `VmInstanceVO`.
+pub fn table_of(entity: &str) -> Option<&'static str> {
+    resource::find_by_entity(entity).map(|r| r.table)
+}
+
+/// Whether a resource of this type exists.
+pub fn exists(tx: &mut dyn Tx, entity: &str, uuid: &str) -> Result<bool> {
+    let Some(table) = table_of(entity) else { return Ok(false) };
+    tx.exists(&format!("SELECT 1 FROM {table} WHERE uuid = ?"), params![uuid])
+}
+
+/// Fails with `SYS.1003` unless the resource exists.
+pub fn must_exist<T>(tx: &mut dyn Tx, entity: &str, uuid: Id<T>) -> Result<()> {
+    if exists(tx, entity, &uuid.to_string())? { Ok(()) } else { Err(Fault::not_found(entity, uuid)) }
+}
+
+/// Claims a resource for a new reference: it must exist and not be on its way out. Called in the transaction that
+/// inserts the reference, so a deletion that began earlier always wins and one that comes later sees the reference.
+pub fn claim<T>(tx: &mut dyn Tx, entity: &str, uuid: Id<T>) -> Result<()> {
+    let Some(table) = table_of(entity) else { return Err(Fault::internal(format!("{entity} has no table"))) };
+    let row = tx.query_opt(&format!("SELECT deleting_run FROM {table} WHERE uuid = ?"), params![uuid])?;
+    match row {
+        None => Err(Fault::not_found(entity, uuid)),
+        Some(row) if row.opt_text("deleting_run")?.is_some() => {
+            Err(Fault::new(code::DELETING, format!("{entity} {uuid} is being deleted")).with("uuid", uuid.to_string()))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+/// Marks a resource as on its way out, owned by a run. Safe to repeat by the same run; another run is refused.
+pub fn begin_delete<T>(tx: &mut dyn Tx, entity: &str, uuid: Id<T>, run: Id<kind::Run>) -> Result<()> {
+    let Some(table) = table_of(entity) else { return Err(Fault::internal(format!("{entity} has no table"))) };
+    let sql = format!("UPDATE {table} SET deleting_run = ? WHERE uuid = ? AND (deleting_run IS NULL OR deleting_run = ?)");
+    if tx.execute(&sql, params![run, uuid, run])? == 1 {
+        return Ok(());
+    }
+    must_exist(tx, entity, uuid)?;
+    Err(Fault::new(code::DELETING, format!("{entity} {uuid} is being deleted already")))
+}
+
+/// Takes [`begin_delete`] back.
+pub fn end_delete<T>(tx: &mut dyn Tx, entity: &str, uuid: Id<T>, run: Id<kind::Run>) -> Result<()> {
+    if let Some(table) = table_of(entity) {
+        let sql = format!("UPDATE {table} SET deleting_run = NULL WHERE uuid = ? AND deleting_run = ?");
+        tx.execute(&sql, params![uuid, run])?;
+    }
+    Ok(())
+}
+
+/// The owner of a resource; none for infrastructure.
+pub fn owner<T>(tx: &mut dyn Tx, uuid: Id<T>) -> Result<Option<Id<kind::Account>>> {
+    match tx.query_opt("SELECT account_uuid FROM resource WHERE uuid = ?", params![uuid])? {
+        Some(row) => row.opt_id("account_uuid"),
+        None => Ok(None),
+    }
+}
+
+/// The name of a resource; empty if it has none or is gone.
+pub fn name<T>(tx: &mut dyn Tx, entity: &str, uuid: Id<T>) -> Result<String> {
+    let Some(resource) = resource::find_by_entity(entity).filter(|r| r.fields.iter().any(|f| f.name == "name")) else {
+        return Ok(String::new());
+    };
+    let row = tx.query_opt(&format!("SELECT name FROM {} WHERE uuid = ?", resource.table), params![uuid])?;
+    row.map_or(Ok(String::new()), |r| r.text("name"))
+}
+
+/// Sets the given columns of a resource that have a value, and notes the change. `None` values stay as they are.
+pub fn update<T>(tx: &mut dyn Tx, entity: &str, uuid: Id<T>, columns: &[(&str, Option<Value>)]) -> Result<()> {
+    let Some(table) = table_of(entity) else { return Err(Fault::internal(format!("{entity} has no table"))) };
+    let given: Vec<_> = columns.iter().filter_map(|(c, v)| v.clone().map(|v| (*c, v))).collect();
+    if !given.is_empty() {
+        let list: Vec<String> = given.iter().map(|(c, _)| format!("{c} = ?")).collect();
+        let sql = format!("UPDATE {table} SET {} WHERE uuid = ?", list.join(", "));
+        let values: Vec<Value> = given.iter().map(|(_, v)| v.clone()).chain([uuid.into()]).collect();
+        tx.execute(&sql, &values)?;
+    }
+    let names: Vec<&str> = given.iter().map(|(c, _)| *c).collect();
+    changed(tx, entity, uuid, &json!({ "changed": names }))
+}

@@ -1,0 +1,16 @@
+//! Primary storage, backup storage, images and volumes.
+
+pub mod backup_storage;
+pub mod capacity;
+pub mod image;
+
+use cairn_workflow::Engine;
+
+use crate::app::App;
+use crate::handlers::Handlers;
+
+/// The operations of this group.
+pub fn handlers(_h: &mut Handlers) {}
+
+/// The workflows of this group.
+pub fn register(_engine: &Engine<App>) {}
