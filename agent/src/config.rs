@@ -1,0 +1,112 @@
+//! The agent's folder: who it is and where its server listens.
+//!
+//! `agent.json`, `ca.pem`, `cert.pem` and `key.pem` are written when the host is added. Until they are there the agent
+//! waits, and it reads them again before each connection, so a new certificate needs no restart.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// Contents of `agent.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Enrolment {
+    /// The agent's uuid: the common name of its certificate.
+    pub agent: String,
+    /// Where the server listens for agents: `host:7443`.
+    pub server: String,
+    /// The name in the server's certificate.
+    pub server_name: String,
+}
+
+/// The agent's folder.
+#[derive(Debug, Clone)]
+pub struct AgentDir(PathBuf);
+
+impl AgentDir {
+    /// The folder with its subfolders made. Others may pass through it (QEMU reads config drives); keys are files of
+    /// mode 0600.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let dir = Self(std::path::absolute(path)?);
+        for folder in [dir.path(), &dir.state(), &dir.vms()] {
+            std::fs::create_dir_all(folder)?;
+        }
+        set_mode(dir.path(), 0o711)?;
+        set_mode(&dir.vms(), 0o711)?;
+        set_mode(&dir.state(), 0o700)?;
+        Ok(dir)
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Where state is kept that outlives the process.
+    pub fn state(&self) -> PathBuf {
+        self.0.join("state")
+    }
+
+    /// Where files of running VMs lie, such as config drives.
+    pub fn vms(&self) -> PathBuf {
+        self.0.join("vms")
+    }
+
+    /// A file of the folder.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// Reads `agent.json`; none while it, or a certificate, is not there yet.
+    pub fn enrolment(&self) -> io::Result<Option<Enrolment>> {
+        if ["ca.pem", "cert.pem", "key.pem"].iter().any(|f| !self.file(f).exists()) {
+            return Ok(None);
+        }
+        match std::fs::read(self.file("agent.json")) {
+            Ok(text) => Ok(Some(serde_json::from_slice(&text)?)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Takes the folder for this process until it ends; fails if another agent has it.
+    pub fn lock(&self) -> io::Result<nix::fcntl::Flock<std::fs::File>> {
+        let file = std::fs::File::options().create(true).write(true).truncate(false).open(self.file("agent.lock"))?;
+        nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock)
+            .map_err(|(_, e)| io::Error::new(io::ErrorKind::WouldBlock, format!("another agent runs in {}: {e}", self.0.display())))
+    }
+}
+
+/// Sets the permission bits of a path.
+pub fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_agent_waits_until_all_files_are_there() {
+        let tmp = tempfile::tempdir().unwrap();
+        let dir = AgentDir::open(tmp.path()).unwrap();
+        std::fs::write(dir.file("agent.json"), r#"{"agent":"a","server":"h:7443","serverName":"cairn-server"}"#).unwrap();
+        assert_eq!(dir.enrolment().unwrap(), None);
+        for file in ["ca.pem", "cert.pem", "key.pem"] {
+            std::fs::write(dir.file(file), "x").unwrap();
+        }
+        assert_eq!(dir.enrolment().unwrap().unwrap().server, "h:7443");
+    }
+
+    #[test]
+    fn two_agents_never_share_a_folder() {
+        let tmp = tempfile::tempdir().unwrap();
+        let dir = AgentDir::open(tmp.path()).unwrap();
+        let held = dir.lock().unwrap();
+        assert!(dir.lock().is_err());
+        drop(held);
+        assert!(dir.lock().is_ok());
+    }
+}

@@ -1,0 +1,202 @@
+//! The one connection to the server: the agent dials, both sides show certificates, JSON frames go both ways.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cairn_api::agent::{AgentFrame, HEARTBEAT_S, PROTOCOLS, ServerFrame};
+use cairn_link::{FrameReader, FrameWriter, LinkError};
+use cairn_types::Fault;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::config::{AgentDir, Enrolment};
+use crate::dispatch::{Dispatcher, Outbox};
+
+/// First pause before another try to connect, and the longest.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// The server must take what we send within this time, else the connection is lost.
+const SEND_LIMIT: Duration = Duration::from_secs(3 * HEARTBEAT_S);
+
+/// Tells which targets do not answer, for heartbeats.
+pub type Health = Arc<dyn Fn() -> Vec<(String, Fault)> + Send + Sync>;
+
+/// Keeps the connection: waits for the enrolment, dials, serves, dials again. Never returns.
+pub struct Link {
+    /// The agent's folder.
+    pub dir: AgentDir,
+    /// Takes commands.
+    pub dispatcher: Arc<Dispatcher>,
+    /// Where frames of everybody come from.
+    pub outbox: Outbox,
+    /// For heartbeats.
+    pub health: Health,
+    /// Called when a connection stands.
+    pub on_connect: Arc<dyn Fn() + Send + Sync>,
+    /// Random per process start.
+    pub boot: String,
+}
+
+impl Link {
+    /// Runs until the task is dropped.
+    pub async fn run(&self) {
+        let mut pause = BACKOFF.0;
+        let mut last_error = String::new();
+        loop {
+            let enrolment = self.wait_for_enrolment().await;
+            let mut welcome = false;
+            let end = self.session(&enrolment, &mut welcome).await;
+            self.outbox.connect(None);
+            if welcome {
+                pause = BACKOFF.0;
+                last_error.clear();
+            }
+            let error = end.map_or_else(|e| e.to_string(), |()| "the server closed the connection".to_owned());
+            if error != last_error {
+                tracing::warn!(server = enrolment.server, "no connection to the server: {error}");
+                last_error = error;
+            }
+            sleep(jitter(pause)).await;
+            pause = (pause * 2).min(BACKOFF.1);
+        }
+    }
+
+    async fn wait_for_enrolment(&self) -> Enrolment {
+        let mut told = false;
+        loop {
+            match self.dir.enrolment() {
+                Ok(Some(enrolment)) => return enrolment,
+                Ok(None) if told => (),
+                Ok(None) => tracing::info!("waiting for agent.json and certificates in {}", self.dir.path().display()),
+                Err(e) => tracing::warn!("agent.json cannot be read: {e}"),
+            }
+            told = true;
+            sleep(Duration::from_millis(300)).await;
+        }
+    }
+
+    /// One connection from dial to loss.
+    async fn session(&self, enrolment: &Enrolment, welcome: &mut bool) -> io::Result<()> {
+        let stream = timeout(Duration::from_secs(10), dial(&self.dir, enrolment)).await.map_err(io::Error::other)??;
+        let (mut reader, mut writer) = cairn_link::split(stream);
+        let hello = AgentFrame::Hello {
+            protocols: PROTOCOLS.to_vec(),
+            agent: enrolment.agent.clone(),
+            version: crate::VERSION.to_owned(),
+            targets: self.dispatcher.targets(),
+            boot: self.boot.clone(),
+        };
+        writer.send(&hello).await.map_err(io::Error::other)?;
+        let first = timeout(Duration::from_secs(15), reader.next()).await.map_err(io::Error::other)?;
+        match first.map_err(io::Error::other)?.ok_or(io::ErrorKind::UnexpectedEof)? {
+            ServerFrame::Welcome { protocol, server, targets } => {
+                tracing::info!(server, protocol, "connected; serving {} targets", targets.len());
+                self.dispatcher.set_targets(targets);
+            }
+            ServerFrame::Refuse { fault } => return Err(io::Error::other(format!("refused: {fault}"))),
+            other => return Err(io::Error::other(format!("expected a welcome, got {other:?}"))),
+        }
+        *welcome = true;
+        let (out, outgoing) = mpsc::unbounded_channel();
+        self.outbox.connect(Some(out));
+        self.dispatcher.resend();
+        (self.on_connect)();
+        tokio::select! {
+            end = self.receive(reader) => end,
+            end = send(writer, outgoing) => end,
+            never = self.beat() => never,
+        }
+    }
+
+    async fn receive(&self, mut reader: FrameReader<impl AsyncRead + Unpin>) -> io::Result<()> {
+        loop {
+            match reader.next::<ServerFrame>().await {
+                Ok(Some(ServerFrame::Command(command))) => self.dispatcher.command(command),
+                Ok(Some(ServerFrame::Cancel { id })) => self.dispatcher.cancel(&id),
+                Ok(Some(ServerFrame::Acknowledge { ids })) => self.dispatcher.acknowledge(&ids),
+                Ok(Some(ServerFrame::Targets { targets })) => self.dispatcher.set_targets(targets),
+                Ok(Some(ServerFrame::Refuse { fault })) => return Err(io::Error::other(format!("refused: {fault}"))),
+                Ok(Some(ServerFrame::Welcome { .. })) => (),
+                Ok(None) => return Ok(()),
+                // A newer server may say what this agent does not know; it goes on with the rest.
+                Err(LinkError::Json(e)) => tracing::warn!("a frame of the server is not understood: {e}"),
+                Err(e) => return Err(io::Error::other(e)),
+            }
+        }
+    }
+
+    async fn beat(&self) -> io::Result<()> {
+        loop {
+            self.outbox.send(AgentFrame::Heartbeat { failing: (self.health)() });
+            sleep(Duration::from_secs(HEARTBEAT_S)).await;
+        }
+    }
+}
+
+async fn send(mut writer: FrameWriter<impl AsyncWrite + Unpin>, mut outgoing: mpsc::UnboundedReceiver<AgentFrame>) -> io::Result<()> {
+    while let Some(frame) = outgoing.recv().await {
+        match timeout(SEND_LIMIT, writer.send(&frame)).await {
+            Ok(Ok(())) => (),
+            Ok(Err(LinkError::TooLarge(bytes))) => tracing::error!("an answer of {bytes} bytes is too large to be sent"),
+            Ok(Err(e)) => return Err(io::Error::other(e)),
+            Err(_) => return Err(io::Error::new(io::ErrorKind::TimedOut, "the server takes nothing any more")),
+        }
+    }
+    Ok(())
+}
+
+async fn dial(dir: &AgentDir, enrolment: &Enrolment) -> io::Result<TlsStream<TcpStream>> {
+    let config = tls_config(dir)?;
+    let name = ServerName::try_from(enrolment.server_name.clone()).map_err(io::Error::other)?;
+    let tcp = TcpStream::connect(&enrolment.server).await?;
+    tcp.set_nodelay(true)?;
+    let unanswered_ms = u32::try_from(SEND_LIMIT.as_millis()).unwrap_or(15_000);
+    nix::sys::socket::setsockopt(&tcp, nix::sys::socket::sockopt::TcpUserTimeout, &unanswered_ms)?;
+    TlsConnector::from(Arc::new(config)).connect(name, tcp).await
+}
+
+fn tls_config(dir: &AgentDir) -> io::Result<ClientConfig> {
+    let certificates = |file: &str| -> io::Result<Vec<CertificateDer<'static>>> {
+        let read = CertificateDer::pem_file_iter(dir.file(file)).and_then(Iterator::collect);
+        read.map_err(|e| io::Error::other(format!("{file}: {e}")))
+    };
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates("ca.pem")? {
+        roots.add(certificate).map_err(io::Error::other)?;
+    }
+    let key = PrivateKeyDer::from_pem_file(dir.file("key.pem")).map_err(|e| io::Error::other(format!("key.pem: {e}")))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?
+        .with_root_certificates(roots)
+        .with_client_auth_cert(certificates("cert.pem")?, key)
+        .map_err(io::Error::other)
+}
+
+/// Half to one and a half of the pause, so that a thousand agents do not come back in the same moment.
+fn jitter(pause: Duration) -> Duration {
+    let mut byte = [0u8; 1];
+    let _ = getrandom::fill(&mut byte);
+    pause / 2 + pause * u32::from(byte[0]) / 256
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_are_spread() {
+        for _ in 0..100 {
+            let pause = jitter(Duration::from_millis(1000));
+            assert!((500..=1500).contains(&pause.as_millis()));
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The program `cairn-agent`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use cairn_agent::agent::{self, Options};
+use cairn_agent::config::AgentDir;
+use clap::{Arg, ArgAction, Command};
+use tracing_subscriber::EnvFilter;
+
+fn command() -> Command {
+    Command::new("cairn-agent")
+        .version(cairn_agent::VERSION)
+        .about("Runs on a host: carries out what its Cairn server asks and reports what it sees.")
+        .arg(Arg::new("dir").long("dir").value_name("FOLDER").required(true).help("agent.json, certificates and state"))
+        .arg(
+            Arg::new("libvirt-uri")
+                .long("libvirt-uri")
+                .value_name("URI")
+                .default_value("qemu:///system")
+                .help("which libvirt to use"),
+        )
+        .arg(
+            Arg::new("image-store-port")
+                .long("image-store-port")
+                .value_name("PORT")
+                .default_value("8090")
+                .value_parser(clap::value_parser!(u16))
+                .help("TCP port for uploads and downloads of images"),
+        )
+        .arg(
+            Arg::new("log")
+                .long("log")
+                .value_name("FILTER")
+                .default_value("info")
+                .help("what to log, such as debug or cairn_agent::vm=debug"),
+        )
+        .arg(
+            Arg::new("purge")
+                .long("purge")
+                .action(ArgAction::SetTrue)
+                .help("remove the bridges, DHCP servers, namespaces and rules that were made here, and end"),
+        )
+}
+
+fn main() -> ExitCode {
+    let args = command().get_matches();
+    let text = |name: &str| args.get_one::<String>(name).cloned().unwrap_or_default();
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::try_new(text("log")).unwrap_or_else(|_| EnvFilter::new("info")))
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
+    let options = Options {
+        libvirt_uri: text("libvirt-uri"),
+        image_store_port: args.get_one::<u16>("image-store-port").copied().unwrap_or(8090),
+    };
+    match run(PathBuf::from(text("dir")), options, args.get_flag("purge")) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            tracing::error!("{e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(folder: PathBuf, options: Options, purge: bool) -> anyhow::Result<()> {
+    // Each arena of the allocator keeps memory for itself; two are enough for what the agent does.
+    // SAFETY: mallopt only sets a parameter of the allocator, before any other thread runs.
+    unsafe { libc::mallopt(libc::M_ARENA_MAX, 2) };
+    let dir = AgentDir::open(&folder).with_context(|| format!("the folder {} cannot be used", folder.display()))?;
+    let _lock = dir.lock()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let done = runtime.block_on(async {
+        if purge {
+            return agent::purge(&dir).await;
+        }
+        let agent = Arc::new(agent::Agent::start(dir, options).await?);
+        agent.run_until(stop_signal()).await
+    });
+    // Blocking calls to a libvirtd that hangs must not keep the program from ending.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(500));
+    done
+}
+
+/// Returns at SIGTERM or SIGINT. Guests, bridges and DHCP servers go on without the agent.
+async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        tracing::error!("signals cannot be heard");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => tracing::info!("stopping on SIGTERM; guests go on"),
+        _ = int.recv() => tracing::info!("stopping on SIGINT; guests go on"),
+    }
+}

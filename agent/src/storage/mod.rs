@@ -1,0 +1,108 @@
+//! Local primary storage: thin qcow2 volumes over a per-host image cache. The layout stands in
+//! [`cairn_api::agent::storage`].
+//!
+//! Every file is made under a temporary name in the storage's own file system, synced, and renamed: a name that exists
+//! is a whole file. Whatever a crash leaves under `tmp/` is removed at the next connect.
+
+mod cache;
+pub mod disk;
+pub mod paths;
+#[cfg(test)]
+mod tests;
+mod volume;
+
+use std::io;
+use std::path::Path;
+
+use cairn_api::agent::storage::{
+    CacheImage, CachedImage, Capacity, CreateVolume, DeleteVolume, ListStorage, ReadVolume, StorageContent,
+    UncacheImage, VolumeFile,
+};
+use cairn_types::{Result, code, id::is_uuid};
+
+use crate::drivers::{Answer, Call, LocalStorage};
+use crate::process::{io_fault, no_space};
+use crate::state::remove_any;
+use paths::Storage;
+
+/// Folders of this host as primary storage.
+#[derive(Default)]
+pub struct FolderStorage {
+    downloads: cache::Downloads,
+}
+
+/// Size of the file system below a folder and the room left for us.
+pub fn capacity(path: &Path) -> io::Result<Capacity> {
+    let fs = nix::sys::statvfs::statvfs(path)?;
+    let block = fs.fragment_size();
+    Ok(Capacity { total_bytes: fs.blocks() * block, available_bytes: fs.blocks_available() * block })
+}
+
+/// Fails with `AGENT.8005` unless a file of this size fits, with a little to spare for the file system itself.
+pub fn ensure_room(path: &Path, bytes: u64, what: &str) -> Result<()> {
+    let room = capacity(path)
+        .map_err(|e| io_fault(code::AGENT_STORAGE, format!("{what}: the room left could not be read"), &e))?;
+    if room.available_bytes < bytes.saturating_add(1 << 20) {
+        let fault = no_space(what).with("neededBytes", bytes).with("availableBytes", room.available_bytes);
+        return Err(fault.for_operator(path.display()));
+    }
+    Ok(())
+}
+
+impl FolderStorage {
+    async fn open(path: &str) -> Result<Capacity> {
+        let storage = Storage::at(path)?;
+        storage.make_folders()?;
+        capacity(storage.root()).map_err(|e| io_fault(code::AGENT_STORAGE, "the storage could not be read", &e))
+    }
+
+    async fn content(path: &str) -> Result<StorageContent> {
+        let storage = Storage::at(path)?;
+        let names = |folders: &[std::path::PathBuf]| -> Vec<String> {
+            let entries = folders.iter().filter_map(|f| std::fs::read_dir(f).ok()).flatten();
+            let mut names: Vec<String> =
+                entries.filter_map(|e| e.ok()?.file_name().into_string().ok()).filter(|n| is_uuid(n)).collect();
+            names.sort_unstable();
+            names
+        };
+        let volumes = names(&[storage.root().join("rootVolumes"), storage.root().join("dataVolumes")]);
+        let cached = names(&[storage.root().join("imageCache")]);
+        let images = cached.into_iter().filter(|i| storage.cached(i).is_some()).collect();
+        Ok(StorageContent { volumes, images })
+    }
+}
+
+impl LocalStorage for FolderStorage {
+    fn connect<'a>(&'a self, path: &'a str) -> Answer<'a, Capacity> {
+        Box::pin(Self::open(path))
+    }
+
+    fn cache_image(&self, args: CacheImage, call: Call) -> Answer<'_, CachedImage> {
+        Box::pin(self.downloads.cache(args, call))
+    }
+
+    fn uncache_image(&self, args: UncacheImage) -> Answer<'_, ()> {
+        Box::pin(cache::uncache(args))
+    }
+
+    fn create_volume(&self, args: CreateVolume) -> Answer<'_, VolumeFile> {
+        Box::pin(volume::create(args))
+    }
+
+    fn delete_volume(&self, args: DeleteVolume) -> Answer<'_, ()> {
+        Box::pin(async move {
+            let storage = Storage::at(&args.storage_path)?;
+            let folder = storage.volume_folder(&args.r#type, &args.volume)?;
+            let text = format!("volume {} could not be removed", args.volume);
+            remove_any(&folder).map_err(|e| io_fault(code::AGENT_STORAGE, text, &e))
+        })
+    }
+
+    fn read_volume(&self, args: ReadVolume) -> Answer<'_, VolumeFile> {
+        Box::pin(volume::read(args))
+    }
+
+    fn list(&self, args: ListStorage) -> Answer<'_, StorageContent> {
+        Box::pin(async move { Self::content(&args.storage_path).await })
+    }
+}
