@@ -109,6 +109,7 @@ function resultOf(doc, op) {
 
 function readOperation(doc, path, method, op) {
   const [address, verb] = path.split("#");
+  const base = (doc.servers?.[0]?.url ?? "").replace(/\/$/, "");
   const all = (op.parameters ?? []).map((parameter) => deref(doc, parameter));
   const body = method === "get" || method === "delete" ? {} : bodyOf(doc, op, verb);
   const pathNames = [...address.matchAll(/\{(\w+)\}/g)].map((match) => match[1]);
@@ -125,7 +126,7 @@ function readOperation(doc, path, method, op) {
   return {
     name: op.operationId,
     method: method.toUpperCase(),
-    path: address,
+    path: base + address,
     bodyKey: body.bodyKey,
     job:
       op["x-cairn-job"] === true || (op.responses?.["202"] !== undefined && op["x-cairn-job"] === undefined),

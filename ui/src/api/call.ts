@@ -3,8 +3,8 @@ import { ApiError, type ErrorBody, JOB_LOST, NETWORK_ERROR, SESSION_EXPIRED } fr
 import type { OperationSpec } from "./operation";
 import { endSession, sessionStore } from "./session";
 
-/** The context path of the API on the page's own origin. */
-export const API_ROOT = "/zstack";
+/** Where jobs are polled, on the page's own origin. */
+const JOBS = "/zstack/v1/api-jobs/";
 
 export interface CallOptions {
   signal?: AbortSignal;
@@ -56,12 +56,11 @@ export function buildRequest(
   options: CallOptions = {},
 ): { url: string; body?: string } {
   const rest = new Map(Object.entries(params).filter(([, value]) => value !== undefined && value !== null));
-  const path = spec.path.replace(/\{(\w+)\}/g, (_, name: string) => {
+  const url = spec.path.replace(/\{(\w+)\}/g, (_, name: string) => {
     const value = rest.get(name);
     rest.delete(name);
     return encodeURIComponent(String(value ?? ""));
   });
-  const url = API_ROOT + path;
   if (spec.method === "GET" || spec.method === "DELETE") {
     const query = queryString(rest);
     return { url: query ? `${url}?${query}` : url };
@@ -202,7 +201,7 @@ async function waitForJob(jobUuid: string, signal?: AbortSignal): Promise<unknow
 }
 
 async function pollOnce(jobUuid: string, signal?: AbortSignal): Promise<{ status: number; body: unknown }> {
-  const response = await request(`${API_ROOT}/v1/api-jobs/${jobUuid}`, {
+  const response = await request(JOBS + jobUuid, {
     headers: { Accept: "application/json", "Accept-Language": language(), "X-Cairn-Time": "rfc3339" },
     ...(signal ? { signal } : {}),
   });

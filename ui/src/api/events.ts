@@ -111,12 +111,7 @@ async function readStream(
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return "ended";
-      for (const block of parser.push(decoder.decode(value, { stream: true }))) {
-        const event = readEvent(block);
-        if (!event) continue;
-        onCursor(event.cursor);
-        for (const listener of [...listeners]) listener(event);
-      }
+      for (const block of parser.push(decoder.decode(value, { stream: true }))) take(block, onCursor);
     }
   } catch {
     return "ended";
@@ -130,11 +125,15 @@ async function refusal(response: Response): Promise<"ended" | "refused"> {
   return response.status >= 500 && !text.includes('"error"') ? "ended" : "refused";
 }
 
-function readEvent(block: { event: string; data: string }): ChangeEvent | undefined {
-  if (block.event !== "change") return undefined;
+/** Passes one event of the stream on: `hello` tells where it begins, `gap` that events before that are lost. */
+function take(block: { event: string; data: string }, onCursor: (cursor: number) => void): void {
+  let data: ChangeEvent;
   try {
-    return JSON.parse(block.data) as ChangeEvent;
+    data = JSON.parse(block.data) as ChangeEvent;
   } catch {
-    return undefined;
+    return;
   }
+  if (block.event === "gap") for (const listener of [...gapListeners]) listener();
+  if (block.event === "hello" || block.event === "change") onCursor(data.cursor);
+  if (block.event === "change") for (const listener of [...listeners]) listener(data);
 }

@@ -9,7 +9,7 @@ const operation = (name: string) => new RegExp(`export const ${name} = [^;]*;`).
 
 it("reads the verb of a PUT from the fragment of its path", () => {
   expect(operation("stopVmInstance")).toContain(
-    'method: "PUT", path: "/v1/vm-instances/{uuid}/actions", bodyKey: "stopVmInstance", job: true',
+    'method: "PUT", path: "/zstack/v1/vm-instances/{uuid}/actions", bodyKey: "stopVmInstance", job: true',
   );
 });
 

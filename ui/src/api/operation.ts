@@ -4,7 +4,7 @@ import { type CallOptions, callOperation, type Plan, planOperation } from "./cal
 export interface OperationSpec {
   readonly name: string;
   readonly method: string;
-  /** Relative to the API root, with `{name}` for parameters: `/v1/vm-instances/{uuid}`. */
+  /** With `{name}` for parameters: `/zstack/v1/vm-instances/{uuid}`. */
   readonly path: string;
   /** Key of the body that holds the parameters; absent for GET and DELETE. */
   readonly bodyKey?: string;

@@ -8,7 +8,8 @@ import { ErrorPanel } from "./error-panel";
 
 function itemText(item: PlanItem): string {
   if (typeof item === "string") return item;
-  return item.text ?? [item.type, item.name ?? item.uuid].filter(Boolean).join(" ");
+  const type = item.type && wordsOf(item.type.replace(/VO$/, ""));
+  return item.text || [type, item.name || item.uuid].filter(Boolean).join(" ");
 }
 
 function Items({

@@ -3,7 +3,8 @@ import { App, Button, Empty, Popconfirm, Progress, Space, Typography } from "ant
 import { useCallback, useEffect, useState } from "react";
 import { errorBody } from "../api/error";
 import { onChange, onGap } from "../api/events";
-import { abandonRun, type CairnRunInventory, cancelRun, queryCairnRun, retryRun } from "../api/generated";
+import { abandonRun, cancelRun, retryRun } from "../api/generated";
+import { RUN_EVENT, type Run, readRuns } from "../api/runs";
 import { useLanguage, useT } from "../i18n";
 import { formatDate, formatDuration, parseDate, wordsOf } from "../lib/format";
 import { useLoad, useThrottled } from "../lib/use-load";
@@ -13,16 +14,13 @@ import { StateTag } from "./state-tag";
 
 const SHOWN = 30;
 const RELOAD_MS = 250;
-const isRunEvent = (type: string) => /Run(VO)?$/.test(type);
 
-/** Runs of workflows, newest first, live. With a resource only its own. */
+/** Runs of workflows, newest first, live. With a resource only its own, else those that no other run started. */
 export function useRuns(resourceUuid?: string) {
   const loaded = useLoad(
     useCallback(
-      async (signal: AbortSignal) => {
-        const q = resourceUuid ? [`resourceUuid=${resourceUuid}`] : [];
-        return (await queryCairnRun({ q, limit: SHOWN, sort: "-createDate" }, { signal })).inventories ?? [];
-      },
+      (signal: AbortSignal) =>
+        readRuns([resourceUuid ? `resourceUuid=${resourceUuid}` : "parentUuid is null"], SHOWN, signal),
       [resourceUuid],
     ),
   );
@@ -31,11 +29,9 @@ export function useRuns(resourceUuid?: string) {
   useEffect(
     () =>
       onChange((event) => {
-        if (isRunEvent(event.type) && event.data)
-          patch((runs) => runs.map((run) => (run.uuid === event.uuid ? { ...run, ...event.data } : run)));
-        const of = event.data?.resourceUuid ?? resourceUuid;
-        if (event.uuid === resourceUuid || (isRunEvent(event.type) && (!resourceUuid || of === resourceUuid)))
-          reloadSoon();
+        if (event.type !== RUN_EVENT) return;
+        patch((runs) => runs.map((run) => (run.uuid === event.uuid ? changed(run, event.data) : run)));
+        if (!resourceUuid || event.data?.resourceUuid === resourceUuid) reloadSoon();
       }),
     [resourceUuid, patch, reloadSoon],
   );
@@ -43,7 +39,10 @@ export function useRuns(resourceUuid?: string) {
   return loaded;
 }
 
-export const isActive = (run: CairnRunInventory) => run.state === "Running" || run.state === "Undoing";
+/** A run after an event. The event names the workflow, not the run, so the name stays. */
+const changed = (run: Run, data: Record<string, unknown> = {}): Run => ({ ...run, ...data, name: run.name });
+
+export const isActive = (run: Run) => run.state === "Running" || run.state === "Undoing";
 
 /** `vm.start/1` as `VM start`; a name in words is left as it is. */
 export const runName = (name = "") =>
@@ -79,7 +78,7 @@ export function ActiveRuns({ resourceUuid }: { resourceUuid: string }) {
   );
 }
 
-function RunItem({ run, showResource }: { run: CairnRunInventory; showResource: boolean }) {
+function RunItem({ run, showResource }: { run: Run; showResource: boolean }) {
   const language = useLanguage();
   const open = run.state !== "Done";
   return (
@@ -110,21 +109,19 @@ function RunItem({ run, showResource }: { run: CairnRunInventory; showResource: 
   );
 }
 
-/** What can be done to a run: cancel it at work; retry or abandon it when it is stuck. */
-function RunVerbs({ run }: { run: CairnRunInventory }) {
+const VERBS = [
+  { name: "cancel", verb: cancelRun },
+  { name: "retry", verb: retryRun },
+  { name: "abandon", verb: abandonRun },
+] as const;
+
+/** What the server lets one do to a run: cancel it at work, retry or abandon it when it is stuck. */
+function RunVerbs({ run }: { run: Run }) {
   const t = useT();
   const { notification } = App.useApp();
-  const verbs =
-    run.state === "Running"
-      ? ([["cancel", cancelRun]] as const)
-      : run.state === "Stuck"
-        ? ([
-            ["retry", retryRun],
-            ["abandon", abandonRun],
-          ] as const)
-        : [];
+  const verbs = VERBS.filter(({ verb }) => run.allowedActions?.includes(verb.spec.name));
   if (verbs.length === 0) return null;
-  const call = async (verb: typeof cancelRun) => {
+  const call = async (verb: (typeof VERBS)[number]["verb"]) => {
     try {
       await verb({ uuid: run.uuid });
     } catch (thrown) {
@@ -138,14 +135,14 @@ function RunVerbs({ run }: { run: CairnRunInventory }) {
   };
   return (
     <Space className="run-verbs">
-      {verbs.map(([name, verb]) => (
+      {verbs.map(({ name, verb }) => (
         <Popconfirm
           key={name}
           title={t(`run.${name}`)}
           description={t(`run.${name}Help`)}
           okText={t(`run.${name}`)}
           cancelText={t("common.close")}
-          onConfirm={() => call(verb as typeof cancelRun)}
+          onConfirm={() => call(verb)}
         >
           <Button size="small" danger={name !== "retry"}>
             {t(`run.${name}`)}
@@ -166,11 +163,11 @@ function Elapsed({ since }: { since: string | undefined }) {
   return start ? <> · {formatDuration(now - start.getTime())}</> : null;
 }
 
-function stepAt(run: CairnRunInventory): number {
+function stepAt(run: Run): number {
   return Math.max(0, (run.steps ?? []).indexOf(run.step ?? ""));
 }
 
-function RunProgress({ run }: { run: CairnRunInventory }) {
+function RunProgress({ run }: { run: Run }) {
   const t = useT();
   const total = run.steps?.length ?? 0;
   const percent = run.progress ?? (total ? Math.round((stepAt(run) / total) * 100) : undefined);
@@ -188,7 +185,7 @@ function RunProgress({ run }: { run: CairnRunInventory }) {
   );
 }
 
-function RunSteps({ run }: { run: CairnRunInventory }) {
+function RunSteps({ run }: { run: Run }) {
   const t = useT();
   const at = stepAt(run);
   const broken = run.state === "Failed" || run.state === "Stuck" || run.state === "Undoing";

@@ -1,7 +1,7 @@
 import { CheckCircleFilled, CloseCircleFilled, LoadingOutlined } from "@ant-design/icons";
 import { Button, Drawer, Empty, Progress, Segmented, Typography } from "antd";
 import { useState } from "react";
-import type { CairnRunInventory } from "../api/generated";
+import type { Run } from "../api/runs";
 import { operationName } from "../components/actions";
 import { ErrorDetails } from "../components/error-panel";
 import { NameOf } from "../components/name-of";
@@ -62,7 +62,7 @@ const ICONS = {
   failed: <CloseCircleFilled className="icon-failed" aria-hidden />,
 };
 
-function TaskItem({ task, run }: { task: Task; run: CairnRunInventory | undefined }) {
+function TaskItem({ task, run }: { task: Task; run: Run | undefined }) {
   const t = useT();
   return (
     <li className="run">

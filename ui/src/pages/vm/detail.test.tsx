@@ -65,7 +65,7 @@ it("bey_02 a stuck run offers retry and abandon", async () => {
     steps: ["A", "B"],
     step: "A",
   });
-  cloud.emit("RunVO", "r1", "created", { resourceUuid: uuid });
+  cloud.emit("CairnRunVO", "r1", "created", { resourceUuid: uuid });
   await user.click(await screen.findByRole("button", { name: "Retry" }));
   await user.click(within(await screen.findByRole("tooltip")).getByRole("button", { name: "Retry" }));
   await waitFor(() => expect(cloud.calls.some((call) => call.operation === "RetryRun")).toBe(true));

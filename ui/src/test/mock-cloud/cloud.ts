@@ -1,8 +1,9 @@
 import type { Plan } from "../../api/call";
 import type { ErrorBody } from "../../api/error";
 import type { ChangeEvent } from "../../api/events";
-import { allOperations, type CairnRunInventory } from "../../api/generated";
+import { allOperations } from "../../api/generated";
 import type { OperationSpec } from "../../api/operation";
+import { RUN_EVENT, type Run } from "../../api/runs";
 import { at, type MockData, newUuid, sampleData } from "./data";
 import type { CallContext, Handlers, Planners } from "./handlers";
 import { readHandlers } from "./read-handlers";
@@ -82,7 +83,7 @@ export class MockCloud {
 
   /** Plays a workflow: its steps one after another, visible as a run. */
   async run(name: string, resourceUuid: string, steps: string[], jobUuid?: string): Promise<void> {
-    const run: CairnRunInventory = {
+    const run: Run = {
       uuid: newUuid(),
       name,
       resourceUuid,
@@ -94,22 +95,22 @@ export class MockCloud {
       ...(jobUuid ? { jobUuid } : {}),
     };
     this.data.runs.unshift(run);
-    this.emit("RunVO", run.uuid, "created", { resourceUuid });
+    this.emit(RUN_EVENT, run.uuid, "created", { resourceUuid });
     for (const [index, step] of steps.entries()) {
       run.step = step;
       run.progress = Math.round((index / steps.length) * 100);
-      this.emit("RunVO", run.uuid, "progress", { resourceUuid, step, progress: run.progress });
+      this.emit(RUN_EVENT, run.uuid, "progress", { resourceUuid, step, progress: run.progress });
       await new Promise((resolve) => setTimeout(resolve, this.stepMs));
     }
     run.state = "Done";
     run.progress = 100;
-    this.emit("RunVO", run.uuid, "updated", { resourceUuid, state: run.state, progress: 100 });
+    this.emit(RUN_EVENT, run.uuid, "updated", { resourceUuid, state: run.state, progress: 100 });
   }
 
   /** Answers one request of the API. */
   async handle(request: MockRequest): Promise<MockAnswer> {
-    const path = request.path.replace(/^\/zstack/, "");
-    const job = /^\/v1\/api-jobs\/(\w+)$/.exec(path)?.[1];
+    const path = request.path.replace(/^\/v1/, "/zstack/v1");
+    const job = /^\/zstack\/v1\/api-jobs\/(\w+)$/.exec(path)?.[1];
     if (job) return this.jobs.get(job) ?? { status: 404, body: "no such job" };
     const found = this.route(request, path);
     if (!found) return { status: 404, body: "no such address" };
@@ -169,7 +170,7 @@ export class MockCloud {
 
   private route(request: MockRequest, path: string) {
     const body = request.body ? (JSON.parse(request.body) as Record<string, unknown>) : {};
-    for (const { spec } of allOperations as readonly { spec: OperationSpec }[]) {
+    for (const spec of ROUTES) {
       if (spec.method !== request.method) continue;
       const matched = matchPath(spec.path, path);
       if (!matched) continue;
@@ -182,6 +183,13 @@ export class MockCloud {
     return undefined;
   }
 }
+
+const parametersIn = (path: string) => path.split("{").length;
+
+/** Literal parts of an address win over parameters, so those with fewer of these come first. */
+const ROUTES = (allOperations as readonly { spec: OperationSpec }[])
+  .map(({ spec }) => spec)
+  .sort((a, b) => parametersIn(a.path) - parametersIn(b.path));
 
 const refused = (error: ErrorBody): MockAnswer => ({ status: FAILED, body: { error } });
 

@@ -1,5 +1,4 @@
 import type {
-  CairnRunInventory,
   ClusterInventory,
   HostInventory,
   ImageInventory,
@@ -9,6 +8,7 @@ import type {
   UserTagInventory,
   ZoneInventory,
 } from "../../api/generated";
+import type { Run } from "../../api/runs";
 import type { Vm } from "../../pages/vm/model";
 
 /** A VM of the mock, with the joined fields that its queries may ask for. */
@@ -25,7 +25,7 @@ export interface MockData {
   hosts: HostInventory[];
   systemTags: SystemTagInventory[];
   userTags: UserTagInventory[];
-  runs: CairnRunInventory[];
+  runs: Run[];
 }
 
 let last = 0;
@@ -208,7 +208,7 @@ export function sampleData(): MockData {
     networks: [network("flat-net", zone.uuid, 0), network("storage-net", zone.uuid, 1)],
     systemTags: [] as SystemTagInventory[],
     userTags: [] as UserTagInventory[],
-    runs: [] as CairnRunInventory[],
+    runs: [] as Run[],
   };
   const seeds: VmSeed[] = [
     { name: "hello", state: "Running", ip: "10.1.0.10", age: 3, description: "The first VM" },

@@ -1,6 +1,6 @@
 import type { QueryParams } from "../../api/query";
 
-const OPERATORS = ["!?=", "!~=", "!=", ">=", "<=", "~=", "?=", "=", ">", "<"];
+const OPERATORS = [" is null", " not null", "!?=", "!~=", "!=", ">=", "<=", "~=", "?=", "=", ">", "<"];
 
 interface Condition {
   field: string;
@@ -43,6 +43,10 @@ function like(value: unknown, pattern: string): boolean {
 function holds(row: object, { field, operator, value }: Condition): boolean {
   const found = reach(row, field.split(".")).filter((one) => one !== undefined);
   switch (operator) {
+    case " is null":
+      return found.length === 0;
+    case " not null":
+      return found.length > 0;
     case "=":
       return found.some((one) => String(one) === value);
     case "!=":

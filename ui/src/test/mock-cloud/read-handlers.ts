@@ -1,4 +1,5 @@
 import type { ImageInventory } from "../../api/generated";
+import { RUN_EVENT, type Run, type RunState } from "../../api/runs";
 import { sha512 } from "../../lib/sha512";
 import { type MockCloud, Refusal } from "./cloud";
 import { at, newUuid } from "./data";
@@ -50,7 +51,7 @@ export function readHandlers(cloud: MockCloud): Handlers {
     QueryHost: (params) => answerQuery(data.hosts, params),
     QuerySystemTag: (params) => answerQuery(data.systemTags, params),
     QueryUserTag: (params) => answerQuery(data.userTags, params),
-    QueryCairnRun: (params) => answerQuery(data.runs, params),
+    QueryCairnRun: (params) => answerQuery(data.runs.map(withActions), params),
     RetryRun: ({ uuid }) => changeRun(cloud, uuid, { state: "Undoing" }),
     AbandonRun: ({ uuid }) => changeRun(cloud, uuid, { state: "Failed" }),
     CancelRun: ({ uuid }) => changeRun(cloud, uuid, { state: "Undoing" }),
@@ -89,10 +90,17 @@ function named({ data }: MockCloud): { uuid: string; name?: string }[] {
   ];
 }
 
+const RUN_ACTIONS: Partial<Record<RunState, string[]>> = {
+  Running: ["CancelRun"],
+  Stuck: ["RetryRun", "AbandonRun"],
+};
+
+const withActions = (run: Run): Run => ({ ...run, allowedActions: RUN_ACTIONS[run.state ?? "Done"] ?? [] });
+
 function changeRun(cloud: MockCloud, uuid: string, change: { state: "Undoing" | "Failed" }) {
   const run = cloud.data.runs.find((one) => one.uuid === uuid);
   if (!run) throw new Refusal({ code: "SYS.1003", details: `no run ${uuid}` });
   Object.assign(run, change);
-  cloud.emit("RunVO", uuid, "updated", { ...change, resourceUuid: run.resourceUuid });
+  cloud.emit(RUN_EVENT, uuid, "updated", { ...change, resourceUuid: run.resourceUuid });
   return { inventory: run };
 }
