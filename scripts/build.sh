@@ -21,8 +21,13 @@ install_page_modules() {
     wanted=$(sha256sum <"$ROOT/ui/package-lock.json")
     [[ $(cat "$stamp" 2>/dev/null) == "$wanted" ]] && return
     say "fetching the page's libraries"
-    (cd "$ROOT/ui" && logged npm-ci "Check the network and the npm registry, then run this again" \
-        npm ci --no-audit --no-fund)
+    cd "$ROOT/ui" || exit
+    # Behind a registry mirror without the packages of other platforms, npm ci finds the lock file incomplete; npm
+    # install takes the same versions from it and leaves it as it is.
+    npm ci --no-audit --no-fund >/dev/null 2>&1 </dev/null ||
+        logged npm-install "Check the network and the npm registry, then run this again" \
+            npm install --no-save --no-audit --no-fund
+    cd "$ROOT" || exit
     echo "$wanted" >"$stamp"
 }
 

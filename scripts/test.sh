@@ -9,6 +9,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 source "$SCRIPTS/build.sh"
 
 RESULTS=$ROOT/.run/test
+export NO_COLOR=1 CARGO_TERM_COLOR=never
 
 # name group needs
 suites() {
