@@ -96,6 +96,28 @@ impl Default for Options {
     }
 }
 
+/// What whoever sends a text with several queries may do.
+pub trait Caller {
+    /// Whether the account may call the query of this resource. Where it may not, the result is empty.
+    fn may_query(&self, resource: &'static Resource) -> bool;
+
+    /// Makes another call of the API that only reads, by its action name (`GetCpuMemoryCapacity`). The answer is the
+    /// body of the call.
+    fn call(&self, tx: &mut dyn Tx, action: &str, params: &serde_json::Value) -> Result<serde_json::Value> {
+        let _ = (tx, params);
+        Err(cairn_types::Fault::argument(format!("{action} cannot be called from a script")))
+    }
+}
+
+/// A caller that may query everything: the platform itself.
+pub struct Anyone;
+
+impl Caller for Anyone {
+    fn may_query(&self, _: &'static Resource) -> bool {
+        true
+    }
+}
+
 /// Compiles and runs a query.
 pub fn run(
     tx: &mut dyn Tx,
