@@ -58,6 +58,7 @@ export function ResourceList<T extends Resource>({
           dataSource={page?.rows ?? []}
           loading={rows.loading && !page}
           size="small"
+          tableLayout="auto"
           scroll={{ x: 900 }}
           locale={{
             emptyText: (
