@@ -28,7 +28,7 @@ pub fn upload(client: &Client, matches: &ArgMatches) -> Result<Value> {
     send(client, path, file, size, &uuid, &address, quiet)?;
     let query =
         Operation::find("QueryImage").ok_or_else(|| Failure::Failed("images cannot be listed".to_owned()))?;
-    watch::until(client, query, &uuid, timeout, "image", |row| {
+    watch::until(client, query, &uuid, &Wait { label: "image", timeout, quiet }, |row| {
         let Some(row) = row else {
             return Err(Failure::Failed(
                 "the server did not accept the file and removed the image; see `cairn audit list`".into(),

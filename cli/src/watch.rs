@@ -7,6 +7,7 @@ use clap::ArgMatches;
 use serde_json::Value;
 
 use crate::client::Client;
+use crate::job::Wait;
 use crate::progress::Bar;
 use crate::session::simple;
 use crate::{Failure, Result, names};
@@ -29,7 +30,8 @@ pub fn wait(client: &Client, noun: &str, matches: &ArgMatches) -> Result<Value> 
         Err(other) => return Err(other),
     };
     let limit = matches.get_one::<u64>("@timeout").map(|s| Duration::from_secs(*s));
-    until(client, query, &uuid, limit, &format!("{noun} {name}"), |row| match row {
+    let how = Wait { label: &format!("{noun} {name}"), timeout: limit, quiet: matches.get_flag("@quiet") };
+    until(client, query, &uuid, &how, |row| match row {
         None if gone => Ok(true),
         None => Err(Failure::Failed(format!("{noun} {name} does not exist any more"))),
         Some(row) => Ok(!gone && wanted.iter().all(|(field, value)| is(row, field, value))),
@@ -45,12 +47,11 @@ pub fn until(
     client: &Client,
     query: &'static Operation,
     uuid: &str,
-    limit: Option<Duration>,
-    label: &str,
+    how: &Wait<'_>,
     enough: impl Fn(Option<&Value>) -> Result<bool>,
 ) -> Result<Value> {
     let begin = Instant::now();
-    let mut bar = Bar::new(label, false);
+    let mut bar = Bar::new(how.label, how.quiet);
     let mut pause = Duration::from_millis(100);
     loop {
         let answer = simple(client, query.name, serde_json::json!({"q": [format!("uuid={uuid}")]}))?;
@@ -59,8 +60,12 @@ pub fn until(
             return Ok(row.cloned().unwrap_or_else(|| Value::Object(serde_json::Map::new())));
         }
         let now: Vec<&str> = ["state", "status"].into_iter().filter_map(|f| row?.get(f)?.as_str()).collect();
-        if limit.is_some_and(|limit| begin.elapsed() >= limit) {
-            return Err(Failure::Failed(format!("{label} is not there in time; it is {}", now.join(", "))));
+        if how.timeout.is_some_and(|limit| begin.elapsed() >= limit) {
+            return Err(Failure::Failed(format!(
+                "{} is not there in time; it is {}",
+                how.label,
+                now.join(", ")
+            )));
         }
         bar.update(None, &now.join(", "));
         std::thread::sleep(pause);

@@ -147,7 +147,6 @@ pub(super) fn job_arguments() -> Vec<Arg> {
             .conflicts_with("@wait")
             .help("Print the job id and return at once; see `cairn job wait`"),
         timeout_argument(),
-        quiet_argument(),
     ]
 }
 
@@ -157,10 +156,6 @@ pub(super) fn timeout_argument() -> Arg {
         .value_name("SECONDS")
         .value_parser(value_parser!(u64))
         .help("Give up waiting after this time; the job goes on")
-}
-
-pub(super) fn quiet_argument() -> Arg {
-    Arg::new("@quiet").long("quiet").action(ArgAction::SetTrue).help("No progress bar")
 }
 
 pub(super) fn plan_argument() -> Arg {

@@ -6,7 +6,7 @@ mod own;
 use std::collections::BTreeMap;
 
 use cairn_api::{Kind, Method, Operation, Param, Type, operations};
-use clap::{Arg, Command};
+use clap::{Arg, ArgAction, Command};
 
 use argument::{
     flag, job_arguments, plan_argument, positional_argument, query_arguments, secret_file_flag, tag_arguments,
@@ -50,7 +50,7 @@ pub fn nouns() -> BTreeMap<&'static str, Vec<&'static Operation>> {
     nouns
 }
 
-fn global_arguments() -> [Arg; 3] {
+fn global_arguments() -> [Arg; 4] {
     [
         Arg::new("@output")
             .long("output")
@@ -65,6 +65,7 @@ fn global_arguments() -> [Arg; 3] {
             .global(true)
             .value_name("URL")
             .help("Server to talk to, instead of the profile's [env: CAIRN_SERVER]"),
+        Arg::new("@quiet").long("quiet").global(true).action(ArgAction::SetTrue).help("No progress bar"),
         Arg::new("@profile")
             .long("profile")
             .global(true)

@@ -3,7 +3,7 @@
 use cairn_api::Operation;
 use clap::{Arg, ArgAction, Command, value_parser};
 
-use super::argument::{flag, job_arguments, plan_argument, quiet_argument, tag_arguments, timeout_argument};
+use super::argument::{flag, job_arguments, plan_argument, tag_arguments, timeout_argument};
 use super::{WAITABLE, spoken};
 
 pub(super) fn own_commands() -> Vec<Command> {
@@ -111,7 +111,7 @@ pub(super) fn extra_commands(noun: &'static str, group: &[&'static Operation]) -
             Command::new("wait")
                 .about("Wait for a job and print its result")
                 .arg(Arg::new("job").value_name("JOB").required(true).help("Id that --no-wait printed"))
-                .args([timeout_argument(), quiet_argument()]),
+                .arg(timeout_argument()),
         ),
         "image" => extra.extend(Operation::find("AddImage").map(upload_command)),
         _ => (),
@@ -125,5 +125,5 @@ fn upload_command(add: &'static Operation) -> Command {
     for param in add.params.iter().filter(|p| !p.ignored && !matches!(p.name, "url" | "resourceUuid")) {
         command = command.arg(flag(add, param).required(false));
     }
-    command.args(tag_arguments()).args([timeout_argument(), quiet_argument()])
+    command.args(tag_arguments()).arg(timeout_argument())
 }
