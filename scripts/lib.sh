@@ -15,6 +15,7 @@ BIN=$TARGET/$PROFILE
 API_PORT=${CAIRN_API_PORT:-8080}
 PAGE_PORT=${CAIRN_PAGE_PORT:-5000}
 AGENT_PORT=${CAIRN_AGENT_PORT:-7443}
+IMAGE_PORT=${CAIRN_IMAGE_PORT:-8090}
 # The network of the guests: a veth pair. The platform gets one end, the machine keeps the gateway address on the other.
 UPLINK=${CAIRN_UPLINK:-cairn-up0}
 SUBNET=${CAIRN_SUBNET:-172.30.0}

@@ -14,10 +14,10 @@ VM_NAME=hello
 
 check_ports() {
     local port
-    for port in "$API_PORT" "$PAGE_PORT" "$AGENT_PORT"; do
+    for port in "$API_PORT" "$PAGE_PORT" "$AGENT_PORT" "$IMAGE_PORT"; do
         if ss -Hltn "sport = :$port" | grep -q .; then
             fail "port $port is taken by: $(ss -Hltnp "sport = :$port" | sed -n 's/.*users:((//p' | head -n 1)" \
-                "End that program, or choose other ports: CAIRN_API_PORT=... CAIRN_PAGE_PORT=... CAIRN_AGENT_PORT=... make run"
+                "End that program, or choose another port: CAIRN_API_PORT, CAIRN_PAGE_PORT, CAIRN_AGENT_PORT or CAIRN_IMAGE_PORT=... make run"
         fi
     done
 }
@@ -61,13 +61,15 @@ start_platform() {
             stop_service "$service"
         fi
     done
+    # An agent that outlived its server holds its own port rightly.
     if ! service_pid cairn-server >/dev/null; then
+        stop_service cairn-agent
         check_ports
         start_service cairn-server --data-dir "$RUN/data" --page-dir "$ROOT/ui/dist" --local-agent-dir "$RUN/agent" \
             --api "0.0.0.0:$API_PORT" --page "0.0.0.0:$PAGE_PORT" --agents "0.0.0.0:$AGENT_PORT" \
             --agents-advertised "127.0.0.1:$AGENT_PORT"
     fi
-    service_pid cairn-agent >/dev/null || start_service cairn-agent --dir "$RUN/agent"
+    service_pid cairn-agent >/dev/null || start_service cairn-agent --dir "$RUN/agent" --image-store-port "$IMAGE_PORT"
     wait_for_server
     log_in || fail "the login as admin failed" \
         "If the password was changed, say so: CAIRN_PASSWORD=... make run; or reset it: $BIN/cairn-ctl reset-password"
@@ -261,6 +263,7 @@ main() {
     GUEST_IMAGE=$("$SCRIPTS/guest-image.sh") || fail "the guest image could not be built (the reason is above)" \
         "It is built from Debian packages: check the network and apt, then run this again"
     make_uplink
+    echo "$BIN" >"$RUN/bin"
     PREPARED=$(elapsed)
 
     say "server and agent"

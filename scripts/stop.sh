@@ -24,18 +24,12 @@ stop_remaining_domains() {
     done
 }
 
-# The agent leaves DHCP servers, their namespaces and the bridge running, so that its own restart hurts no guest.
+# The agent leaves DHCP servers, their namespaces, rules and the bridge in place when it ends, so that its own restart
+# hurts no guest.
 remove_guest_network() {
-    local file pid namespace bridge
-    while read -r file; do
-        pid=$(cat "$file")
-        [[ $(readlink "/proc/$pid/exe" 2>/dev/null) == */dnsmasq ]] || continue
-        namespace=$(ip netns identify "$pid" 2>/dev/null || true)
-        kill "$pid" 2>/dev/null || true
-        if [[ -n $namespace ]]; then ip netns delete "$namespace" || true; fi
-    done < <(find "$RUN/agent" -type f \( -name pid -o -name '*.pid' \) 2>/dev/null)
-    bridge=$(basename "$(readlink "/sys/class/net/$UPLINK/master" 2>/dev/null)")
-    if [[ -n $bridge ]]; then ip link delete "$bridge" || true; fi
+    if [[ -d $RUN/agent && -x $BIN/cairn-agent ]]; then
+        "$BIN/cairn-agent" --dir "$RUN/agent" --purge --log warn 9>&- || say "some of the agent's network could not be removed (see above)"
+    fi
     if [[ -e /sys/class/net/$UPLINK ]]; then ip link delete "$UPLINK" || true; fi
 }
 
@@ -44,6 +38,8 @@ main() {
     [[ -d $RUN ]] || { say "nothing to stop: there is no $RUN" && return; }
     exec 9>"$RUN/lock"
     flock -w 300 9 || fail "a run is at work in $RUN" "Wait until it is done, then stop"
+    # The programs that run.sh started, whatever PROFILE says now.
+    BIN=$(cat "$RUN/bin" 2>/dev/null || echo "$BIN")
     stop_vms_through_the_api
     stop_service cairn-agent
     stop_service cairn-server

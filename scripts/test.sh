@@ -69,7 +69,7 @@ suite_lab() {
 suite_browser() {
     local status=0
     export PROFILE=debug CAIRN_RUN=$ROOT/.run/browser-test CAIRN_UPLINK=cairn-bt0 CAIRN_SUBNET=172.30.99
-    export CAIRN_API_PORT=18080 CAIRN_PAGE_PORT=15000 CAIRN_AGENT_PORT=17443
+    export CAIRN_API_PORT=18080 CAIRN_PAGE_PORT=15000 CAIRN_AGENT_PORT=17443 CAIRN_IMAGE_PORT=18090
     install_page_modules
     CAIRN_YES=1 "$SCRIPTS/clean-data.sh"
     if ! "$SCRIPTS/run.sh"; then
