@@ -123,8 +123,8 @@ ensure_network() {
     ensure ip-range range-hello add --l3-network-uuid "$L3" --start-ip "$SUBNET.10" --end-ip "$SUBNET.250" \
         --netmask 255.255.255.0 --gateway "$SUBNET.1" >/dev/null
     if [[ -z $(first l3-network "uuid=$L3" | jq -r '.networkServices[]?.networkServiceType') ]]; then
-        provider=$(first network-service type=Flat 2>/dev/null | uuid_of || true)
-        cairn l3-network attach-service "$L3" --network-services "${provider:-Flat}=DHCP,Userdata" --quiet -o json >/dev/null ||
+        provider=$(cairn network-service list-providers type=Flat -o json | jq -r '.[0].uuid')
+        cairn l3-network attach-service "$L3" --network-services "$provider=DHCP,Userdata" --quiet -o json >/dev/null ||
             fail "could not attach DHCP to the network (the reason is above)" "The server's log is $RUN/log/cairn-server.log"
     fi
 }
