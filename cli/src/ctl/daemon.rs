@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::stat::{Mode, umask};
 use nix::unistd::Pid;
 
 use super::home::{Home, local};
@@ -103,9 +104,12 @@ fn spawn(home: &Home) -> Result<Child> {
     if let Some(page) = page_folder(home, &program) {
         command.arg("--page-dir").arg(page);
     }
-    // SAFETY: setsid is async-signal-safe and touches no memory of the parent; nothing else runs before exec.
+    // SAFETY: umask and setsid are async-signal-safe and touch no memory of the parent; nothing else runs before exec.
     unsafe {
-        command.pre_exec(|| nix::unistd::setsid().map(|_| ()).map_err(std::io::Error::from));
+        command.pre_exec(|| {
+            umask(Mode::from_bits_truncate(0o077));
+            nix::unistd::setsid().map(|_| ()).map_err(std::io::Error::from)
+        });
     }
     command.spawn().map_err(|e| cannot("start", &program, &e))
 }

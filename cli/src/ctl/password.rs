@@ -4,13 +4,17 @@ use std::io::Read as _;
 
 use argon2::Argon2;
 use argon2::password_hash::{PasswordHasher as _, SaltString};
-use cairn_store::{Store, params};
+use cairn_store::{Store, Tx, params};
+use cairn_types::Fault;
 use cairn_types::time::now_ms;
 use clap::ArgMatches;
+use serde_json::json;
 
-use super::home::Home;
+use super::home::{Home, local};
+use super::status::{self, Api};
 use super::{database, say};
-use crate::{Failure, Result, arguments, terminal};
+use crate::client::{Auth, Client};
+use crate::{Failure, Result, arguments, session, terminal};
 
 /// Sets the password of an account and ends its sessions.
 pub fn reset(home: &Home, matches: &ArgMatches) -> Result<()> {
@@ -18,33 +22,54 @@ pub fn reset(home: &Home, matches: &ArgMatches) -> Result<()> {
     // Checked before the store would make a new database in an empty folder.
     database::check(&home.database())?;
     let password = new_password(matches, &account)?;
-    let hash = stored_form(&password)?;
-    let (database, name) = (home.database(), account.clone());
-    let runtime = tokio::runtime::Builder::new_current_thread().build();
-    let runtime = runtime.map_err(|e| Failure::Failed(format!("cannot begin: {e}")))?;
-    let changed = runtime.block_on(async move {
-        let store = Store::open(&database, 1)?;
-        let write = move |tx: &mut dyn cairn_store::Tx| {
-            let sql = "UPDATE account SET password_hash = ?, last_op_ms = ? WHERE name = ?";
-            let changed = tx.execute(sql, params![&hash, now_ms(), &name])?;
-            tx.execute(
-                "DELETE FROM session WHERE account_uuid IN (SELECT uuid FROM account WHERE name = ?)",
-                params![&name],
-            )?;
-            Ok(changed)
-        };
-        store.write(write).await
-    });
-    match changed {
-        Ok(0) => {
+    match write(home, &account, &stored_form(&password)?) {
+        Ok(None) => {
             Err(Failure::Failed(format!("there is no account {account:?} in {}", home.database().display())))
         }
-        Ok(_) => say(&format!("The password of {account} is set; its sessions have ended.")),
-        Err(fault) => Err(Failure::Failed(format!(
-            "{fault}{}",
-            fault.operator.as_ref().map_or_else(String::new, |o| format!(" ({o})"))
-        ))),
+        Ok(Some(sessions)) => {
+            end_in_memory(home, &sessions)?;
+            say(&format!("The password of {account} is set; its sessions have ended."))
+        }
+        Err(fault) => {
+            let detail = fault.operator.as_ref().map_or_else(String::new, |o| format!(" ({o})"));
+            Err(Failure::Failed(format!("{fault}{detail}")))
+        }
     }
+}
+
+/// Writes the hash and removes the sessions; which ones they were. `None` if there is no such account.
+fn write(home: &Home, account: &str, hash: &str) -> cairn_types::Result<Option<Vec<String>>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let runtime = runtime.map_err(|e| Fault::internal(format!("cannot begin: {e}")))?;
+    let (name, hash) = (account.to_owned(), hash.to_owned());
+    let write = move |tx: &mut dyn Tx| {
+        let sql = "UPDATE account SET password_hash = ?, last_op_ms = ? WHERE name = ?";
+        if tx.execute(sql, params![&hash, now_ms(), &name])? == 0 {
+            return Ok(None);
+        }
+        let of_account = "FROM session WHERE account_uuid IN (SELECT uuid FROM account WHERE name = ?)";
+        let rows = tx.query(&format!("SELECT uuid {of_account}"), params![&name])?;
+        tx.execute(&format!("DELETE {of_account}"), params![&name])?;
+        Ok(Some(rows.iter().filter_map(|r| r.value_at(0).as_text().map(str::to_owned)).collect()))
+    };
+    runtime.block_on(async { Store::open(&home.database(), 1)?.write(write).await })
+}
+
+/// A running server remembers sessions that it has seen; it forgets those that log out.
+fn end_in_memory(home: &Home, sessions: &[String]) -> Result<()> {
+    if status::api(home) == Api::Stopped {
+        return Ok(());
+    }
+    let client = Client::new(&format!("http://{}", local(home.api)), Auth::None);
+    for session in sessions {
+        session::simple(&client, "LogOut", json!({"sessionUuid": session})).map_err(|failure| {
+            let why = failure.render();
+            Failure::Failed(format!(
+                "the password is set, but the running server may still know old sessions; restart it. {why}"
+            ))
+        })?;
+    }
+    Ok(())
 }
 
 fn new_password(matches: &ArgMatches, account: &str) -> Result<String> {

@@ -173,6 +173,12 @@ fn ops_11_reset_password_sets_it_and_ends_sessions() {
     let sent = cairn_cli::arguments::hash("new secret");
     assert!(Argon2::default().verify_password(sent.as_bytes(), &PasswordHash::new(&hash).unwrap()).is_ok());
     assert_eq!(folder.count("SELECT count(*) FROM session"), 0);
+    // A running server is told to forget the sessions that it has in memory.
+    folder.sql("INSERT INTO session (uuid, account_uuid, user_uuid, create_ms, expired_ms) VALUES ('s2', 'a1', 'a1', 0, 9)");
+    let server = Mock::start(|_, _| answer(200, json!({})));
+    folder.addresses(&server.address, &server.address);
+    assert_eq!(folder.ctl(&["reset-password"]).code, 0);
+    assert!(server.lines().contains(&"DELETE /zstack/v1/accounts/sessions/s2".to_owned()));
     let ran = folder.ctl(&["reset-password", "--account", "nobody"]);
     assert!(ran.code == 1 && ran.err.contains("there is no account"), "{}", ran.err);
     let ran = folder.ctl(&["reset-password", "--data-dir", "/does/not/exist"]);
