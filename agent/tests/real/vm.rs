@@ -1,0 +1,283 @@
+//! Guests from start to end.
+
+use std::time::{Duration, Instant};
+
+use cairn_api::agent::AgentEvent;
+use cairn_api::agent::host::ReadHostFacts;
+use cairn_api::agent::network::{RemoveBridge, RemoveL3};
+use cairn_api::agent::storage::DeleteVolume;
+use cairn_api::agent::vm::{
+    ListVms, PauseVm, PowerState, ReadConsole, RebootVm, RemoveVm, ResumeVm, StartVm, StopVm, VmSpec,
+};
+
+use crate::guest::{BRIDGE, Net, OUTSIDE, SERVICE, UPLINK};
+use crate::server::{attempt, run};
+
+fn told(net: &Net, vm: &str, wanted: PowerState) -> bool {
+    net.lab.events().iter().any(|e| matches!(e, AgentEvent::Vm { vm: v, state, .. } if v == vm && *state == wanted))
+}
+
+fn virsh_state(vm: &str) -> String {
+    attempt("virsh", &["-q", "-c", "qemu:///system", "domstate", vm]).1.trim().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vm_04_flat_01_flat_03_a_guest_lives_and_goes() {
+    let mut net = Net::new().await;
+    let spec = net.prepare(10, true).await;
+    let began = Instant::now();
+    let started = net.start(&spec).await;
+    println!("start took {:?}", began.elapsed());
+    assert_eq!(started.state, PowerState::Running);
+    assert_eq!(net.start(&spec).await, started, "a second start changes nothing");
+    assert!(started.vnc_port >= 5900);
+    let console = net.lab.host(ReadConsole { vm: spec.vm.clone() }).await.unwrap();
+    assert_eq!((console.address.as_str(), console.port), ("127.0.0.1", started.vnc_port));
+    assert_eq!(virsh_state(&spec.vm), "running");
+    net.until_ssh(10).await;
+    println!("SSH after {:?}", began.elapsed());
+    let lab = net.lab.clone();
+    lab.until("the event of the start", || told(&net, &spec.vm, PowerState::Running)).await;
+
+    let in_guest = |command: &str| net.ssh(10, command).unwrap_or_else(|| panic!("{command} failed"));
+    lab.until("first boot is done", || net.ssh(10, "cat /root/user-data-ran").is_some()).await;
+    assert_eq!(in_guest("hostname").trim(), "guest-10");
+    assert!(in_guest("ip -4 addr show eth0").contains("10.77.0.10/24"));
+    assert!(in_guest("ip link show eth0").contains("mtu 1400"));
+    let routes = in_guest("ip route");
+    assert!(routes.contains("default via 10.77.0.1") && routes.contains(&format!("169.254.169.254 via {SERVICE}")), "{routes}");
+    assert!(in_guest("cat /etc/resolv.conf").contains("nameserver 10.77.0.1"));
+    let meta = |path: &str| in_guest(&format!("wget -q -O - http://169.254.169.254/{path}"));
+    assert_eq!(meta("latest/meta-data/hostname"), "guest-10");
+    assert_eq!(meta("latest/meta-data/local-ipv4"), "10.77.0.10");
+    assert!(meta("openstack/latest/meta_data.json").contains("ssh-ed25519"));
+    assert!(net.ssh(10, "wget -q -O - http://169.254.169.254/latest/nothing").is_none());
+
+    lab.host(PauseVm { vm: spec.vm.clone() }).await.unwrap();
+    assert_eq!(virsh_state(&spec.vm), "paused");
+    lab.until("the event of the pause", || told(&net, &spec.vm, PowerState::Paused)).await;
+    lab.host(ResumeVm { vm: spec.vm.clone() }).await.unwrap();
+    assert!(net.ssh(10, "true").is_some());
+
+    let began = Instant::now();
+    let stopped = lab.host(StopVm { vm: spec.vm.clone(), grace_ms: 60_000 }).await.unwrap();
+    println!("stop took {:?}", began.elapsed());
+    assert!(!stopped.forced, "the guest goes by itself");
+    lab.until("the event of the stop", || told(&net, &spec.vm, PowerState::Off)).await;
+    leaves_nothing(&net, &spec);
+    assert!(lab.host(ListVms {}).await.unwrap().is_empty());
+    clean(net, &[&spec]).await;
+}
+
+fn leaves_nothing(net: &Net, spec: &VmSpec) {
+    assert!(!attempt("virsh", &["-q", "-c", "qemu:///system", "domstate", &spec.vm]).0);
+    assert!(!std::path::Path::new(&format!("/sys/class/net/{}", spec.nics[0].tap)).exists());
+    assert!(!run("nft", &["list", "table", "bridge", "cairn_guard"]).contains(&spec.nics[0].mac));
+    assert!(!net.lab.dir.join("agent/vms").join(&spec.vm).exists());
+}
+
+async fn clean(net: Net, specs: &[&VmSpec]) {
+    let lab = &net.lab;
+    for spec in specs {
+        lab.host(RemoveVm { vm: spec.vm.clone() }).await.unwrap();
+        lab.host(RemoveVm { vm: spec.vm.clone() }).await.unwrap();
+        let volume = DeleteVolume { storage_path: lab.path("ps"), volume: spec.disks[0].volume.clone(), r#type: "Root".into() };
+        lab.host(volume).await.unwrap();
+    }
+    for _ in 0..2 {
+        lab.host(RemoveL3 { l3_network: net.l3.clone() }).await.unwrap();
+        lab.host(RemoveBridge { l2_network: net.l2.clone(), bridge: BRIDGE.into() }).await.unwrap();
+    }
+    let namespaces = run("ip", &["netns", "list"]);
+    assert!(!namespaces.contains("cairn-"), "{namespaces}");
+    assert!(!std::path::Path::new("/sys/class/net").join(BRIDGE).exists());
+    assert!(std::path::Path::new("/sys/class/net").join(UPLINK).exists(), "the uplink is not ours to remove");
+    assert!(!attempt("pgrep", &["-x", "dnsmasq"]).0, "no DHCP server is left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vm_04_a_deaf_guest_is_powered_off_and_a_reboot_restarts() {
+    let mut net = Net::new().await;
+    let spec = net.prepare(11, false).await;
+    net.start(&spec).await;
+    // Right after its start nobody in the guest hears the power button.
+    let began = Instant::now();
+    let stopped = net.lab.host(StopVm { vm: spec.vm.clone(), grace_ms: 1500 }).await.unwrap();
+    assert!(stopped.forced && began.elapsed() >= Duration::from_millis(1500));
+    leaves_nothing(&net, &spec);
+    assert!(!net.lab.host(StopVm { vm: spec.vm.clone(), grace_ms: 1500 }).await.unwrap().forced);
+
+    net.start(&spec).await;
+    net.until_ssh(11).await;
+    let boot = |net: &Net| net.ssh(11, "cat /proc/sys/kernel/random/boot_id");
+    let first = boot(&net).unwrap();
+    net.lab.host(RebootVm { spec: spec.clone(), grace_ms: 60_000 }).await.unwrap();
+    net.until_ssh(11).await;
+    assert_ne!(boot(&net).unwrap(), first);
+    // Without grace: the reset button.
+    let second = boot(&net).unwrap();
+    net.lab.host(RebootVm { spec: spec.clone(), grace_ms: 0 }).await.unwrap();
+    net.lab.until_in(Duration::from_secs(90), "the guest is back", &mut || boot(&net).is_some_and(|b| b != second)).await;
+    let facts = net.lab.host(ReadHostFacts {}).await.unwrap();
+    assert_eq!((facts.vms.len(), facts.accelerator.as_str()), (1, "qemu"));
+    assert!(facts.libvirt_version.starts_with("9.") && facts.qemu_version.starts_with("7."), "{facts:?}");
+    clean(net, &[&spec]).await;
+}
+
+/// Sends raw frames in a guest by a program that the guest image has: `arping` and `udhcpc` of busybox, or by hand.
+#[tokio::test(flavor = "multi_thread")]
+async fn sg_03_forged_packets_of_a_guest_never_arrive() {
+    let mut net = Net::new().await;
+    let (a, b) = (net.prepare(12, false).await, net.prepare(13, false).await);
+    net.start(&a).await;
+    net.start(&b).await;
+    net.until_ssh(12).await;
+    net.until_ssh(13).await;
+    let ping = |net: &Net, extra: &str, to: &str| net.ssh(12, &format!("ping -c 2 -W 2 {extra} {to}")).is_some();
+    assert!(ping(&net, "", "10.77.0.13"), "honest packets pass between guests");
+    assert!(ping(&net, "", "10.77.0.1"), "and out");
+
+    // Another source address.
+    net.ssh(12, "ip addr add 10.77.0.99/24 dev eth0").unwrap();
+    let before = dropped_probe(&net, "10.77.0.99");
+    assert!(!ping(&net, "-I 10.77.0.99", "10.77.0.1"), "a forged address gets no answer");
+    assert!(!ping(&net, "-I 10.77.0.99", "10.77.0.13"));
+    assert!(!before, "nobody outside learns the forged address by ARP");
+    net.ssh(12, "ip addr del 10.77.0.99/24 dev eth0").unwrap();
+    // The address of the services.
+    net.ssh(12, &format!("ip addr add {SERVICE}/32 dev eth0")).unwrap();
+    assert!(!ping(&net, &format!("-I {SERVICE}"), "10.77.0.1"));
+    net.ssh(12, &format!("ip addr del {SERVICE}/32 dev eth0")).unwrap();
+    assert!(ping(&net, "", "10.77.0.1"));
+    // Another hardware address; the change is taken back by the guest itself, as SSH is cut off meanwhile.
+    let script = "(sleep 1; ip link set eth0 address fa:16:3e:77:00:ee; ping -c 3 -W 2 10.77.0.1 >/tmp/forged 2>&1; \
+                  echo $? >/tmp/forged-status; ip link set eth0 address fa:16:3e:77:00:0c) >/dev/null 2>&1 </dev/null &";
+    net.ssh(12, script).unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    net.lab.until("the guest has its own hardware address again", || net.ssh(12, "cat /tmp/forged-status").is_some()).await;
+    assert_ne!(net.ssh(12, "cat /tmp/forged-status").unwrap().trim(), "0");
+    // The service address does not exist outside: it is the same on every host.
+    let (answered, text) = attempt("ping", &["-c", "1", "-W", "1", "-I", OUTSIDE, SERVICE]);
+    assert!(!answered, "{text}");
+    clean(net, &[&a, &b]).await;
+}
+
+/// Whether the world outside has an entry for an address after asking for it.
+fn dropped_probe(net: &Net, address: &str) -> bool {
+    let _ = net;
+    let _ = attempt("ping", &["-c", "1", "-W", "1", address]);
+    let entry = run("ip", &["neighbour", "show", address]);
+    entry.contains("REACHABLE") || entry.contains("STALE") || entry.contains("DELAY")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guests_outlive_agent_and_libvirtd() {
+    let mut net = Net::new().await;
+    let spec = net.prepare(14, false).await;
+    net.start(&spec).await;
+    net.until_ssh(14).await;
+    let boot = net.ssh(14, "cat /proc/sys/kernel/random/boot_id").unwrap();
+    let lab = net.lab.clone();
+
+    // The agent dies at once and comes back: everything stands, and metadata answers again.
+    lab.kill_agent();
+    assert!(net.ssh(14, "true").is_some());
+    assert!(run("nft", &["list", "table", "bridge", "cairn_guard"]).contains(&spec.nics[0].mac));
+    run("nft", &["delete", "table", "bridge", "cairn_guard"]);
+    run("pkill", &["-x", "dnsmasq"]);
+    lab.start_agent().await;
+    assert!(run("nft", &["list", "table", "bridge", "cairn_guard"]).contains(&spec.nics[0].mac), "the guard is made again");
+    assert!(attempt("pgrep", &["-x", "dnsmasq"]).0, "the DHCP server is started again");
+    assert!(net.ssh(14, "wget -q -O - http://169.254.169.254/latest/meta-data/hostname").is_some());
+    let vms = lab.host(ListVms {}).await.unwrap();
+    assert_eq!((vms.len(), vms[0].state), (1, PowerState::Running));
+
+    // libvirtd dies: the server hears it, the guest does not.
+    run("pkill", &["-KILL", "-x", "libvirtd"]);
+    lab.until("the heartbeat tells", || {
+        let seen = lab.seen.lock().unwrap();
+        seen.failing.iter().any(|(target, f)| *target == lab.host && f.code == "AGENT.8006")
+    })
+    .await;
+    let fault = lab.host(ListVms {}).await.unwrap_err();
+    assert_eq!(fault.code, "AGENT.8006");
+    assert!(net.ssh(14, "true").is_some());
+    restart_libvirtd();
+    lab.until("the heartbeat is well again", || lab.seen.lock().unwrap().failing.is_empty()).await;
+    assert_eq!(lab.host(ListVms {}).await.unwrap().len(), 1);
+    assert_eq!(net.ssh(14, "cat /proc/sys/kernel/random/boot_id").unwrap(), boot);
+
+    // The emulator dies while libvirtd is away: told when it is back.
+    run("pkill", &["-KILL", "-x", "libvirtd"]);
+    lab.until("the loss is noticed", || !lab.seen.lock().unwrap().failing.is_empty()).await;
+    lab.seen.lock().unwrap().events.clear();
+    run("pkill", &["-KILL", "-f", "qemu-system-x86_64"]);
+    restart_libvirtd();
+    lab.until("the end of the VM is told", || told(&net, &spec.vm, PowerState::Off)).await;
+    lab.until("nothing is left", || !lab.dir.join("agent/state/vms").join(format!("{}.json", spec.vm)).exists()).await;
+    leaves_nothing(&net, &spec);
+    clean(net, &[&spec]).await;
+}
+
+fn restart_libvirtd() {
+    let base = std::env::var("CAIRN_TEST_HOST").unwrap();
+    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/hypervisor.sh");
+    run(&script.to_string_lossy(), &["start", &format!("{base}/hypervisor")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn starts_cost_little_over_bare_libvirt_and_failures_leave_nothing() {
+    let mut net = Net::new().await;
+    let spec = net.prepare(15, true).await;
+    let xml = net.lab.path("bare.xml");
+    let (mut ours, mut bare) = (Vec::new(), Vec::new());
+    for _ in 0..7 {
+        let began = Instant::now();
+        net.start(&spec).await;
+        ours.push(began.elapsed().as_secs_f64() * 1000.0);
+        std::fs::write(&xml, run("virsh", &["-c", "qemu:///system", "dumpxml", "--inactive", &spec.vm])).unwrap();
+        net.lab.host(StopVm { vm: spec.vm.clone(), grace_ms: 0 }).await.unwrap();
+        let text = std::fs::read_to_string(&xml).unwrap();
+        let without_drive = remove_config_drive(&text);
+        std::fs::write(&xml, without_drive).unwrap();
+        let began = Instant::now();
+        run("virsh", &["-q", "-c", "qemu:///system", "create", &xml]);
+        bare.push(began.elapsed().as_secs_f64() * 1000.0);
+        run("virsh", &["-q", "-c", "qemu:///system", "destroy", &spec.vm]);
+    }
+    let median = |v: &mut Vec<f64>| {
+        v.sort_by(f64::total_cmp);
+        v[v.len() / 2]
+    };
+    println!("start {:.0} ms, bare virsh create {:.0} ms", median(&mut ours), median(&mut bare));
+
+    // A disk that is not there.
+    let mut broken = spec.clone();
+    broken.disks[0].path = net.lab.path("ps/no-such-file");
+    let fault = net.lab.host(StartVm { spec: broken }).await.unwrap_err();
+    assert_eq!(fault.code, "AGENT.8002");
+    assert!(!fault.details.contains("no-such-file"), "paths are for operators: {}", fault.details);
+    assert!(fault.operator.unwrap().contains("no-such-file"));
+    leaves_nothing(&net, &spec);
+    // A bridge that is not there.
+    let mut broken = spec.clone();
+    broken.nics[0].bridge = "nobridge".into();
+    assert_eq!(net.lab.host(StartVm { spec: broken }).await.unwrap_err().code, "AGENT.8002");
+    leaves_nothing(&net, &spec);
+    let rss = resident_mib(net.lab.agent_pid());
+    println!("the agent takes {rss} MiB");
+    clean(net, &[&spec]).await;
+}
+
+fn remove_config_drive(xml: &str) -> String {
+    let Some(at) = xml.find("device='cdrom'") else { return xml.to_owned() };
+    let from = xml[..at].rfind("<disk").unwrap();
+    let to = at + xml[at..].find("</disk>").unwrap() + "</disk>".len();
+    format!("{}{}", &xml[..from], &xml[to..])
+}
+
+fn resident_mib(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|l| l.starts_with("VmRSS")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+}
