@@ -146,10 +146,10 @@ stop() {
     pid=$(our_pid) || return 0
     kill "$pid"
     for ((tries = 0; tries < 100; tries++)); do
-        if [[ ! -d /proc/$pid ]]; then break; fi
+        our_pid >/dev/null || break
         sleep 0.1
     done
-    if [[ -d /proc/$pid ]]; then kill -9 "$pid"; fi
+    if our_pid >/dev/null; then kill -9 "$pid"; fi
     rm -f "$DIR/libvirtd.pid"
     echo "hypervisor: libvirtd stopped"
 }

@@ -86,11 +86,12 @@ stop_service() {
     local name=$1 patience=${2:-15} pid tries
     if pid=$(service_pid "$name"); then
         kill "$pid" 2>/dev/null || true
+        # A zombie has no program any more; not every init collects it at once.
         for ((tries = 0; tries < patience * 10; tries++)); do
-            [[ -d /proc/$pid ]] || break
+            service_pid "$name" >/dev/null || break
             sleep 0.1
         done
-        if [[ -d /proc/$pid ]]; then
+        if service_pid "$name" >/dev/null; then
             say "$name did not end within $patience s; killing it"
             kill -9 "$pid" 2>/dev/null || true
         fi

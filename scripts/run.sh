@@ -44,7 +44,8 @@ wait_for_server() {
     local tries
     for ((tries = 0; tries < 300; tries++)); do
         if server_answers; then return; fi
-        if ! service_pid cairn-server >/dev/null; then
+        # In the first moment its process is not yet that program.
+        if ((tries > 10)) && ! service_pid cairn-server >/dev/null; then
             tail -n 20 "$RUN/log/cairn-server.log" >&2
             fail "cairn-server ended at once (its log is above)" "The whole log is $RUN/log/cairn-server.log"
         fi
