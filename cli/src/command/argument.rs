@@ -17,8 +17,9 @@ pub fn secret_file_id(param: &Param) -> String {
 }
 
 pub(super) fn positional_argument(op: &Operation, param: &'static Param, index: usize) -> Arg {
-    let mut arg =
-        Arg::new(positional_id(param)).index(index).help(help(op, param)).value_name(value_name(param));
+    let shown =
+        if param.refers.is_some() { "NAME|UUID".to_owned() } else { kebab(param.name).to_ascii_uppercase() };
+    let mut arg = Arg::new(positional_id(param)).index(index).help(help(op, param)).value_name(shown);
     if is_list(param.ty) {
         arg = arg.action(ArgAction::Append).num_args(1..);
     }
@@ -139,10 +140,12 @@ pub(super) fn job_arguments() -> Vec<Arg> {
     vec![
         Arg::new("@wait")
             .long("wait")
+            .help_heading("Options of the call")
             .action(ArgAction::SetTrue)
             .help("Wait until it is done (this is the default)"),
         Arg::new("@no-wait")
             .long("no-wait")
+            .help_heading("Options of the call")
             .action(ArgAction::SetTrue)
             .conflicts_with("@wait")
             .help("Print the job id and return at once; see `cairn job wait`"),
@@ -153,6 +156,7 @@ pub(super) fn job_arguments() -> Vec<Arg> {
 pub(super) fn timeout_argument() -> Arg {
     Arg::new("@timeout")
         .long("timeout")
+        .help_heading("Options of the call")
         .value_name("SECONDS")
         .value_parser(value_parser!(u64))
         .help("Give up waiting after this time; the job goes on")
@@ -161,6 +165,7 @@ pub(super) fn timeout_argument() -> Arg {
 pub(super) fn plan_argument() -> Arg {
     Arg::new("@plan")
         .long("plan")
+        .help_heading("Options of the call")
         .action(ArgAction::SetTrue)
         .help("Only say what would be done, and why; change nothing")
 }
@@ -169,10 +174,11 @@ pub(super) fn tag_arguments() -> [Arg; 2] {
     let tag = |id: &'static str, long: &'static str, help: &'static str| {
         Arg::new(id).long(long).value_name("TAG").action(ArgAction::Append).help(help)
     };
-    [
+    let tags = [
         tag("@systemTags", "system-tag", "System tag; repeat for more"),
         tag("@userTags", "user-tag", "Tag of your own; repeat for more"),
-    ]
+    ];
+    tags.map(|arg| arg.help_heading("Options of the call"))
 }
 
 /// `zoneUuid` is `zone-uuid`, `AccessKeyID` is `access-key-id`.

@@ -50,28 +50,26 @@ pub fn nouns() -> BTreeMap<&'static str, Vec<&'static Operation>> {
     nouns
 }
 
-fn global_arguments() -> [Arg; 4] {
-    [
+fn global_arguments() -> impl Iterator<Item = Arg> {
+    let all = [
         Arg::new("@output")
             .long("output")
             .short('o')
-            .global(true)
             .value_name("FORMAT")
             .value_parser(["table", "json", "yaml"])
             .default_value("table")
             .help("How to print the answer"),
         Arg::new("@server")
             .long("server")
-            .global(true)
             .value_name("URL")
             .help("Server to talk to, instead of the profile's [env: CAIRN_SERVER]"),
         Arg::new("@quiet").long("quiet").global(true).action(ArgAction::SetTrue).help("No progress bar"),
         Arg::new("@profile")
             .long("profile")
-            .global(true)
             .value_name("NAME")
             .help("Login profile to use, instead of the current one [env: CAIRN_PROFILE]"),
-    ]
+    ];
+    all.into_iter().map(|arg| arg.global(true).help_heading("Global options"))
 }
 
 fn noun_command(noun: &'static str, group: &[&'static Operation]) -> Command {
@@ -85,7 +83,7 @@ fn noun_command(noun: &'static str, group: &[&'static Operation]) -> Command {
         verbs.push(extra.get_name().to_owned());
         command = command.subcommand(extra);
     }
-    command.about(verbs.join(", "))
+    command.about(summary(&verbs))
 }
 
 fn operation_command(op: &'static Operation) -> Command {
@@ -117,6 +115,13 @@ fn operation_command(op: &'static Operation) -> Command {
     }
     let taken: Vec<String> = op.params.iter().map(|p| kebab(p.name)).collect();
     command.args(generic.into_iter().filter(|a| !a.get_long().is_some_and(|l| taken.iter().any(|t| t == l))))
+}
+
+/// The verbs, as many as fit on a line.
+fn summary(verbs: &[String]) -> String {
+    let fit = (1..=verbs.len()).rev().find(|n| verbs[..*n].join(", ").len() <= 56).unwrap_or(1);
+    let more = if fit < verbs.len() { ", …" } else { "" };
+    format!("{}{more}", verbs[..fit].join(", "))
 }
 
 /// The parameters that may stand without a flag: what the operation works on, then the rest of the path; or else the
