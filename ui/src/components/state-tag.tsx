@@ -1,4 +1,5 @@
 import { SyncOutlined } from "@ant-design/icons";
+import { Tooltip } from "antd";
 import { isMessageKey, useT } from "../i18n";
 
 const GOOD = new Set(["Running", "Connected", "Enabled", "Ready", "Done"]);
@@ -16,14 +17,23 @@ function toneOf(state: string, run: boolean): string {
 }
 
 /** A state in the reader's language, with a colour and a turning wheel while it is on its way to another. */
-export function StateTag({ state, run = false }: { state: string | undefined; run?: boolean }) {
+export function StateTag({
+  state,
+  reason,
+  run = false,
+}: {
+  state: string | undefined;
+  reason?: string | undefined;
+  run?: boolean;
+}) {
   const t = useT();
   if (!state) return <span>–</span>;
   const key = `${run ? "run" : "state"}.${state}`;
-  return (
+  const tag = (
     <span className={`state state-${toneOf(state, run)}`} data-state={state}>
       {isMoving(state, run) ? <SyncOutlined spin aria-hidden /> : <i aria-hidden />}
       {isMessageKey(key) ? t(key as "state.Running") : state}
     </span>
   );
+  return reason ? <Tooltip title={reason}>{tag}</Tooltip> : tag;
 }

@@ -28,6 +28,13 @@ export const en = {
 
   "account.menu": "Account",
   "account.logout": "Log out",
+  "account.password": "Change password",
+  "account.newPassword": "New password",
+  "account.repeat": "New password again",
+  "account.different": "The two passwords differ",
+  "account.passwordHelp": "Other sessions of this account may end.",
+  "account.passwordFailed": "The password was not changed",
+  "account.passwordDone": "The password was changed",
 
   "menu.compute": "Compute",
   "menu.hardware": "Hardware",

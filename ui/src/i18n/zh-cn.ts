@@ -29,6 +29,13 @@ export const zhCN: Readonly<Record<keyof typeof en, string>> = {
 
   "account.menu": "账户",
   "account.logout": "退出登录",
+  "account.password": "修改密码",
+  "account.newPassword": "新密码",
+  "account.repeat": "再次输入新密码",
+  "account.different": "两次输入的密码不一致",
+  "account.passwordHelp": "该账户的其他会话可能会结束。",
+  "account.passwordFailed": "密码未能修改",
+  "account.passwordDone": "密码已修改",
 
   "menu.compute": "计算",
   "menu.hardware": "硬件设施",

@@ -29,6 +29,13 @@ export const zhTW: Readonly<Record<keyof typeof en, string>> = {
 
   "account.menu": "帳戶",
   "account.logout": "登出",
+  "account.password": "變更密碼",
+  "account.newPassword": "新密碼",
+  "account.repeat": "再次輸入新密碼",
+  "account.different": "兩次輸入的密碼不一致",
+  "account.passwordHelp": "該帳戶的其他工作階段可能會結束。",
+  "account.passwordFailed": "密碼未能變更",
+  "account.passwordDone": "密碼已變更",
 
   "menu.compute": "運算",
   "menu.hardware": "硬體設施",

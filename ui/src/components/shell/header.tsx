@@ -1,14 +1,12 @@
-import { GlobalOutlined, LogoutOutlined, UnorderedListOutlined, UserOutlined } from "@ant-design/icons";
+import { GlobalOutlined, UnorderedListOutlined } from "@ant-design/icons";
 import { Badge, Button, Dropdown, Layout, Space, Tooltip } from "antd";
 import { useState } from "react";
 import { streamState } from "../../api/events";
-import { logOut } from "../../api/generated";
-import { forgetNames } from "../../api/names";
-import { endSession, sessionStore } from "../../api/session";
 import { LANGUAGES, type Language, setLanguage, useLanguage, useT } from "../../i18n";
 import { useStore } from "../../lib/store";
 import { TasksDrawer } from "../../tasks/drawer";
 import { tasks } from "../../tasks/store";
+import { AccountMenu } from "./account-menu";
 
 /** Live indicator, tasks, language and account. */
 export function ShellHeader() {
@@ -73,36 +71,6 @@ export function LanguageSwitch() {
         aria-label={`${t("app.language")}: ${LANGUAGES[chosen]}`}
       >
         {LANGUAGES[chosen]}
-      </Button>
-    </Dropdown>
-  );
-}
-
-function AccountMenu() {
-  const t = useT();
-  const { session } = useStore(sessionStore);
-  const leave = async () => {
-    if (!session) return;
-    // The server may be away or the session over; the page forgets it in any case.
-    await logOut({ sessionUuid: session.uuid }).catch(() => undefined);
-    forgetNames();
-    tasks.set([]);
-    endSession();
-  };
-  return (
-    <Dropdown
-      trigger={["click"]}
-      menu={{
-        items: [{ key: "logout", icon: <LogoutOutlined aria-hidden />, label: t("account.logout") }],
-        onClick: () => void leave(),
-      }}
-    >
-      <Button
-        type="text"
-        icon={<UserOutlined aria-hidden />}
-        aria-label={`${t("account.menu")}: ${session?.accountName ?? ""}`}
-      >
-        {session?.accountName}
       </Button>
     </Dropdown>
   );

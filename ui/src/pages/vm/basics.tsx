@@ -1,3 +1,4 @@
+import { Alert } from "antd";
 import { updateVmInstance } from "../../api/generated";
 import { whyNot } from "../../components/actions";
 import { DateText } from "../../components/date-text";
@@ -18,6 +19,7 @@ export function VmBasics({ vm }: { vm: Vm }) {
   const reason = whyNot(t, vm, { operation: "UpdateVmInstance" }, vmActions);
   return (
     <>
+      {vm.stateReason && <Alert type="warning" showIcon title={vm.stateReason} className="state-reason" />}
       <ActiveRuns resourceUuid={vm.uuid} />
       <Fields
         title={t("vm.general")}

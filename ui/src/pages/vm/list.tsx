@@ -49,7 +49,7 @@ const spec: ListSpec<Vm> = {
       title: "common.state",
       sort: "state",
       width: 130,
-      render: (vm) => <StateTag state={vm.state} />,
+      render: (vm) => <StateTag state={vm.state} reason={vm.stateReason} />,
     },
     {
       key: "ip",

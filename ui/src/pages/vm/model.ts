@@ -1,7 +1,7 @@
 import type { VmInstanceInventory, VmNicInventory } from "../../api/generated";
 
 /** A VM instance, with what the server adds to every inventory. */
-export type Vm = VmInstanceInventory & { allowedActions?: string[] };
+export type Vm = VmInstanceInventory & { allowedActions?: string[]; stateReason?: string };
 
 /** Events after which what is shown of VMs may have changed; the first is the VM itself. */
 export const VM_EVENTS = ["VmInstanceVO", "VmNicVO", "VolumeVO"];

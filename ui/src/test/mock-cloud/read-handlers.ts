@@ -37,6 +37,7 @@ export function readHandlers(cloud: MockCloud): Handlers {
       cloud.sessions.delete(sessionUuid);
       return {};
     },
+    UpdateAccount: ({ uuid }) => ({ inventory: { uuid: uuid ?? ADMIN_UUID, name: MOCK_ACCOUNT.name } }),
     GetVersion: () => ({ version: "2.2.4" }),
     GetResourceNames: ({ uuids }) => ({
       inventories: named(cloud)
