@@ -90,6 +90,7 @@ fn render_candidates(out: &mut String, candidates: &Value, indent: &str) {
                 let name = text(&["name", "hostName"]);
                 let uuid = text(&["uuid", "hostUuid"]);
                 let why = text(&["why", "reason", "reasons", "details"]);
+                let why = if why.is_empty() { "could be used".to_owned() } else { why };
                 let subject =
                     [name, uuid].into_iter().filter(|s| !s.is_empty()).collect::<Vec<_>>().join(" ");
                 format!("{subject}: {why}")
@@ -109,13 +110,13 @@ mod tests {
     fn cli_01_errors_show_code_details_causes_and_candidates() {
         let failure = Failure::Api(json!({
             "code": "HOST_ALLOCATION.1001", "description": "no host", "details": "no host can run VM web-1",
-            "opaque": {"candidates": [{"name": "host-1", "uuid": "aa", "why": "2 GiB short"}]},
+            "opaque": {"candidates": [{"hostName": "host-1", "hostUuid": "aa", "reasons": ["2 GiB short", "x"]}]},
             "cause": {"code": "SYS.1006", "details": "deeper", "causes": [{"code": "KVM.1000", "details": "\u{1b}[31mdeepest"}]},
         }));
         let text = failure.render();
         assert_eq!(
             text,
-            "error: HOST_ALLOCATION.1001: no host can run VM web-1\n  - host-1 aa: 2 GiB short\n  caused by: SYS.1006: deeper\n    caused by: KVM.1000: \\u{1b}[31mdeepest\n"
+            "error: HOST_ALLOCATION.1001: no host can run VM web-1\n  - host-1 aa: 2 GiB short; x\n  caused by: SYS.1006: deeper\n    caused by: KVM.1000: \\u{1b}[31mdeepest\n"
         );
         assert_eq!(failure.exit_code(), 1);
     }

@@ -107,13 +107,15 @@ fn guessed_columns(rows: &[Value]) -> Vec<String> {
     let mut names: Vec<&String> = rows.iter().filter_map(Value::as_object).flat_map(Map::keys).collect();
     names.sort();
     names.dedup();
-    let plain =
-        |name: &&String| !rows.iter().any(|r| r.get(*name).is_some_and(|v| v.is_object() || v.is_array()));
+    let structured =
+        |v: &Value| v.is_object() || v.as_array().is_some_and(|l| l.iter().any(Value::is_object));
+    let plain = |name: &&String| !rows.iter().any(|r| r.get(*name).is_some_and(structured));
     names.retain(plain);
     names.sort_by_key(|n| match n.as_str() {
         "uuid" => 0,
         "name" => 1,
-        "description" | "lastOpDate" | "createDate" => 3,
+        "description" | "lastOpDate" | "createDate" => 4,
+        "reasons" => 3,
         _ => 2,
     });
     names.into_iter().take(8).cloned().collect()
