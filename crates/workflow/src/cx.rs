@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cairn_store::{Rehearsal, Tx};
-use cairn_types::{Fault, Result};
+use cairn_types::{Fault, Result, code};
 use serde_json::Value;
 
 use crate::engine::{Engine, Start};
@@ -32,6 +32,8 @@ pub struct Cx<E: Env> {
     pub(crate) committed: bool,
     /// The answer, once the run has ended well.
     pub(crate) outcome: Option<Value>,
+    /// The run was found after a restart, and none of its steps has ended since.
+    pub(crate) is_taken_up: bool,
     children: usize,
 }
 
@@ -47,6 +49,7 @@ impl<E: Env> Cx<E> {
             held,
             committed: false,
             outcome: None,
+            is_taken_up: false,
             children: 0,
         }
     }
@@ -102,6 +105,7 @@ impl<E: Env> Cx<E> {
             *w = copy;
             return Ok(value);
         }
+        self.engine.check_alive()?;
         let next = self.after_step(W::STEPS.len());
         let (owner, env) = (self.engine.owner(), self.env.clone());
         let work = move |tx: &mut dyn Tx| {
@@ -110,6 +114,9 @@ impl<E: Env> Cx<E> {
             let value = f(&mut copy, tx)?;
             next.data = data_of(&copy)?;
             let outcome = if next.state == RunState::Done { Some(copy.result(&env, tx)?) } else { None };
+            if let Some(answer) = &outcome {
+                next.keep_result(answer);
+            }
             journal::save(tx, &owner, &next)?;
             if let Some(answer) = &outcome {
                 env.run_ended(tx, &next, &Ok(answer.clone()))?;
@@ -170,18 +177,51 @@ impl<E: Env> Cx<E> {
     /// Starts a run that belongs to this step and waits for it. After a crash the same child is found again.
     pub async fn child<W: Workflow<Env = E>>(&mut self, w: W) -> Result<Value> {
         self.children += 1;
+        let nth = self.children.to_string();
+        self.child_for(&nth, w).await
+    }
+
+    /// Like [`Cx::child`] where the list of children may be shorter when the step is done again: `key`, not the position,
+    /// tells the children of the step apart.
+    pub async fn child_for<W: Workflow<Env = E>>(&mut self, key: &str, w: W) -> Result<Value> {
         if let Some(planning) = self.planning.clone() {
             return Box::pin(self.engine.plan_child(w, planning)).await.map(|()| Value::Null);
         }
         self.effect().await?;
         let start = Start {
-            uuid: Some(child_id(self.run.uuid, self.index, self.dir, self.children)),
+            uuid: Some(self.next_child(key).await?),
             account: self.run.account.clone(),
             parent: Some(self.run.uuid.to_string()),
             held: self.held.clone(),
             ..Start::default()
         };
-        Box::pin(self.engine.start(w, start)).await?.wait().await
+        let (engine, parent, is_do) = (self.engine.clone(), self.run.uuid, self.dir == Dir::Do);
+        let admit = move |_: &mut dyn Tx, _: &RunInfo| {
+            if is_do && engine.is_cancelled(parent) {
+                return Err(Fault::new(code::RUN_CANCELLED, "the operation was cancelled by its user"));
+            }
+            Ok(())
+        };
+        Box::pin(self.engine.start_with(w, start, admit)).await?.wait().await
+    }
+
+    /// The id of the child that this call stands for. An undo that is tried again gets a new child for one that failed.
+    async fn next_child(&self, key: &str) -> Result<RunId> {
+        let (parent, index, dir, key) = (self.run.uuid, self.index, self.dir, key.to_owned());
+        if dir != Dir::Undo {
+            return Ok(child_id(parent, index, dir, &key, 0));
+        }
+        let find = move |tx: &mut dyn Tx| {
+            let mut attempt = 0;
+            loop {
+                let id = child_id(parent, index, dir, &key, attempt);
+                if journal::find(tx, id)?.is_none_or(|r| r.state != RunState::Failed) {
+                    return Ok(id);
+                }
+                attempt += 1;
+            }
+        };
+        self.engine.store().read(find).await
     }
 
     /// Tells how far the run is, 0..=100. Lossy and cheap.
@@ -227,8 +267,8 @@ fn planned(resource_type: &str, uuid: impl ToString, name: &str) -> PlannedResou
 }
 
 /// The id of a child: made from its parent, step and position, so that a repeated step finds the same child.
-fn child_id(parent: RunId, index: usize, dir: Dir, nth: usize) -> RunId {
-    let text = format!("{parent}/{index}/{dir:?}/{nth}");
+fn child_id(parent: RunId, index: usize, dir: Dir, key: &str, attempt: usize) -> RunId {
+    let text = format!("{parent}/{index}/{dir:?}/{key}/{attempt}");
     // FNV-1a, 128 bits: stable over releases, unlike the hashers of the standard library.
     let mut hash: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
     for byte in text.bytes() {

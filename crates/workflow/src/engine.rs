@@ -14,7 +14,7 @@ use crate::cx::{Cx, Planning};
 use crate::erased::{Erased, Loader, data_of, load, step_names};
 use crate::journal::{self, Owner, RunInfo, RunState};
 use crate::plan::Plan;
-use crate::probe::{Act, At, Probe};
+use crate::probe::Probe;
 use crate::queue::{Place, Queues};
 use crate::{Dir, Env, RunId, Workflow};
 
@@ -50,10 +50,10 @@ pub struct Start {
     pub held: Vec<String>,
 }
 
-type Outcome = Result<Value>;
+pub(crate) type Outcome = Result<Value>;
 
-struct Live {
-    cancel: AtomicBool,
+pub(crate) struct Live {
+    pub(crate) cancel: AtomicBool,
     end: watch::Sender<Option<Outcome>>,
     progress: Mutex<(u8, String)>,
 }
@@ -65,6 +65,9 @@ struct Inner<E: Env> {
     queues: Queues,
     loaders: Mutex<HashMap<&'static str, Loader<E>>>,
     live: Mutex<HashMap<RunId, Arc<Live>>>,
+    /// Places in line of children that a restart found and that their parents will ask for.
+    reserved: Mutex<HashMap<RunId, Place>>,
+    is_halted: AtomicBool,
 }
 
 /// The engine; cheap to clone.
@@ -92,7 +95,13 @@ impl Handle {
 
     /// Waits for its end.
     pub async fn wait(mut self) -> Result<Value> {
-        let gone = || Fault::new(code::RUN_SERVER_STOPPED, "the server stopped; the operation goes on after its restart").retry();
+        let gone = || {
+            Fault::new(
+                code::RUN_SERVER_STOPPED,
+                "the server stopped; the operation goes on after its restart",
+            )
+            .retry()
+        };
         let end = self.end.wait_for(Option::is_some).await.map_err(|_| gone())?;
         end.clone().unwrap_or_else(|| Err(gone()))
     }
@@ -108,6 +117,8 @@ impl<E: Env> Engine<E> {
             queues: Queues::default(),
             loaders: Mutex::default(),
             live: Mutex::default(),
+            reserved: Mutex::default(),
+            is_halted: AtomicBool::new(false),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -138,9 +149,34 @@ impl<E: Env> Engine<E> {
         Owner { server: self.inner.options.server.clone(), epoch: self.inner.options.epoch }
     }
 
-    fn env(&self) -> Result<Arc<E>> {
-        let gone = || Fault::new(code::NOT_READY, "the server is stopping").retry();
-        self.inner.env.get().and_then(Weak::upgrade).ok_or_else(gone)
+    pub(crate) fn env(&self) -> Result<Arc<E>> {
+        self.inner.env.get().and_then(Weak::upgrade).ok_or_else(stopping)
+    }
+
+    pub(crate) fn options(&self) -> &Options {
+        &self.inner.options
+    }
+
+    pub(crate) fn live(&self) -> &Mutex<HashMap<RunId, Arc<Live>>> {
+        &self.inner.live
+    }
+
+    /// Leaves every run where it stands, as if the process had gone: nothing more is begun or written. What was left is
+    /// taken up by the next start.
+    pub fn halt(&self) {
+        self.inner.is_halted.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_halted(&self) -> bool {
+        self.inner.is_halted.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn check_alive(&self) -> Result<()> {
+        if self.is_halted() { Err(stopping()) } else { Ok(()) }
+    }
+
+    pub(crate) fn is_cancelled(&self, run: RunId) -> bool {
+        lock(&self.inner.live).get(&run).is_some_and(|l| l.cancel.load(Ordering::Acquire))
     }
 
     /// Starts a run.
@@ -148,12 +184,24 @@ impl<E: Env> Engine<E> {
         self.start_with(w, start, |_, _| Ok(())).await
     }
 
-    /// Starts a run; `admit` runs in the transaction that writes its journal row, and can refuse.
-    pub async fn start_with<W, F>(&self, w: W, start: Start, mut admit: F) -> Result<Handle>
+    /// Starts a run; `admit` runs in the transaction that writes its journal row, and can refuse. A caller that goes away
+    /// meanwhile changes nothing: what is in the journal is driven.
+    pub async fn start_with<W, F>(&self, w: W, start: Start, admit: F) -> Result<Handle>
     where
         W: Workflow<Env = E>,
         F: FnMut(&mut dyn Tx, &RunInfo) -> Result<()> + Send + 'static,
     {
+        let engine = self.clone();
+        let begun = tokio::spawn(async move { engine.begin(w, start, admit).await });
+        begun.await.map_err(|_| stopping())?
+    }
+
+    async fn begin<W, F>(&self, w: W, start: Start, mut admit: F) -> Result<Handle>
+    where
+        W: Workflow<Env = E>,
+        F: FnMut(&mut dyn Tx, &RunInfo) -> Result<()> + Send + 'static,
+    {
+        self.check_alive()?;
         let run = self.new_run(&w, &start)?;
         let (uuid, owner, env) = (run.uuid, self.owner(), self.env()?);
         let insert = move |tx: &mut dyn Tx| {
@@ -170,7 +218,7 @@ impl<E: Env> Engine<E> {
             return self.attach_to(run, start.held);
         }
         let place = self.place(&run.queue, &start.held);
-        Ok(self.launch(uuid, Box::new(w), run, place, start.held))
+        Ok(self.launch(uuid, Box::new(w), run, place, start.held, false))
     }
 
     fn new_run<W: Workflow<Env = E>>(&self, w: &W, start: &Start) -> Result<RunInfo> {
@@ -191,18 +239,21 @@ impl<E: Env> Engine<E> {
             cancel: false,
             job: start.job.clone(),
             parent: start.parent.clone(),
-            deadline_ms: start.deadline.map(|d| time::now_ms() + i64::try_from(d.as_millis()).unwrap_or(i64::MAX / 2)),
+            deadline_ms: start
+                .deadline
+                .map(|d| time::now_ms() + i64::try_from(d.as_millis()).unwrap_or(i64::MAX / 2)),
             progress: 0,
+            result: None,
         })
     }
 
     /// A child that exists already: it ended, it is at work, or it has to be taken up.
-    fn attach_to(&self, run: RunInfo, held: Vec<String>) -> Result<Handle> {
+    pub(crate) fn attach_to(&self, run: RunInfo, held: Vec<String>) -> Result<Handle> {
         if let Some(live) = lock(&self.inner.live).get(&run.uuid) {
             return Ok(Handle { run: run.uuid, end: live.end.subscribe() });
         }
         match run.state {
-            RunState::Done => Ok(ended(run.uuid, Ok(Value::Null))),
+            RunState::Done => Ok(ended(run.uuid, Ok(run.result.unwrap_or(Value::Null)))),
             RunState::Failed | RunState::Stuck => {
                 let error = run.error.clone().unwrap_or_else(|| Fault::internal("the child run failed"));
                 Ok(ended(run.uuid, Err(error)))
@@ -213,10 +264,12 @@ impl<E: Env> Engine<E> {
 
     fn take_up(&self, run: RunInfo, held: Vec<String>) -> Result<Handle> {
         let loader = lock(&self.inner.loaders).get(run.workflow.as_str()).copied();
-        let loader = loader.ok_or_else(|| Fault::internal(format!("workflow {} is unknown", run.workflow)))?;
+        let loader =
+            loader.ok_or_else(|| Fault::internal(format!("workflow {} is unknown", run.workflow)))?;
         let workflow = loader(&run.data)?;
-        let place = self.place(&run.queue, &held);
-        Ok(self.launch(run.uuid, workflow, run, place, held))
+        let reserved = lock(&self.inner.reserved).remove(&run.uuid);
+        let place = reserved.unwrap_or_else(|| self.place(&run.queue, &held));
+        Ok(self.launch(run.uuid, workflow, run, place, held, true))
     }
 
     fn place(&self, queue: &str, held: &[String]) -> Place {
@@ -234,16 +287,22 @@ impl<E: Env> Engine<E> {
         run: RunInfo,
         place: Place,
         mut held: Vec<String>,
+        is_taken_up: bool,
     ) -> Handle {
         let (sender, end) = watch::channel(None);
-        let live = Arc::new(Live { cancel: AtomicBool::new(run.cancel), end: sender, progress: Mutex::default() });
+        let live =
+            Arc::new(Live { cancel: AtomicBool::new(run.cancel), end: sender, progress: Mutex::default() });
         lock(&self.inner.live).insert(uuid, live.clone());
         held.push(run.queue.clone());
         let engine = self.clone();
         tokio::spawn(async move {
             let Some(turn) = place.turn().await else { return };
-            let outcome = match engine.env() {
-                Ok(env) => engine.drive(workflow, Cx::new(engine.clone(), env, run, held), &live).await,
+            let outcome = match engine.check_alive().and_then(|()| engine.env()) {
+                Ok(env) => {
+                    let mut cx = Cx::new(engine.clone(), env, run, held);
+                    cx.is_taken_up = is_taken_up;
+                    engine.drive(workflow, cx, &live).await
+                }
                 Err(f) => Err(Some(f)),
             };
             drop(turn);
@@ -252,7 +311,9 @@ impl<E: Env> Engine<E> {
                 Ok(outcome) => drop(live.end.send_replace(Some(outcome))),
                 // As if the process had gone: who waits hears that the server stopped.
                 Err(None) => {}
-                Err(Some(f)) => tracing::error!(run = %uuid, error = %f, "run {uuid} was left to the next start"),
+                Err(Some(f)) => {
+                    tracing::error!(run = %uuid, error = %f, "run {uuid} was left to the next start")
+                }
             }
         });
         Handle { run: uuid, end }
@@ -263,38 +324,43 @@ impl<E: Env> Engine<E> {
         let owner = self.owner();
         let adopt = move |tx: &mut dyn Tx| {
             journal::adopt(tx, &owner)?;
-            journal::unfinished(tx)
+            journal::unfinished(tx, &owner)
         };
         let runs = self.inner.store.write(adopt).await?;
         let count = runs.len();
-        for run in runs {
-            // A child is taken up by its parent's step; one whose parent has ended goes on alone.
-            if run.state == RunState::Stuck || self.parent_is_live(&run).await? {
-                continue;
+        let at_work: HashMap<RunId, RunInfo> =
+            runs.iter().filter(|r| r.state != RunState::Stuck).map(|r| (r.uuid, r.clone())).collect();
+        // All take their places before any begins, so that what was at work on a resource goes first there.
+        let mut free = Vec::new();
+        for run in runs.into_iter().filter(|r| r.state != RunState::Stuck) {
+            let ancestors = ancestors(&run, &at_work);
+            let held: Vec<String> = ancestors.iter().map(|a| a.queue.clone()).collect();
+            let place = self.place(&run.queue, &held);
+            lock(&self.inner.reserved).insert(run.uuid, place);
+            // A child is taken up by its parent; one whose parent has ended goes on alone.
+            if ancestors.is_empty() {
+                free.push(run);
             }
+        }
+        for run in free {
             let uuid = run.uuid;
             if let Err(f) = self.take_up(run, Vec::new()) {
+                lock(&self.inner.reserved).remove(&uuid);
                 tracing::error!(run = %uuid, error = %f, "run {uuid} can't be taken up");
             }
         }
         Ok(count)
     }
 
-    async fn parent_is_live(&self, run: &RunInfo) -> Result<bool> {
-        let Some(parent) = run.parent.as_ref().and_then(|p| p.parse::<RunId>().ok()) else { return Ok(false) };
-        let found = self.inner.store.read(move |tx| journal::find(tx, parent)).await?;
-        Ok(found.is_some_and(|p| matches!(p.state, RunState::Running | RunState::Undoing)))
-    }
-
-    /// Asks a run to stop and take back what it did. Takes effect between steps.
+    /// Asks a run and its children to stop and take back what they did. Takes effect between steps; a run that goes back
+    /// already is left alone.
     pub async fn cancel(&self, run: RunId) -> Result<()> {
-        let live = lock(&self.inner.live).get(&run).cloned();
-        let live = live.ok_or_else(|| {
-            Fault::new(code::RUN_STATE, format!("run {run} is not at work, so it can't be cancelled"))
-        })?;
-        let sql = "UPDATE run SET cancel = 1 WHERE uuid = ?";
-        self.inner.store.write(move |tx| tx.execute(sql, cairn_store::params![run])).await?;
-        live.cancel.store(true, Ordering::Release);
+        if !self.is_live(run) {
+            let text = format!("run {run} is not at work, so it can't be cancelled");
+            return Err(Fault::new(code::RUN_STATE, text));
+        }
+        let runs = self.inner.store.write(move |tx| journal::cancel(tx, run)).await?;
+        self.cancel_live(&runs);
         Ok(())
     }
 
@@ -384,7 +450,11 @@ impl<E: Env> Engine<E> {
         rehearsal.run(complete).await
     }
 
-    pub(crate) async fn plan_child<W: Workflow<Env = E>>(&self, mut w: W, planning: Arc<Planning>) -> Result<()> {
+    pub(crate) async fn plan_child<W: Workflow<Env = E>>(
+        &self,
+        mut w: W,
+        planning: Arc<Planning>,
+    ) -> Result<()> {
         let run = self.new_run(&w, &Start::default())?;
         let mut cx = Cx::new(self.clone(), self.env()?, run, Vec::new());
         cx.planning = Some(planning);
@@ -399,6 +469,7 @@ impl<E: Env> Engine<E> {
     pub(crate) async fn persist(&self, run: RunInfo) -> Result<RunInfo> {
         let mut pause = Duration::from_millis(50);
         loop {
+            self.check_alive()?;
             let (owner, env, next) = (self.owner(), self.env()?, run.clone());
             let save = move |tx: &mut dyn Tx| {
                 journal::save(tx, &owner, &next)?;
@@ -407,12 +478,25 @@ impl<E: Env> Engine<E> {
             match self.inner.store.write(save).await {
                 Ok(()) => return Ok(run),
                 Err(f) if f.has_code(code::RUN_STATE) || f.has_code(code::NOT_READY) => return Err(f),
-                Err(f) => tracing::error!(run = %run.uuid, error = %f, "the journal of run {} can't be written", run.uuid),
+                Err(f) => {
+                    tracing::error!(run = %run.uuid, error = %f, "the journal of run {} can't be written", run.uuid)
+                }
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(5));
         }
     }
+}
+
+/// The unfinished runs above a run, nearest first.
+fn ancestors<'a>(run: &RunInfo, runs: &'a HashMap<RunId, RunInfo>) -> Vec<&'a RunInfo> {
+    let parent =
+        |r: &RunInfo| r.parent.as_ref().and_then(|p| p.parse::<RunId>().ok()).and_then(|p| runs.get(&p));
+    std::iter::successors(parent(run), |r| parent(r)).take(runs.len()).collect()
+}
+
+fn stopping() -> Fault {
+    Fault::new(code::NOT_READY, "the server is stopping").retry()
 }
 
 fn stuck(tx: &mut dyn Tx, run: RunId) -> Result<RunInfo> {

@@ -14,6 +14,8 @@ pub(crate) trait Erased<E: Env>: Send + Sync {
     fn step<'a>(&'a mut self, cx: &'a mut Cx<E>, index: usize, dir: Dir) -> BoxFuture<'a, Result<()>>;
     fn save(&self) -> Result<String>;
     fn failure(&self, cause: Fault) -> Fault;
+    /// Makes the same workflow from other saved data.
+    fn loader(&self) -> Loader<E>;
     /// Reads the answer; boxed so that it can move into a transaction.
     fn answer(&self) -> Answer<E>;
 }
@@ -38,6 +40,10 @@ impl<W: Workflow> Erased<W::Env> for W {
 
     fn failure(&self, cause: Fault) -> Fault {
         Workflow::failure(self, cause)
+    }
+
+    fn loader(&self) -> Loader<W::Env> {
+        load::<W>
     }
 
     fn answer(&self) -> Answer<W::Env> {

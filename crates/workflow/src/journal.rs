@@ -84,6 +84,8 @@ pub struct RunInfo {
     pub deadline_ms: Option<i64>,
     /// 0..=100.
     pub progress: i64,
+    /// The answer of a child that ended well, for a parent that asks again after a crash.
+    pub result: Option<Value>,
 }
 
 impl RunInfo {
@@ -110,7 +112,30 @@ impl RunInfo {
             parent: row.opt_text("parent_uuid")?,
             deadline_ms: row.opt_int("deadline_ms")?,
             progress: row.int("progress")?,
+            result: json("result")?,
         })
+    }
+
+    pub(crate) fn keep_result(&mut self, answer: &Value) {
+        if self.parent.is_some() {
+            self.result = Some(answer.clone());
+        }
+    }
+
+    /// Whether the run was Stuck before: then who waits for it has been answered.
+    pub(crate) fn was_stuck(&self) -> bool {
+        let own = |e: &&Fault| e.params.get("run").and_then(Value::as_str) == Some(&self.uuid.to_string());
+        self.error.as_ref().filter(own).is_some_and(|e| e.code == code::RUN_STUCK)
+    }
+
+    /// The error that made the run fail, whatever happened to its undo.
+    pub(crate) fn first_error(&self) -> Fault {
+        let error = self.error.clone().unwrap_or_else(|| Fault::internal("no error was kept"));
+        if self.was_stuck() {
+            error.causes.into_iter().next().unwrap_or_else(|| Fault::internal("no error was kept"))
+        } else {
+            error
+        }
     }
 
     /// Name of the step that is being done, or of the last one.
@@ -129,6 +154,13 @@ pub(crate) struct Owner {
 }
 
 pub(crate) fn insert(tx: &mut dyn Tx, owner: &Owner, run: &RunInfo) -> Result<()> {
+    let newer = "SELECT 1 FROM management_node WHERE uuid = ? AND epoch > ?";
+    if tx.exists(newer, params![&owner.server, owner.epoch])? {
+        return Err(Fault::new(
+            code::RUN_STATE,
+            "this server has been started again elsewhere; it begins nothing more",
+        ));
+    }
     let now = time::now_ms();
     let name = run.workflow.split('/').next().unwrap_or_default();
     let steps = serde_json::to_string(&run.steps).unwrap_or_default();
@@ -163,7 +195,7 @@ pub(crate) fn insert(tx: &mut dyn Tx, owner: &Owner, run: &RunInfo) -> Result<()
 pub(crate) fn save(tx: &mut dyn Tx, owner: &Owner, run: &RunInfo) -> Result<()> {
     let error = run.error.as_ref().and_then(|e| serde_json::to_string(e).ok());
     let changed = tx.execute(
-        "UPDATE run SET state = ?, data = ?, step = ?, high = ?, done = ?, progress = ?, error = ?, last_op_ms = ?
+        "UPDATE run SET state = ?, data = ?, step = ?, high = ?, done = ?, progress = ?, error = ?, result = ?, last_op_ms = ?
          WHERE uuid = ? AND owner = ? AND epoch = ? AND state IN ('Running', 'Undoing', 'Stuck')",
         params![
             run.state.as_str(),
@@ -173,6 +205,7 @@ pub(crate) fn save(tx: &mut dyn Tx, owner: &Owner, run: &RunInfo) -> Result<()> 
             run.done,
             run.progress,
             error,
+            run.result.as_ref().map(Value::to_string),
             time::now_ms(),
             run.uuid,
             &owner.server,
@@ -180,24 +213,56 @@ pub(crate) fn save(tx: &mut dyn Tx, owner: &Owner, run: &RunInfo) -> Result<()> 
         ],
     )?;
     if changed == 0 {
-        return Err(Fault::new(code::RUN_STATE, format!("run {} has ended or belongs to another server", run.uuid)));
+        return Err(Fault::new(
+            code::RUN_STATE,
+            format!("run {} has ended or belongs to another server", run.uuid),
+        ));
     }
     Ok(())
 }
 
-/// The runs that have not ended, oldest first, so that queues keep their order.
-pub(crate) fn unfinished(tx: &mut dyn Tx) -> Result<Vec<RunInfo>> {
-    let rows = tx.query("SELECT * FROM run WHERE state IN ('Running', 'Undoing', 'Stuck') ORDER BY uuid", params![])?;
+/// The runs that have not ended and belong to this server, in the order in which they take their places: what has begun
+/// goes first, then by age.
+pub(crate) fn unfinished(tx: &mut dyn Tx, owner: &Owner) -> Result<Vec<RunInfo>> {
+    let sql = "SELECT * FROM run WHERE state IN ('Running', 'Undoing', 'Stuck') AND owner = ? AND epoch = ?
+               ORDER BY CASE WHEN high >= 0 OR state = 'Undoing' THEN 0 ELSE 1 END, create_ms, uuid";
+    let rows = tx.query(sql, params![&owner.server, owner.epoch])?;
     rows.iter().map(RunInfo::from_row).collect()
 }
 
-/// Makes every unfinished run this server's own.
+/// Makes every unfinished run of an older epoch this server's own.
 pub(crate) fn adopt(tx: &mut dyn Tx, owner: &Owner) -> Result<()> {
-    let sql = "UPDATE run SET owner = ?, epoch = ? WHERE state IN ('Running', 'Undoing', 'Stuck')";
-    tx.execute(sql, params![&owner.server, owner.epoch])?;
+    let sql =
+        "UPDATE run SET owner = ?, epoch = ? WHERE state IN ('Running', 'Undoing', 'Stuck') AND epoch <= ?";
+    tx.execute(sql, params![&owner.server, owner.epoch, owner.epoch])?;
     Ok(())
 }
 
+/// The children of a run that have not ended.
+pub(crate) fn children(tx: &mut dyn Tx, run: RunId) -> Result<Vec<RunInfo>> {
+    let sql = "SELECT * FROM run WHERE parent_uuid = ? AND state IN ('Running', 'Undoing') ORDER BY uuid";
+    let rows = tx.query(sql, params![run])?;
+    rows.iter().map(RunInfo::from_row).collect()
+}
+
+/// Notes that a run and its children shall stop; lists them.
+pub(crate) fn cancel(tx: &mut dyn Tx, run: RunId) -> Result<Vec<RunId>> {
+    let mut runs = vec![run];
+    let mut next = 0;
+    while let Some(run) = runs.get(next).copied() {
+        next += 1;
+        tx.execute("UPDATE run SET cancel = 1 WHERE uuid = ? AND state = 'Running'", params![run])?;
+        // Children of a run that goes back are part of its undo.
+        if find(tx, run)?.is_some_and(|r| r.state == RunState::Running) {
+            runs.extend(children(tx, run)?.iter().filter(|c| c.state == RunState::Running).map(|c| c.uuid));
+        }
+    }
+    Ok(runs)
+}
+
 pub(crate) fn find(tx: &mut dyn Tx, run: RunId) -> Result<Option<RunInfo>> {
-    tx.query_opt("SELECT * FROM run WHERE uuid = ?", params![run])?.as_ref().map(RunInfo::from_row).transpose()
+    tx.query_opt("SELECT * FROM run WHERE uuid = ?", params![run])?
+        .as_ref()
+        .map(RunInfo::from_row)
+        .transpose()
 }

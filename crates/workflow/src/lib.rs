@@ -17,6 +17,7 @@
 //!   two queues; what else it needs it claims by compare-and-set in its transactions.
 
 mod cx;
+mod drive;
 mod engine;
 mod erased;
 mod journal;
@@ -65,7 +66,8 @@ pub struct About {
 pub trait Env: Send + Sync + 'static {
     /// Called in the transaction in which a run begins, moves on, or ends.
     fn run_changed(&self, tx: &mut dyn Tx, run: &RunInfo) -> Result<()>;
-    /// Called in the transaction in which a run ends, before [`Env::run_changed`].
+    /// Called in the transaction in which a run ends, before [`Env::run_changed`]; once for each run. A run that gets Stuck
+    /// ends so for those who wait; a later retry or abandon is told by [`Env::run_changed`] only.
     fn run_ended(&self, tx: &mut dyn Tx, run: &RunInfo, outcome: &Result<Value>) -> Result<()>;
     /// Called in a rehearsal before its first step; what it returns comes back in [`Env::plan_made`].
     fn plan_begins(&self, _tx: &mut dyn Tx) -> Result<i64> {

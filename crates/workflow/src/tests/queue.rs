@@ -1,0 +1,136 @@
+//! One queue per resource: in order, fair, and nobody waits for another resource.
+
+use super::*;
+
+fn in_queue(thing: &str, queue: &str) -> Build {
+    Build { queue: queue.into(), ..Build::new(thing) }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn runs_of_a_resource_go_one_by_one_in_the_order_in_which_they_came() {
+    let bed = Bed::new().await;
+    let process = bed.process(1, None);
+    let names: Vec<String> = (0..30).map(|n| format!("t{n:02}")).collect();
+    bed.outside.stall("Make", "t00");
+    let mut handles = Vec::new();
+    for name in &names {
+        handles.push(process.start(in_queue(name, "q")).await);
+    }
+    assert_eq!(process.engine.live_count(), 30);
+    bed.outside.release("Make", "t00");
+    for handle in handles {
+        handle.wait().await.unwrap();
+    }
+    let expected: Vec<String> =
+        names.iter().flat_map(|n| [format!("Make/{n}"), format!("Wire/{n}")]).collect();
+    assert_eq!(bed.outside.calls(), expected);
+    assert_eq!(process.engine.live_count(), 0);
+}
+
+#[tokio::test]
+async fn a_hung_resource_delays_no_other() {
+    let bed = Bed::new().await;
+    let process = bed.process(1, None);
+    bed.outside.stall("Make", "hung");
+    let hung = process.start(Build::new("hung")).await;
+    let behind = process.start(in_queue("behind", "hung")).await;
+    for n in 0..20 {
+        process.start(Build::new(&format!("free{n}"))).await.wait().await.unwrap();
+    }
+    assert!(!bed.outside.calls().contains(&"Make/behind".to_owned()));
+    bed.outside.release("Make", "hung");
+    hung.wait().await.unwrap();
+    behind.wait().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_run_without_a_queue_waits_for_nobody() {
+    let bed = Bed::new().await;
+    let process = bed.process(1, None);
+    bed.outside.stall("Make", "a");
+    let first = process.start(in_queue("a", "")).await;
+    process.start(in_queue("b", "")).await.wait().await.unwrap();
+    bed.outside.release("Make", "a");
+    first.wait().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_run_cancelled_in_line_passes_its_turn_on() {
+    let bed = Bed::new().await;
+    let process = bed.process(1, None);
+    bed.outside.stall("Make", "a");
+    let first = process.start(in_queue("a", "q")).await;
+    let second = process.start(in_queue("b", "q")).await;
+    let third = process.start(in_queue("c", "q")).await;
+    process.engine.cancel(second.run()).await.unwrap();
+    bed.outside.release("Make", "a");
+    first.wait().await.unwrap();
+    assert!(second.wait().await.unwrap_err().has_code(code::RUN_CANCELLED));
+    third.wait().await.unwrap();
+    assert_eq!(bed.thing("b").await, None);
+}
+
+#[tokio::test]
+async fn a_failed_run_passes_its_turn_on_only_when_it_is_taken_back() {
+    let bed = Bed::new().await;
+    let process = bed.process(1, None);
+    bed.outside.stall("unMake", "a");
+    let first = process.start(Build::failing_at("a", "Make")).await;
+    let second = process.start(in_queue("b", "a")).await;
+    bed.outside.wait_for("unMake/a").await;
+    assert!(!bed.outside.calls().contains(&"Make/b".to_owned()));
+    bed.outside.release("unMake", "a");
+    assert!(first.wait().await.is_err());
+    second.wait().await.unwrap();
+}
+
+#[tokio::test]
+async fn bey_02_after_a_crash_what_was_at_work_goes_first_then_the_line_in_its_order() {
+    let bed = Bed::new().await;
+    let first = bed.process(1, None);
+    bed.outside.stall("Make", "t9");
+    let mut runs = vec![];
+    // The first in line has the youngest id: order is not the order of ids.
+    let mut ids: Vec<RunId> = (0..5).map(|_| RunId::new()).collect();
+    ids.reverse();
+    for (n, id) in ids.iter().enumerate() {
+        let name = format!("t{}", 9 - n);
+        let start = Start { uuid: Some(*id), ..Start::default() };
+        runs.push(first.engine.start(in_queue(&name, "q"), start).await.unwrap().run());
+        if n == 0 {
+            bed.outside.wait_for("Make/t9").await;
+        }
+        // The line is kept by the millisecond in which each came.
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    first.engine.halt();
+    bed.outside.release("Make", "t9");
+    bed.outside.calls.lock().unwrap().clear();
+    let second = bed.recovered(2, None).await;
+    for run in runs {
+        assert_eq!(bed.end_of(run).await.state, RunState::Done);
+    }
+    let made: Vec<String> = bed.outside.calls().into_iter().filter(|c| c.starts_with("Make")).collect();
+    // The old process lets go of its stalled step, and that may be noted too.
+    let order: Vec<&String> = made.iter().skip_while(|c| *c != "Make/t9").collect();
+    assert_eq!(order, ["Make/t9", "Make/t8", "Make/t7", "Make/t6", "Make/t5"]);
+    drop(second);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_runs_at_once_over_few_resources_all_end_and_leave_empty_queues() {
+    let bed = Bed::new().await;
+    let process = bed.process(1, None);
+    let mut handles = Vec::new();
+    for n in 0..200 {
+        let name = format!("n{n}");
+        let w = if n % 3 == 0 { Build::failing_at(&name, "Wire") } else { Build::new(&name) };
+        handles.push((n, process.start(Build { queue: format!("q{}", n % 7), ..w }).await));
+    }
+    for (n, handle) in handles {
+        assert_eq!(handle.wait().await.is_err(), n % 3 == 0);
+    }
+    assert_eq!(bed.count("SELECT count(*) FROM thing WHERE state = 'Ready'").await, 133);
+    assert_eq!(bed.count("SELECT count(*) FROM ended").await, 200);
+    assert_eq!(process.engine.live_count(), 0);
+}
