@@ -5,6 +5,7 @@ use cairn_api::resource::{Field, FieldType, ListField, Nested, Resource, Sql};
 use cairn_store::Value;
 use cairn_types::{Fault, Result};
 
+use crate::Options;
 use crate::fault::{too_much, unknown_field, wrong_value};
 use crate::path::{Leaf, Step};
 use crate::query::{Filter, Op, Query, positive};
@@ -12,7 +13,6 @@ use crate::sql::Fragment;
 use crate::tree::{Node, Test};
 use crate::value::{Operand, compare};
 use crate::visible::{Viewer, visible};
-use crate::Options;
 
 /// Most conditions in one query.
 const MAX_CONDITIONS: usize = 200;
@@ -51,7 +51,12 @@ pub(crate) enum Column {
 }
 
 /// Compiles a query for whoever asks.
-pub fn compile(resource: &'static Resource, query: &Query, viewer: &Viewer, options: &Options) -> Result<Compiled> {
+pub fn compile(
+    resource: &'static Resource,
+    query: &Query,
+    viewer: &Viewer,
+    options: &Options,
+) -> Result<Compiled> {
     if resource.table.is_empty() {
         return Err(Fault::argument(format!("{} cannot be queried", resource.short_name())));
     }
@@ -64,7 +69,14 @@ pub fn compile(resource: &'static Resource, query: &Query, viewer: &Viewer, opti
     };
     let wants = |name: &&str| query.fields.iter().any(|f| f == name);
     let decorate = query.fields.is_empty() || options.decorated.iter().any(wants);
-    Ok(Compiled { sql: statement.text, params: statement.params, resource, columns, count: query.count, decorate })
+    Ok(Compiled {
+        sql: statement.text,
+        params: statement.params,
+        resource,
+        columns,
+        count: query.count,
+        decorate,
+    })
 }
 
 struct Build<'a> {
@@ -100,7 +112,8 @@ impl Build<'_> {
         }
         let table = self.resource.table;
         let rows = self.options.given.get(table);
-        let rows = rows.ok_or_else(|| Fault::internal(format!("a query on {table} was not given its rows")))?;
+        let rows =
+            rows.ok_or_else(|| Fault::internal(format!("a query on {table} was not given its rows")))?;
         let columns: Vec<&str> = self.resource.fields().filter_map(plain_column).collect();
         let text = format!("{} {alias}", self.options.dialect.given(&columns));
         Ok(Fragment::with(text, Value::Text(rows.to_string())))
@@ -165,7 +178,11 @@ impl Build<'_> {
                 compare(&operand, test.op, &test.value, self.options)
             }
             Leaf::List(list) => {
-                let operand = Operand { name: &test.field, ty: FieldType::Str, expression: &format!("x.{}", list.value) };
+                let operand = Operand {
+                    name: &test.field,
+                    ty: FieldType::Str,
+                    expression: &format!("x.{}", list.value),
+                };
                 let own = format!("{alias}.{}", list.local);
                 self.element(test, &operand, &own, list.table, list.owner)
             }
@@ -178,7 +195,14 @@ impl Build<'_> {
     }
 
     /// A condition on the elements of a list: some element fits, or with a negative operator none does.
-    fn element(&self, test: &Test, operand: &Operand, own: &str, table: &str, owner: &str) -> Result<Fragment> {
+    fn element(
+        &self,
+        test: &Test,
+        operand: &Operand,
+        own: &str,
+        table: &str,
+        owner: &str,
+    ) -> Result<Fragment> {
         let (word, op) = match positive(test.op) {
             Some(op) => ("NOT IN", op),
             None => ("IN", test.op),
@@ -203,7 +227,9 @@ impl Build<'_> {
 
     fn counted(&self, matching: &Fragment) -> Result<Fragment> {
         let counted = match self.grouping()? {
-            Some(group) => matching.clone().wrapped("(SELECT count(*) AS total FROM (SELECT 1 FROM ", &format!(" GROUP BY {group}) g)")),
+            Some(group) => matching
+                .clone()
+                .wrapped("(SELECT count(*) AS total FROM (SELECT 1 FROM ", &format!(" GROUP BY {group}) g)")),
             None => matching.clone().wrapped("(SELECT count(*) AS total FROM ", ")"),
         };
         Ok(counted.wrapped("", " n"))
@@ -244,7 +270,8 @@ impl Build<'_> {
     /// The keys of the rows on the page, and the order that brings them back into its sequence.
     fn page(&mut self, matching: Fragment) -> Result<(Fragment, String)> {
         let keys = self.resource.keys;
-        let mut shown: Vec<String> = keys.iter().enumerate().map(|(n, key)| format!("t.{key} AS k{n}")).collect();
+        let mut shown: Vec<String> =
+            keys.iter().enumerate().map(|(n, key)| format!("t.{key} AS k{n}")).collect();
         let (mut inner, mut outer) = (Vec::new(), Vec::new());
         for (n, sort) in self.query.sort.iter().enumerate() {
             let field = self.own_field(&sort.field)?;
@@ -270,8 +297,13 @@ impl Build<'_> {
         let firsts = match self.resource.keys {
             [key] => matching.wrapped(&format!("SELECT min(t.{key}) FROM "), &format!(" GROUP BY {group}")),
             keys => {
-                let number = format!("row_number() OVER (PARTITION BY {group} ORDER BY {})", listed("t", keys));
-                let inner = format!("SELECT {} FROM (SELECT {}, {number} AS n FROM ", listed("g", keys), listed("t", keys));
+                let number =
+                    format!("row_number() OVER (PARTITION BY {group} ORDER BY {})", listed("t", keys));
+                let inner = format!(
+                    "SELECT {} FROM (SELECT {}, {number} AS n FROM ",
+                    listed("g", keys),
+                    listed("t", keys)
+                );
                 matching.wrapped(&inner, ") g WHERE g.n = 1")
             }
         };
@@ -306,7 +338,8 @@ impl Build<'_> {
 
     fn every_column(&self) -> Vec<Column> {
         let shown = |f: &&'static Field| f.shown;
-        let mut all: Vec<Column> = self.resource.fields().filter(shown).map(|f| Column::Field(f, None)).collect();
+        let mut all: Vec<Column> =
+            self.resource.fields().filter(shown).map(|f| Column::Field(f, None)).collect();
         for (_, subtype) in self.resource.subtypes.iter().flat_map(|s| s.of) {
             all.extend(subtype.fields.iter().filter(shown).map(|f| Column::Field(f, Some(*subtype))));
         }
@@ -324,12 +357,14 @@ impl Build<'_> {
             Column::Post(name) => format!("t.{name}"),
             Column::Field(field, _) => expression(field, "t"),
             Column::List(l) => {
-                let values = dialect.collect(&format!("x.{}", l.value), &format!("x.{}, x.{}", l.order, l.value));
+                let values =
+                    dialect.collect(&format!("x.{}", l.value), &format!("x.{}, x.{}", l.order, l.value));
                 format!("(SELECT {values} FROM {} x WHERE x.{} = t.{})", l.table, l.owner, l.local)
             }
             Column::Nested(n) => {
                 let row: Vec<String> = nested_fields(n).map(|f| expression(f, "x")).collect();
-                let rows = dialect.collect(&dialect.array(&row), &format!("x.{}, {}", n.order, listed("x", n.of.keys)));
+                let rows = dialect
+                    .collect(&dialect.array(&row), &format!("x.{}, {}", n.order, listed("x", n.of.keys)));
                 format!("(SELECT {rows} FROM {} x WHERE x.{} = t.{})", n.of.table, n.remote, n.local)
             }
         }

@@ -33,7 +33,9 @@ impl Dialect {
     pub(crate) fn elements(self, numbers: bool) -> &'static str {
         match (self, numbers) {
             (Self::Sqlite, _) => "(SELECT value FROM json_each(?))",
-            (Self::Postgres, true) => "(SELECT CAST(e AS BIGINT) FROM json_array_elements_text(CAST(? AS json)) e)",
+            (Self::Postgres, true) => {
+                "(SELECT CAST(e AS BIGINT) FROM json_array_elements_text(CAST(? AS json)) e)"
+            }
             (Self::Postgres, false) => "(SELECT e FROM json_array_elements_text(CAST(? AS json)) e)",
         }
     }
@@ -52,7 +54,9 @@ impl Dialect {
         let seconds = format!("({expression} / 1000 + ?)");
         let text = match self {
             Self::Sqlite => format!("strftime('%Y-%m-%d %H:%M:%S', {seconds}, 'unixepoch')"),
-            Self::Postgres => format!("to_char(to_timestamp({seconds}) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')"),
+            Self::Postgres => {
+                format!("to_char(to_timestamp({seconds}) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')")
+            }
         };
         Fragment::with(text, (offset_minutes * 60).into())
     }

@@ -6,7 +6,8 @@ use cairn_types::{Fault, code};
 /// Every name a condition on the resource may begin with.
 pub(crate) fn known_names(resource: &Resource) -> Vec<&'static str> {
     let below = resource.subtypes.iter().flat_map(|s| s.of.iter()).flat_map(|(_, r)| r.fields.iter());
-    let mut names: Vec<&'static str> = resource.fields().chain(below).filter(|f| f.queryable).map(|f| f.name).collect();
+    let mut names: Vec<&'static str> =
+        resource.fields().chain(below).filter(|f| f.queryable).map(|f| f.name).collect();
     names.extend(resource.lists().map(|l| l.name));
     names.extend(resource.nested().map(|n| n.name));
     names.extend(resource.joins().filter(|j| !j.hidden).map(|j| j.name));
@@ -21,7 +22,8 @@ pub(crate) fn known_names(resource: &Resource) -> Vec<&'static str> {
 
 /// Whether rows of the resource can have tags.
 pub(crate) fn has_tags(resource: &Resource) -> bool {
-    resource.keys == ["uuid"] && !matches!(resource.table, "resource" | "system_tag" | "user_tag" | "shared_resource")
+    resource.keys == ["uuid"]
+        && !matches!(resource.table, "resource" | "system_tag" | "user_tag" | "shared_resource")
 }
 
 /// `SYS.1007`: the resource has no such field.
@@ -44,7 +46,9 @@ pub(crate) fn unknown_field(resource: &Resource, name: &str, known: Vec<&'static
 /// `SYS.1007`: the value does not fit the field.
 pub(crate) fn wrong_value(field: &str, value: &str, wanted: &str) -> Fault {
     let shown: String = value.chars().take(60).collect();
-    Fault::argument(format!("{field} is compared with {wanted}, not {shown:?}")).with("field", field).with("value", shown)
+    Fault::argument(format!("{field} is compared with {wanted}, not {shown:?}"))
+        .with("field", field)
+        .with("value", shown)
 }
 
 /// `QUERY.8000`: more than a query may ask.
@@ -61,7 +65,8 @@ fn nearest(name: &str, known: &[&'static str]) -> Option<&'static str> {
 
 /// How many letters must be put in, taken out, replaced or swapped with their neighbour, without regard to case.
 fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.to_lowercase().chars().collect(), b.to_lowercase().chars().collect());
+    let (a, b): (Vec<char>, Vec<char>) =
+        (a.to_lowercase().chars().collect(), b.to_lowercase().chars().collect());
     let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
     for i in 1..=a.len() {
         let mut row = vec![i];

@@ -142,4 +142,3 @@ pub fn one(
     let found = run(tx, resource, &query, &Viewer::EVERYTHING, options)?;
     Ok(found.inventories.into_iter().next())
 }
-

@@ -117,7 +117,9 @@ fn field_json(field: &Field, value: Json, dates: DateStyle) -> Option<Json> {
         (_, Json::Null) => None,
         (FieldType::Bool, value) => Some(Json::Bool(value.as_i64().unwrap_or(0) != 0)),
         (FieldType::Date, value) => value.as_i64().map(|ms| Json::String(date(ms, dates))),
-        (FieldType::Json, Json::String(text)) => Some(serde_json::from_str(&text).unwrap_or(Json::String(text))),
+        (FieldType::Json, Json::String(text)) => {
+            Some(serde_json::from_str(&text).unwrap_or(Json::String(text)))
+        }
         (FieldType::Int | FieldType::Long, Json::Number(n)) => {
             // Sums and ratios may come as fractions; the API knows whole numbers only.
             #[expect(clippy::cast_possible_truncation, reason = "the cast saturates")]
@@ -137,7 +139,8 @@ fn date(ms: i64, dates: DateStyle) -> String {
 
 fn unpack(value: &Value) -> Result<Json> {
     let text = value.as_text().unwrap_or("[]");
-    serde_json::from_str(text).map_err(|e| Fault::internal(format!("a list in a query answer cannot be read: {e}")))
+    serde_json::from_str(text)
+        .map_err(|e| Fault::internal(format!("a list in a query answer cannot be read: {e}")))
 }
 
 fn nested_json(nested: &Nested, rows: Json, dates: DateStyle) -> Json {
@@ -150,7 +153,8 @@ fn nested_json(nested: &Nested, rows: Json, dates: DateStyle) -> Json {
         };
         let Json::Array(values) = row else { return Json::Object(Map::new()) };
         let pairs = nested_fields(nested).zip(values);
-        let shown = pairs.filter_map(|(field, value)| Some((field.name.to_owned(), field_json(field, value, dates)?)));
+        let shown = pairs
+            .filter_map(|(field, value)| Some((field.name.to_owned(), field_json(field, value, dates)?)));
         Json::Object(shown.collect())
     };
     Json::Array(rows.into_iter().map(object).collect())

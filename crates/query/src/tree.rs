@@ -47,8 +47,8 @@ impl Node {
 
     /// True when the row is named by its uuid, so that few rows are looked at.
     pub fn is_pinned(&self) -> bool {
-        self.tests.iter().any(|t| {
-            matches!(t.op, Op::Eq | Op::In) && matches!(t.leaf, Leaf::Field(f) if f.name == "uuid")
-        })
+        self.tests
+            .iter()
+            .any(|t| matches!(t.op, Op::Eq | Op::In) && matches!(t.leaf, Leaf::Field(f) if f.name == "uuid"))
     }
 }

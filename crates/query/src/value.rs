@@ -52,7 +52,8 @@ fn typed(operand: &Operand, value: &str) -> Result<Value> {
         FieldType::Str | FieldType::Json => Ok(Value::Text(value.to_owned())),
         FieldType::Bool => Ok(Value::Int(value.trim().eq_ignore_ascii_case("true").into())),
         FieldType::Int | FieldType::Long | FieldType::Date => {
-            let number = value.trim().parse().map_err(|_| wrong_value(operand.name, value, "a whole number"))?;
+            let number =
+                value.trim().parse().map_err(|_| wrong_value(operand.name, value, "a whole number"))?;
             Ok(Value::Int(number))
         }
     }

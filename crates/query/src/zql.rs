@@ -48,7 +48,13 @@ pub fn parse(text: &str) -> Result<Vec<Statement>> {
 }
 
 /// Runs every statement of a text: `{"results": [{"inventories": […], "total": 1}]}`.
-pub fn answer(tx: &mut dyn Tx, text: &str, viewer: &Viewer, caller: &dyn Caller, options: &Options) -> Result<Value> {
+pub fn answer(
+    tx: &mut dyn Tx,
+    text: &str,
+    viewer: &Viewer,
+    caller: &dyn Caller,
+    options: &Options,
+) -> Result<Value> {
     let mut results = Vec::new();
     for statement in parse(text)? {
         results.push(result(tx, &statement, viewer, caller, options)?);
@@ -87,12 +93,14 @@ fn tokens(text: &str) -> Result<Vec<Token>> {
         let length = match first {
             '\'' | '"' => {
                 let inner = &rest[1..];
-                let end = inner.find(first).ok_or_else(|| Fault::argument("a text in the query is not closed"))?;
+                let end =
+                    inner.find(first).ok_or_else(|| Fault::argument("a text in the query is not closed"))?;
                 out.push(Token::Text(inner[..end].to_owned()));
                 end + 2
             }
             c if c.is_ascii_digit() || (c == '-' && rest[1..].starts_with(|d: char| d.is_ascii_digit())) => {
-                let end = rest[1..].find(|c: char| !(c.is_ascii_digit() || c == '.')).map_or(rest.len(), |n| n + 1);
+                let end =
+                    rest[1..].find(|c: char| !(c.is_ascii_digit() || c == '.')).map_or(rest.len(), |n| n + 1);
                 out.push(Token::Number(rest[..end].to_owned()));
                 end
             }
@@ -139,7 +147,10 @@ impl Reader {
 
     /// Takes these words if they come next, in any case.
     fn take_words(&mut self, words: &str) -> bool {
-        let found = words.split(' ').enumerate().all(|(n, w)| self.peek_word(n).is_some_and(|p| p.eq_ignore_ascii_case(w)));
+        let found = words
+            .split(' ')
+            .enumerate()
+            .all(|(n, w)| self.peek_word(n).is_some_and(|p| p.eq_ignore_ascii_case(w)));
         self.at += if found { words.split(' ').count() } else { 0 };
         found
     }
@@ -169,7 +180,8 @@ impl Reader {
         }
         let name = self.word("the name of a resource")?;
         let resource = find_by_name(&name).filter(|r| !r.table.is_empty());
-        let resource = resource.ok_or_else(|| Fault::argument(format!("there is no resource {name:?} to query")))?;
+        let resource =
+            resource.ok_or_else(|| Fault::argument(format!("there is no resource {name:?} to query")))?;
         if self.take_sign(".") {
             query.fields.push(self.word("a field")?);
             while self.take_sign(",") {
@@ -292,13 +304,19 @@ impl Reader {
         if let Some((_, op)) = WORDS.iter().find(|(words, _)| self.take_words(words)) {
             return Ok(*op);
         }
-        COMPARISONS.iter().copied().find(|op| self.take_sign(op.as_str())).ok_or_else(|| self.wanted("an operator"))
+        COMPARISONS
+            .iter()
+            .copied()
+            .find(|op| self.take_sign(op.as_str()))
+            .ok_or_else(|| self.wanted("an operator"))
     }
 
     fn value(&mut self) -> Result<String> {
         let value = match self.tokens.get(self.at) {
             Some(Token::Text(s) | Token::Number(s)) => s.clone(),
-            Some(Token::Word(s)) if matches!(s.to_ascii_lowercase().as_str(), "true" | "false") => s.to_ascii_lowercase(),
+            Some(Token::Word(s)) if matches!(s.to_ascii_lowercase().as_str(), "true" | "false") => {
+                s.to_ascii_lowercase()
+            }
             _ => return Err(self.wanted("a value")),
         };
         self.at += 1;
@@ -310,7 +328,9 @@ impl Reader {
             return Ok(vec![self.value()?]);
         }
         if self.take_words("query") {
-            return Err(Fault::argument("a query inside a query is not supported; use a field behind a join"));
+            return Err(Fault::argument(
+                "a query inside a query is not supported; use a field behind a join",
+            ));
         }
         let mut values = Vec::new();
         while !self.take_sign(")") {
@@ -343,9 +363,12 @@ mod tests {
 
     #[test]
     fn statements_are_read() {
-        let q = query("query VmInstance.name,uuid where state='Running' and cpuNum >= 2 order by name desc limit 10 offset 5 return with (total)");
+        let q = query(
+            "query VmInstance.name,uuid where state='Running' and cpuNum >= 2 order by name desc limit 10 offset 5 return with (total)",
+        );
         assert_eq!(q.fields, ["name", "uuid"]);
-        let both = Filter::All(vec![Filter::is("state", Op::Eq, "Running"), Filter::is("cpuNum", Op::Ge, "2")]);
+        let both =
+            Filter::All(vec![Filter::is("state", Op::Eq, "Running"), Filter::is("cpuNum", Op::Ge, "2")]);
         assert_eq!(q.filters, [both]);
         assert_eq!((q.limit, q.start, q.with_total), (Some(10), 5, true));
         assert_eq!(q.sort, [Sort { field: "name".into(), descending: true }]);
@@ -356,7 +379,11 @@ mod tests {
 
     #[test]
     fn and_binds_tighter_than_or() {
-        let (a, b, c) = (Filter::is("name", Op::Eq, "a"), Filter::is("name", Op::Eq, "b"), Filter::is("name", Op::Eq, "c"));
+        let (a, b, c) = (
+            Filter::is("name", Op::Eq, "a"),
+            Filter::is("name", Op::Eq, "b"),
+            Filter::is("name", Op::Eq, "c"),
+        );
         let tight = Filter::Any(vec![a.clone(), Filter::All(vec![b.clone(), c.clone()])]);
         assert_eq!(query("query zone where name='a' or name='b' and name='c'").filters, [tight]);
         let grouped = Filter::All(vec![Filter::Any(vec![a, b]), c]);
@@ -384,9 +411,20 @@ mod tests {
     fn what_cannot_be_read_is_refused() {
         let deep = format!("query zone where {}name='a'{}", "(".repeat(40), ")".repeat(40));
         for text in [
-            "", "select * from zone", "query nothing", "query zone where", "query zone where name", "query zone where name=",
-            "query zone where name='a", "query zone limit x", "query zone filter by zwatch{}", "query session",
-            "query zone where uuid in (query host.uuid)", "query zone where (name='a'", "query zone where name='a' $", &deep,
+            "",
+            "select * from zone",
+            "query nothing",
+            "query zone where",
+            "query zone where name",
+            "query zone where name=",
+            "query zone where name='a",
+            "query zone limit x",
+            "query zone filter by zwatch{}",
+            "query session",
+            "query zone where uuid in (query host.uuid)",
+            "query zone where (name='a'",
+            "query zone where name='a' $",
+            &deep,
         ] {
             assert!(parse(text).is_err(), "{text}");
         }

@@ -57,19 +57,33 @@ macro_rules! of_vms_on_host {
 
 macro_rules! storage_sum {
     ($column:literal, $table:literal) => {
-        concat!("coalesce((SELECT sum(x.", $column, ") FROM ", $table, " x WHERE x.primary_storage_uuid = {t}.uuid), 0)")
+        concat!(
+            "coalesce((SELECT sum(x.",
+            $column,
+            ") FROM ",
+            $table,
+            " x WHERE x.primary_storage_uuid = {t}.uuid), 0)"
+        )
     };
 }
 
 macro_rules! storage_physical {
     () => {
-        concat!("coalesce({t}.total_capacity, ", storage_sum!("total_physical", "local_storage_host_ref"), ")")
+        concat!(
+            "coalesce({t}.total_capacity, ",
+            storage_sum!("total_physical", "local_storage_host_ref"),
+            ")"
+        )
     };
 }
 
 macro_rules! storage_physical_free {
     () => {
-        concat!("coalesce({t}.available_capacity, ", storage_sum!("available_physical", "local_storage_host_ref"), ")")
+        concat!(
+            "coalesce({t}.available_capacity, ",
+            storage_sum!("available_physical", "local_storage_host_ref"),
+            ")"
+        )
     };
 }
 
@@ -100,20 +114,35 @@ pub const STORAGE_AVAILABLE_PHYSICAL: &str = concat!("CAST(", storage_physical_f
 pub const STORAGE_TOTAL: &str = concat!("CAST(", storage_physical!(), " * ", storage_ratio!(), " AS BIGINT)");
 /// What the disks of a primary storage hold that is not ours.
 pub const STORAGE_SYSTEM_USED: &str = not_below_zero!(
-    "CAST(", storage_physical!(), " - ", storage_physical_free!(), " - ", storage_sum!("actual_size", "volume"), " - ",
-    storage_sum!("size", "image_cache"), " AS BIGINT)"
+    "CAST(",
+    storage_physical!(),
+    " - ",
+    storage_physical_free!(),
+    " - ",
+    storage_sum!("actual_size", "volume"),
+    " - ",
+    storage_sum!("size", "image_cache"),
+    " AS BIGINT)"
 );
 /// What a primary storage has not promised yet: volumes count with their full size.
 pub const STORAGE_AVAILABLE: &str = not_below_zero!(
-    "CAST(", storage_physical!(), " * ", storage_ratio!(), " - ", storage_sum!("size", "volume"), " - ",
-    storage_sum!("size", "image_cache"), " AS BIGINT)"
+    "CAST(",
+    storage_physical!(),
+    " * ",
+    storage_ratio!(),
+    " - ",
+    storage_sum!("size", "volume"),
+    " - ",
+    storage_sum!("size", "image_cache"),
+    " AS BIGINT)"
 );
 
 /// What one host of a local storage may promise; `{t}` is `local_storage_host_ref`.
 pub const LOCAL_STORAGE_TOTAL: &str = concat!("CAST({t}.total_physical * ", storage_ratio!(), " AS BIGINT)");
 /// What one host of a local storage has not promised yet; `{t}` is `local_storage_host_ref`.
 pub const LOCAL_STORAGE_AVAILABLE: &str = not_below_zero!(
-    "CAST({t}.total_physical * ", storage_ratio!(),
+    "CAST({t}.total_physical * ",
+    storage_ratio!(),
     " - coalesce((SELECT sum(x.size) FROM local_storage_resource_ref x WHERE x.host_uuid = {t}.host_uuid",
     " AND x.primary_storage_uuid = {t}.primary_storage_uuid), 0)",
     " - coalesce((SELECT sum(x.size) FROM image_cache x WHERE x.host_uuid = {t}.host_uuid",

@@ -98,7 +98,10 @@ pub static HOST: Resource = Resource {
         join("cluster", &CLUSTER, "cluster_uuid", "uuid"),
         join("vmInstance", &VM_INSTANCE, "uuid", "host_uuid"),
     ],
-    subtypes: Some(Subtypes { column: "hypervisor_type", of: &[("KVM", &KVM_HOST), ("Simulator", &SIMULATOR_HOST)] }),
+    subtypes: Some(Subtypes {
+        column: "hypervisor_type",
+        of: &[("KVM", &KVM_HOST), ("Simulator", &SIMULATOR_HOST)],
+    }),
     visibility: Visibility::Everyone,
     post: &["state", "status", "hypervisor_type", "deleting_run"],
     ..NONE

@@ -52,10 +52,12 @@ pub static SHARED_RESOURCE: Resource = Resource {
     class: "org.zstack.header.identity.SharedResourceInventory",
     table: "shared_resource",
     fields: &[
-        text("ownerAccountUuid", "").from("(SELECT x.account_uuid FROM resource x WHERE x.uuid = {t}.resource_uuid)"),
+        text("ownerAccountUuid", "")
+            .from("(SELECT x.account_uuid FROM resource x WHERE x.uuid = {t}.resource_uuid)"),
         text("receiverAccountUuid", "receiver_account_uuid"),
         boolean("toPublic", "to_public"),
-        text("resourceType", "").from("(SELECT x.resource_type FROM resource x WHERE x.uuid = {t}.resource_uuid)"),
+        text("resourceType", "")
+            .from("(SELECT x.resource_type FROM resource x WHERE x.uuid = {t}.resource_uuid)"),
         text("resourceUuid", "resource_uuid"),
         CHANGED,
         CREATED,
@@ -141,8 +143,21 @@ pub static RESOURCE: Resource = Resource {
     fields: &[
         text("uuid", "uuid"),
         text("resourceName", "").from(name_in!(
-            "vm_instance", "volume", "image", "host", "cluster", "zone", "l3_network", "l2_network", "ip_range",
-            "instance_offering", "disk_offering", "primary_storage", "backup_storage", "account", "webhook"
+            "vm_instance",
+            "volume",
+            "image",
+            "host",
+            "cluster",
+            "zone",
+            "l3_network",
+            "l2_network",
+            "ip_range",
+            "instance_offering",
+            "disk_offering",
+            "primary_storage",
+            "backup_storage",
+            "account",
+            "webhook"
         )),
         text("resourceType", "resource_type"),
     ],

@@ -225,7 +225,9 @@ pub fn find(inventory: &str) -> Option<&'static Resource> {
 
 /// The resource of a name as users write it: `VmInstance`, `vminstance`, `VmInstanceInventory`.
 pub fn find_by_name(name: &str) -> Option<&'static Resource> {
-    ALL.iter().copied().find(|r| r.short_name().eq_ignore_ascii_case(name) || r.inventory.eq_ignore_ascii_case(name))
+    ALL.iter()
+        .copied()
+        .find(|r| r.short_name().eq_ignore_ascii_case(name) || r.inventory.eq_ignore_ascii_case(name))
 }
 
 /// The resource with a registered entity name, `VmInstanceVO`.

@@ -37,7 +37,12 @@ pub static L2_NETWORK_CLUSTER_REF: Resource = Resource {
     class: "org.zstack.header.network.l2.L2NetworkClusterRefInventory",
     table: "l2_network_cluster_ref",
     keys: &["l2_network_uuid", "cluster_uuid"],
-    fields: &[text("l2NetworkUuid", "l2_network_uuid"), text("clusterUuid", "cluster_uuid"), CREATED, CHANGED],
+    fields: &[
+        text("l2NetworkUuid", "l2_network_uuid"),
+        text("clusterUuid", "cluster_uuid"),
+        CREATED,
+        CHANGED,
+    ],
     joins: &[
         join("cluster", &CLUSTER, "cluster_uuid", "uuid"),
         join("l2Network", &L2_NETWORK, "l2_network_uuid", "uuid"),

@@ -82,21 +82,41 @@ impl Field {
 }
 
 /// A way to another resource.
-pub const fn join(name: &'static str, to: &'static Resource, local: &'static str, remote: &'static str) -> Join {
+pub const fn join(
+    name: &'static str,
+    to: &'static Resource,
+    local: &'static str,
+    remote: &'static str,
+) -> Join {
     Join { name, to, local, remote, hidden: false }
 }
 
 /// A way that works but is not shown to users.
-pub const fn hidden(name: &'static str, to: &'static Resource, local: &'static str, remote: &'static str) -> Join {
+pub const fn hidden(
+    name: &'static str,
+    to: &'static Resource,
+    local: &'static str,
+    remote: &'static str,
+) -> Join {
     Join { name, to, local, remote, hidden: true }
 }
 
 /// A list of values of a link table, found by this resource's uuid.
-pub const fn list(name: &'static str, table: &'static str, owner: &'static str, value: &'static str) -> ListField {
+pub const fn list(
+    name: &'static str,
+    table: &'static str,
+    owner: &'static str,
+    value: &'static str,
+) -> ListField {
     ListField { name, table, local: "uuid", owner, value, order: value }
 }
 
 /// A list of inventories, found by this resource's uuid.
-pub const fn nested(name: &'static str, of: &'static Resource, remote: &'static str, order: &'static str) -> Nested {
+pub const fn nested(
+    name: &'static str,
+    of: &'static Resource,
+    remote: &'static str,
+    order: &'static str,
+) -> Nested {
     Nested { name, of, local: "uuid", remote, order }
 }

@@ -32,7 +32,12 @@ pub static PRIMARY_STORAGE: Resource = Resource {
         join("volume", &VOLUME, "uuid", "primary_storage_uuid"),
         hidden("clusterRef", &PRIMARY_STORAGE_CLUSTER_REF, "uuid", "primary_storage_uuid"),
     ],
-    lists: &[list("attachedClusterUuids", "primary_storage_cluster_ref", "primary_storage_uuid", "cluster_uuid")],
+    lists: &[list(
+        "attachedClusterUuids",
+        "primary_storage_cluster_ref",
+        "primary_storage_uuid",
+        "cluster_uuid",
+    )],
     aliases: &[("cluster", "clusterRef.cluster")],
     visibility: Visibility::Everyone,
     post: &["state", "status", "type", "deleting_run"],
@@ -141,7 +146,12 @@ pub static BACKUP_STORAGE_ZONE_REF: Resource = Resource {
     class: "org.zstack.header.storage.backup.BackupStorageZoneRefInventory",
     table: "backup_storage_zone_ref",
     keys: &["backup_storage_uuid", "zone_uuid"],
-    fields: &[text("backupStorageUuid", "backup_storage_uuid"), text("zoneUuid", "zone_uuid"), CREATED, CHANGED],
+    fields: &[
+        text("backupStorageUuid", "backup_storage_uuid"),
+        text("zoneUuid", "zone_uuid"),
+        CREATED,
+        CHANGED,
+    ],
     joins: &[
         join("zone", &ZONE, "zone_uuid", "uuid"),
         join("backupStorage", &BACKUP_STORAGE, "backup_storage_uuid", "uuid"),

@@ -18,7 +18,8 @@ fn names_are_unique_and_joins_lead_to_listed_resources() {
         for join in resource.joins() {
             assert!(find(join.to.inventory).is_some(), "{}.{}", resource.inventory, join.name);
         }
-        let mut names: Vec<&str> = resource.fields().map(|f| f.name).chain(resource.lists().map(|l| l.name)).collect();
+        let mut names: Vec<&str> =
+            resource.fields().map(|f| f.name).chain(resource.lists().map(|l| l.name)).collect();
         names.extend(resource.nested().map(|x| x.name));
         let count = names.len();
         names.sort_unstable();

@@ -12,9 +12,17 @@ const FACTS: &[(&str, &str, &str)] = &[
     ("AccountResourceRefInventory", "", "id ownerAccountUuid permission isShared"),
     ("BackupStorageInventory", "zoneRef imageRef attachedZoneUuids zone image", ""),
     ("BackupStorageZoneRefInventory", "zone backupStorage", ""),
-    ("ClusterInventory", "zone host vmInstance l2NetworkRef l2VlanNetworkRef primaryStorageRef l2Network l2VlanNetwork primaryStorage", ""),
+    (
+        "ClusterInventory",
+        "zone host vmInstance l2NetworkRef l2VlanNetworkRef primaryStorageRef l2Network l2VlanNetwork primaryStorage",
+        "",
+    ),
     ("DiskOfferingInventory", "volume", ""),
-    ("HostInventory", "zone cluster vmInstance totalCpuCapacity availableCpuCapacity cpuSockets totalMemoryCapacity availableMemoryCapacity cpuNum", ""),
+    (
+        "HostInventory",
+        "zone cluster vmInstance totalCpuCapacity availableCpuCapacity cpuSockets totalMemoryCapacity availableMemoryCapacity cpuNum",
+        "",
+    ),
     ("ImageBackupStorageRefInventory", "image backupStorage", "id"),
     ("ImageInventory", "backupStorageRef volume backupStorageRefs backupStorage", ""),
     ("InstanceOfferingInventory", "vmInstance", ""),
@@ -22,23 +30,40 @@ const FACTS: &[(&str, &str, &str)] = &[
     ("KVMHostInventory", "", "password"),
     ("L2NetworkClusterRefInventory", "cluster l2Network", ""),
     ("L2NetworkInventory", "zone l3Network clusterRef attachedClusterUuids cluster", ""),
-    ("L3NetworkInventory", "zone l2Network vmNic serviceProviderRef dns ipRanges networkServices serviceProvider", ""),
+    (
+        "L3NetworkInventory",
+        "zone l2Network vmNic serviceProviderRef dns ipRanges networkServices serviceProvider",
+        "",
+    ),
     ("LocalStorageResourceRefInventory", "volume image", ""),
     ("NetworkServiceL3NetworkRefInventory", "l3Network serviceProvider", ""),
     ("NetworkServiceProviderInventory", "networkServiceTypes attachedL2NetworkUuids", ""),
     ("PrimaryStorageClusterRefInventory", "cluster primaryStorage", ""),
-    ("PrimaryStorageInventory", "zone volume clusterRef totalCapacity availableCapacity totalPhysicalCapacity availablePhysicalCapacity systemUsedCapacity attachedClusterUuids cluster", ""),
+    (
+        "PrimaryStorageInventory",
+        "zone volume clusterRef totalCapacity availableCapacity totalPhysicalCapacity availablePhysicalCapacity systemUsedCapacity attachedClusterUuids cluster",
+        "",
+    ),
     ("QuotaInventory", "account", ""),
-    ("VmInstanceInventory", "zone cluster host image instanceOffering rootVolume vmNics allVolumes", "internalId"),
+    (
+        "VmInstanceInventory",
+        "zone cluster host image instanceOffering rootVolume vmNics allVolumes",
+        "internalId",
+    ),
     ("VmNicInventory", "vmInstance l3Network", "usedIpUuid internalName"),
     ("VolumeInventory", "vmInstance diskOffering primaryStorage image localStorageHostRef", ""),
-    ("ZoneInventory", "vmInstance cluster host primaryStorage l2Network l3Network backupStorageRef backupStorage", ""),
+    (
+        "ZoneInventory",
+        "vmInstance cluster host primaryStorage l2Network l3Network backupStorageRef backupStorage",
+        "",
+    ),
 ];
 
 fn compiles(resource: &'static Resource, field: &str, op: Op) -> bool {
     let query = Query { with_total: true, ..Query::default() }.and(field, op, "1");
     [Dialect::Sqlite, Dialect::Postgres].into_iter().all(|dialect| {
-        compile(resource, &query, &Viewer::Account("x".into()), &Options { dialect, ..Options::default() }).is_ok()
+        compile(resource, &query, &Viewer::Account("x".into()), &Options { dialect, ..Options::default() })
+            .is_ok()
     })
 }
 
@@ -64,7 +89,10 @@ fn every_nested_field_of_the_original_works() {
 fn the_facts_above_are_complete() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/api/query-joins.json");
     let Ok(text) = std::fs::read_to_string(&path) else {
-        eprintln!("SKIPPED: {} is not there, so the table of nested fields was not compared with it", path.display());
+        eprintln!(
+            "SKIPPED: {} is not there, so the table of nested fields was not compared with it",
+            path.display()
+        );
         return;
     };
     let facts: Value = serde_json::from_str(&text).unwrap();
@@ -85,12 +113,20 @@ fn check_join(resource: &'static Resource, fact: &Value) {
     let text = |key: &str| fact[key].as_str().unwrap_or_default();
     let Some(to) = resource::find(text("to")) else { return };
     let name = text("field");
-    let join = resource.joins().find(|j| j.name == name).unwrap_or_else(|| panic!("{}.{name}", resource.inventory));
+    let join =
+        resource.joins().find(|j| j.name == name).unwrap_or_else(|| panic!("{}.{name}", resource.inventory));
     assert_eq!(join.to.inventory, to.inventory, "{}.{name}", resource.inventory);
     assert_eq!(join.hidden, fact["hidden"].as_bool().unwrap_or(false), "{}.{name}", resource.inventory);
-    assert_eq!((join.local, join.remote), (snake(text("local_key")).as_str(), snake(text("remote_key")).as_str()), "{name}");
+    assert_eq!(
+        (join.local, join.remote),
+        (snake(text("local_key")).as_str(), snake(text("remote_key")).as_str()),
+        "{name}"
+    );
 }
 
 fn snake(name: &str) -> String {
-    name.chars().flat_map(|c| [c.is_uppercase().then_some('_'), Some(c.to_ascii_lowercase())]).flatten().collect()
+    name.chars()
+        .flat_map(|c| [c.is_uppercase().then_some('_'), Some(c.to_ascii_lowercase())])
+        .flatten()
+        .collect()
 }

@@ -46,11 +46,20 @@ impl Db {
         self.runtime.block_on(self.store.write(f)).unwrap();
     }
 
-    pub fn read<T: Send + 'static>(&self, f: impl FnOnce(&mut dyn Tx) -> Result<T> + Send + 'static) -> Result<T> {
+    pub fn read<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(&mut dyn Tx) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         self.runtime.block_on(self.store.read(f))
     }
 
-    pub fn run(&self, resource: &'static Resource, query: Query, viewer: Viewer, options: Options) -> Result<QueryResult> {
+    pub fn run(
+        &self,
+        resource: &'static Resource,
+        query: Query,
+        viewer: Viewer,
+        options: Options,
+    ) -> Result<QueryResult> {
         self.read(move |tx| run(tx, resource, &query, &viewer, &options))
     }
 
@@ -62,7 +71,9 @@ impl Db {
     pub fn names_as(&self, resource: &'static Resource, conditions: &[&str], viewer: Viewer) -> Vec<String> {
         let pairs: Vec<(&str, &str)> = conditions.iter().map(|c| ("q", *c)).collect();
         let query = query(&pairs);
-        let found = self.run(resource, query, viewer, Options::default()).unwrap_or_else(|e| panic!("{conditions:?}: {e}"));
+        let found = self
+            .run(resource, query, viewer, Options::default())
+            .unwrap_or_else(|e| panic!("{conditions:?}: {e}"));
         found.inventories.iter().map(name).collect()
     }
 
@@ -175,9 +186,13 @@ fn fill(tx: &mut dyn Tx) -> Result<()> {
     ] {
         vm(tx, &Vm { n, name, state, host, cpu, owner, created: i64::from(n) * day + 250 })?;
     }
-    for (vm, device, l3, ip) in
-        [(1, 0, 1, "10.0.0.9"), (1, 1, 2, "10.1.0.5"), (2, 0, 1, "10.0.0.10"), (3, 0, 2, "10.1.0.9"), (4, 0, 1, "10.0.0.100")]
-    {
+    for (vm, device, l3, ip) in [
+        (1, 0, 1, "10.0.0.9"),
+        (1, 1, 2, "10.1.0.5"),
+        (2, 0, 1, "10.0.0.10"),
+        (3, 0, 2, "10.1.0.9"),
+        (4, 0, 1, "10.0.0.100"),
+    ] {
         nic(tx, vm, device, l3, ip)?;
     }
     tags(tx)
@@ -198,7 +213,9 @@ fn hardware(tx: &mut dyn Tx) -> Result<()> {
             cairn_store::params![id("cluster", n), id("zone", zone), name],
         )?;
     }
-    for (n, cluster, name, kind) in [(1, 1, "host-1", "KVM"), (2, 1, "host-2", "KVM"), (3, 2, "sim-1", "Simulator")] {
+    for (n, cluster, name, kind) in
+        [(1, 1, "host-1", "KVM"), (2, 1, "host-2", "KVM"), (3, 2, "sim-1", "Simulator")]
+    {
         register(tx, &id("host", n), "HostVO", None)?;
         tx.execute(
             "INSERT INTO host (uuid, zone_uuid, cluster_uuid, name, management_ip, hypervisor_type, status, username, ssh_port, \
@@ -238,7 +255,9 @@ fn storage(tx: &mut dyn Tx) -> Result<()> {
             cairn_store::params![id("ps", 1), id("host", host)],
         )?;
     }
-    for (n, name, kind, zones) in [(1, "store", "ImageStoreBackupStorage", 2), (2, "sim-store", "SimulatorBackupStorage", 0)] {
+    for (n, name, kind, zones) in
+        [(1, "store", "ImageStoreBackupStorage", 2), (2, "sim-store", "SimulatorBackupStorage", 0)]
+    {
         register(tx, &id("bs", n), "BackupStorageVO", None)?;
         tx.execute(
             "INSERT INTO backup_storage (uuid, name, url, type, hostname, username, ssh_port, total_capacity, available_capacity, \
@@ -252,7 +271,9 @@ fn storage(tx: &mut dyn Tx) -> Result<()> {
             )?;
         }
     }
-    for (n, name, owner) in [(1, "debian", ADMIN.to_owned()), (2, "private", id("acc", 2)), (3, "for-alice", ADMIN.to_owned())] {
+    for (n, name, owner) in
+        [(1, "debian", ADMIN.to_owned()), (2, "private", id("acc", 2)), (3, "for-alice", ADMIN.to_owned())]
+    {
         register(tx, &id("image", n), "ImageVO", Some(&owner))?;
         tx.execute(
             "INSERT INTO image (uuid, name, status, media_type, format, create_ms, last_op_ms) VALUES (?, ?, 'Ready', \
@@ -283,13 +304,19 @@ fn networks(tx: &mut dyn Tx) -> Result<()> {
          'L2NoVlanNetwork', 1, 1)",
         cairn_store::params![id("l2", 1), id("zone", 1)],
     )?;
-    tx.execute("INSERT INTO l2_network_cluster_ref VALUES (?, ?, 1, 1)", cairn_store::params![id("l2", 1), id("cluster", 1)])?;
+    tx.execute(
+        "INSERT INTO l2_network_cluster_ref VALUES (?, ?, 1, 1)",
+        cairn_store::params![id("l2", 1), id("cluster", 1)],
+    )?;
     tx.execute(
         "INSERT INTO network_service_provider (uuid, name, type, create_ms, last_op_ms) VALUES (?, 'Flat', 'Flat', 1, 1)",
         cairn_store::params![id("nsp", 1)],
     )?;
     for service in ["DHCP", "Userdata"] {
-        tx.execute("INSERT INTO network_service_type VALUES (?, ?)", cairn_store::params![id("nsp", 1), service])?;
+        tx.execute(
+            "INSERT INTO network_service_type VALUES (?, ?)",
+            cairn_store::params![id("nsp", 1), service],
+        )?;
     }
     for (n, name, owner) in [(1, "flat-1", id("acc", 1)), (2, "flat-2", id("acc", 2))] {
         register(tx, &id("l3", n), "L3NetworkVO", Some(&owner))?;
@@ -310,7 +337,10 @@ fn networks(tx: &mut dyn Tx) -> Result<()> {
         )?;
     }
     for (dns, position) in [("9.9.9.9", 0_i64), ("1.1.1.1", 1)] {
-        tx.execute("INSERT INTO l3_network_dns VALUES (?, ?, ?, 1, 1)", cairn_store::params![id("l3", 1), dns, position])?;
+        tx.execute(
+            "INSERT INTO l3_network_dns VALUES (?, ?, ?, 1, 1)",
+            cairn_store::params![id("l3", 1), dns, position],
+        )?;
     }
     Ok(())
 }

@@ -6,11 +6,29 @@ use proptest::prelude::*;
 
 use crate::fixture::Db;
 
-const OPS: &[Op] =
-    &[Op::Eq, Op::NotEq, Op::Gt, Op::Ge, Op::Lt, Op::Le, Op::In, Op::NotIn, Op::Like, Op::NotLike, Op::IsNull, Op::NotNull];
+const OPS: &[Op] = &[
+    Op::Eq,
+    Op::NotEq,
+    Op::Gt,
+    Op::Ge,
+    Op::Lt,
+    Op::Le,
+    Op::In,
+    Op::NotIn,
+    Op::Like,
+    Op::NotLike,
+    Op::IsNull,
+    Op::NotNull,
+];
 const FIELDS: &[&str] = &[
-    "name", "vmNics.ip", "__userTag__", "host.__systemTag__", "image.backupStorage.attachedZoneUuids", "account.name",
-    "vmNics.l3Network.ipRanges.name", "accountUuid",
+    "name",
+    "vmNics.ip",
+    "__userTag__",
+    "host.__systemTag__",
+    "image.backupStorage.attachedZoneUuids",
+    "account.name",
+    "vmNics.l3Network.ipRanges.name",
+    "accountUuid",
 ];
 
 fn sql(field: &str, op: Op, value: &str, viewer: &Viewer) -> String {
@@ -47,7 +65,17 @@ proptest! {
 #[test]
 fn hostile_values_find_nothing_and_break_nothing() {
     let db = Db::new();
-    for hostile in ["' OR 1=1 --", "'; DROP TABLE vm_instance; --", "\" OR \"\"=\"", "$(reboot)", "../..", "\u{0}", "😀", "a\nb", "[1"] {
+    for hostile in [
+        "' OR 1=1 --",
+        "'; DROP TABLE vm_instance; --",
+        "\" OR \"\"=\"",
+        "$(reboot)",
+        "../..",
+        "\u{0}",
+        "😀",
+        "a\nb",
+        "[1",
+    ] {
         for field in FIELDS {
             for sign in ["=", "?=", "~=", ">"] {
                 let condition = format!("{field}{sign}{hostile}");
@@ -70,7 +98,9 @@ fn every_field_of_every_resource_compiles_and_runs() {
                     _ => "1",
                 };
                 let query = Query { with_total: true, ..Query::default() }.and(field.name, *op, value);
-                for viewer in [Viewer::EVERYTHING, Viewer::Admin { show_all: false }, Viewer::Account("x".into())] {
+                for viewer in
+                    [Viewer::EVERYTHING, Viewer::Admin { show_all: false }, Viewer::Account("x".into())]
+                {
                     let found = db.run(resource, query.clone(), viewer, Options::default());
                     assert!(found.is_ok(), "{}.{} {op:?}: {found:?}", resource.inventory, field.name);
                 }

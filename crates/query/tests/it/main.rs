@@ -6,4 +6,5 @@ mod injection;
 mod operators;
 mod relations;
 mod results;
+mod scripts;
 mod visibility;

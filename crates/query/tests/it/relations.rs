@@ -42,7 +42,10 @@ fn conditions_through_one_join_speak_of_one_row() {
     let l3 = format!("vmNics.l3NetworkUuid={}", id("l3", 2));
     assert_eq!(db.names(&VM_INSTANCE, &["vmNics.ip=10.0.0.9", &l3]), Vec::<String>::new());
     assert_eq!(db.names(&VM_INSTANCE, &["vmNics.ip=10.1.0.5", &l3]), ["web-1"]);
-    assert_eq!(db.names(&VM_INSTANCE, &["vmNics.ip=10.1.0.5", "vmNics.l3Network.name=flat-1"]), Vec::<String>::new());
+    assert_eq!(
+        db.names(&VM_INSTANCE, &["vmNics.ip=10.1.0.5", "vmNics.l3Network.name=flat-1"]),
+        Vec::<String>::new()
+    );
 }
 
 #[test]
@@ -105,7 +108,10 @@ fn subtypes_are_returned_and_searched_as_such() {
 fn alternatives_hold_one_by_one() {
     let db = Db::new();
     let both = Filter::All(vec![Filter::is("cpuNum", Op::Eq, "1"), Filter::is("state", Op::Eq, "Destroyed")]);
-    let query = Query { filters: vec![Filter::Any(vec![Filter::is("name", Op::Eq, "db-1"), both])], ..Query::default() };
+    let query = Query {
+        filters: vec![Filter::Any(vec![Filter::is("name", Op::Eq, "db-1"), both])],
+        ..Query::default()
+    };
     let found = db.run(&VM_INSTANCE, query, Viewer::EVERYTHING, Options::default()).unwrap();
     assert_eq!(found.inventories.iter().map(name).collect::<Vec<_>>(), ["db-1", "100%_sure"]);
 }

@@ -40,7 +40,10 @@ fn capacities_follow_from_rows() {
     let host = db.ask(&HOST, &[("q", "name=host-1")]).inventories.remove(0);
     assert_eq!((&host["totalCpuCapacity"], &host["availableCpuCapacity"]), (&json!(40), &json!(37)));
     let gib = 1_i64 << 30;
-    assert_eq!((&host["totalMemoryCapacity"], &host["availableMemoryCapacity"]), (&json!(16 * gib), &json!(12 * gib)));
+    assert_eq!(
+        (&host["totalMemoryCapacity"], &host["availableMemoryCapacity"]),
+        (&json!(16 * gib), &json!(12 * gib))
+    );
     db.write(|tx| {
         let ratio = "INSERT INTO global_config (category, name, value, last_op_ms) VALUES ('host', 'cpu.overProvisioning.ratio', '2', 1)";
         tx.execute(ratio, &[]).map(|_| ())
@@ -56,7 +59,8 @@ fn capacities_follow_from_rows() {
 #[test]
 fn pages_totals_and_order() {
     let db = Db::new();
-    let names = |pairs: &[(&str, &str)]| db.ask(&VM_INSTANCE, pairs).inventories.iter().map(name).collect::<Vec<_>>();
+    let names =
+        |pairs: &[(&str, &str)]| db.ask(&VM_INSTANCE, pairs).inventories.iter().map(name).collect::<Vec<_>>();
     assert_eq!(names(&[("sort", "-cpuNum"), ("limit", "2")]), ["db-1", "Web-3"]);
     assert_eq!(names(&[("sort", "+cpuNum"), ("limit", "2"), ("start", "1")]), ["100%_sure", "web-2"]);
     assert_eq!(names(&[("sort", "-null")])[0], "web-1");
@@ -70,7 +74,9 @@ fn pages_totals_and_order() {
     assert_eq!(count.into_answer(), json!({"total": 3}));
     assert_eq!(names(&[("limit", "0")]), Vec::<String>::new());
     let capped = Options { max_limit: 2, ..Options::default() };
-    let found = db.run(&VM_INSTANCE, Query { limit: Some(9), ..Query::default() }, Viewer::EVERYTHING, capped).unwrap();
+    let found = db
+        .run(&VM_INSTANCE, Query { limit: Some(9), ..Query::default() }, Viewer::EVERYTHING, capped)
+        .unwrap();
     assert_eq!(found.inventories.len(), 2);
 }
 
@@ -82,8 +88,12 @@ fn fields_and_groups() {
     let nested = db.ask(&BACKUP_STORAGE, &[("fields", "attachedZoneUuids,hostname"), ("limit", "1")]);
     assert_eq!(nested.inventories[0]["attachedZoneUuids"].as_array().map(Vec::len), Some(2));
     assert_eq!(nested.inventories[0]["hostname"], "192.168.0.1");
-    let groups = db.ask(&VM_INSTANCE, &[("groupBy", "state"), ("fields", "state"), ("replyWithCount", "true")]);
-    assert_eq!(groups.inventories, [json!({"state": "Running"}), json!({"state": "Stopped"}), json!({"state": "Destroyed"})]);
+    let groups =
+        db.ask(&VM_INSTANCE, &[("groupBy", "state"), ("fields", "state"), ("replyWithCount", "true")]);
+    assert_eq!(
+        groups.inventories,
+        [json!({"state": "Running"}), json!({"state": "Stopped"}), json!({"state": "Destroyed"})]
+    );
     assert_eq!(groups.total, Some(3));
     let by_host = db.ask(&VM_INSTANCE, &[("groupBy", "hostUuid"), ("count", "true")]);
     assert_eq!(by_host.total, Some(3), "two hosts and none");
@@ -95,7 +105,8 @@ fn dates_are_written_as_asked() {
     let db = Db::new();
     let ask = |dates| {
         let query = Query::by_uuid(&id("vm", 1));
-        let found = db.run(&VM_INSTANCE, query, Viewer::EVERYTHING, Options { dates, ..Options::default() }).unwrap();
+        let found =
+            db.run(&VM_INSTANCE, query, Viewer::EVERYTHING, Options { dates, ..Options::default() }).unwrap();
         found.inventories[0]["createDate"].as_str().unwrap().to_owned()
     };
     assert_eq!(ask(DateStyle::Rfc3339), "1970-01-02T00:00:00.250Z");
@@ -117,7 +128,10 @@ fn rows_are_completed_by_the_server() {
         ..Options::default()
     };
     let ask = |fields: &[&str]| {
-        let query = Query { fields: fields.iter().map(|f| (*f).to_owned()).collect(), ..Query::by_uuid(&id("vm", 1)) };
+        let query = Query {
+            fields: fields.iter().map(|f| (*f).to_owned()).collect(),
+            ..Query::by_uuid(&id("vm", 1))
+        };
         db.run(&VM_INSTANCE, query, Viewer::EVERYTHING, options.clone()).unwrap().inventories.remove(0)
     };
     assert_eq!(ask(&[])["allowedActions"], json!(["Running"]));
@@ -158,10 +172,11 @@ fn ids_that_are_never_stored_are_refused() {
 
 #[test]
 fn the_other_database_gets_its_own_words() {
-    let query = Query::default()
-        .and("name", Op::Like, "a%")
-        .and("cpuNum", Op::In, "1,2")
-        .and("createDate", Op::Like, "2018%");
+    let query = Query::default().and("name", Op::Like, "a%").and("cpuNum", Op::In, "1,2").and(
+        "createDate",
+        Op::Like,
+        "2018%",
+    );
     let options = Options { dialect: Dialect::Postgres, ..Options::default() };
     let sql = compile(&VM_INSTANCE, &query, &Viewer::EVERYTHING, &options).map(|c| c.sql).unwrap();
     for word in ["ILIKE", "json_array_elements_text", "json_agg", "to_char"] {

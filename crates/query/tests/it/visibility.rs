@@ -68,7 +68,10 @@ fn api_03_joins_tell_nothing_about_strangers() {
     assert_eq!(db.names_as(&ZONE, &["vmInstance.name=web-1"], account(1)), ["zone-1"]);
     assert_eq!(db.names_as(&ZONE, &["vmInstance.name=db-1"], account(1)), Vec::<String>::new());
     assert_eq!(db.names_as(&HOST, &["vmInstance.vmNics.ip=10.0.0.100"], account(1)), Vec::<String>::new());
-    assert_eq!(db.names_as(&VM_INSTANCE, &["vmNics.l3Network.name=flat-2"], account(1)), Vec::<String>::new());
+    assert_eq!(
+        db.names_as(&VM_INSTANCE, &["vmNics.l3Network.name=flat-2"], account(1)),
+        Vec::<String>::new()
+    );
     assert_eq!(db.names_as(&VM_INSTANCE, &["account.name=alice"], account(1)), ["web-1", "web-2"]);
     let other = format!("accountUuid={}", id("acc", 2));
     assert_eq!(db.names_as(&VM_INSTANCE, &[&other], account(1)), Vec::<String>::new());
