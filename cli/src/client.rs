@@ -129,6 +129,8 @@ impl Client {
             self.base,
             request.target()
         ));
+        // Dates with a zone: the API's own form has none.
+        builder = builder.header("X-Cairn-Time", "rfc3339");
         if request.session {
             for (name, value) in self.authorize(request)? {
                 builder = builder.header(name, value);

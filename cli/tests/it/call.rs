@@ -36,6 +36,7 @@ fn cli_01_a_name_is_looked_up_and_the_job_awaited() {
     assert_eq!(seen[1].header("authorization"), "OAuth sess");
     assert_eq!(seen[1].header("x-job-uuid").len(), 32);
     assert_eq!((seen[2].line.as_str(), seen[2].header("authorization")), ("GET /zstack/v1/api-jobs/j1", ""));
+    assert!(seen.iter().all(|s| s.header("x-cairn-time") == "rfc3339"));
     assert_eq!(seen.len(), 4);
 }
 
