@@ -313,20 +313,20 @@ impl<'a> Machine<'a> {
                 let text = text.show(&mut self.heap.left)?;
                 self.count_query()?;
                 let answer = self.query(&text)?;
-                self.heap.from_json(&answer)
+                self.heap.json(&answer)
             }
             ("zql", [text]) => {
                 self.count_query()?;
                 let text = text.show(&mut self.heap.left)?;
                 let answer = zql::answer(self.tx, &text, self.viewer, self.caller, self.options)?;
-                self.heap.from_json(&answer["results"])
+                self.heap.json(&answer["results"])
             }
             ("call", [action, params]) => {
                 self.count_query()?;
                 let action = action.show(&mut self.heap.left)?;
                 let params = lenient::parse(&params.show(&mut self.heap.left)?)?;
                 let answer = self.caller.call(self.tx, short_name(&action, "API"), &params)?;
-                self.heap.from_json(&serde_json::json!({ "result": answer }))
+                self.heap.json(&serde_json::json!({ "result": answer }))
             }
             ("put" | "call", _) => Err(Fault::argument(format!("{name} takes two values"))),
             ("query" | "zql", _) => Err(Fault::argument(format!("{name} takes one text"))),

@@ -218,20 +218,20 @@ impl Heap {
     }
 
     /// A value of an answer.
-    pub fn from_json(&mut self, json: &Json) -> Result<Val> {
+    pub fn json(&mut self, json: &Json) -> Result<Val> {
         match json {
             Json::Null => Ok(Val::Null),
             Json::Bool(b) => Ok(Val::Bool(*b)),
             Json::Number(n) => Ok(n.as_i64().map_or_else(|| Val::Real(n.as_f64().unwrap_or(0.0)), Val::Int)),
             Json::String(s) => self.text(s.as_str()),
             Json::Array(list) => {
-                let items = list.iter().map(|v| self.from_json(v)).collect::<Result<_>>()?;
+                let items = list.iter().map(|v| self.json(v)).collect::<Result<_>>()?;
                 self.list(items)
             }
             Json::Object(map) => {
                 let items = map
                     .iter()
-                    .map(|(k, v)| Ok((Rc::from(k.as_str()), self.from_json(v)?)))
+                    .map(|(k, v)| Ok((Rc::from(k.as_str()), self.json(v)?)))
                     .collect::<Result<_>>()?;
                 self.map(items)
             }

@@ -1,5 +1,7 @@
 //! Queries on a real database.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail this way")]
+
 mod facts;
 mod fixture;
 mod injection;
