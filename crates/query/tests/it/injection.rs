@@ -1,6 +1,6 @@
 //! Nothing that a caller writes becomes part of a statement.
 
-use cairn_api::resource::{ALL, BACKUP_STORAGE, VM_INSTANCE};
+use cairn_api::resource::{ALL, BACKUP_STORAGE, FieldType, VM_INSTANCE};
 use cairn_query::{Op, Options, Query, Viewer, compile};
 use proptest::prelude::*;
 
@@ -90,20 +90,16 @@ fn hostile_values_find_nothing_and_break_nothing() {
 #[test]
 fn every_field_of_every_resource_compiles_and_runs() {
     let db = Db::new();
+    let viewers = [Viewer::EVERYTHING, Viewer::Admin { show_all: false }, Viewer::Account("x".into())];
+    let mut turn = 0;
     for resource in ALL.iter().copied().filter(|r| !r.table.is_empty() && !r.given) {
-        for op in OPS {
-            for field in resource.fields().filter(|f| f.queryable) {
-                let value = match field.ty {
-                    cairn_api::resource::FieldType::Date => "2018-01-02 15:04:05",
-                    _ => "1",
-                };
+        for field in resource.fields().filter(|f| f.queryable) {
+            let value = if field.ty == FieldType::Date { "2018-01-02 15:04:05" } else { "1" };
+            for op in OPS {
                 let query = Query { with_total: true, ..Query::default() }.and(field.name, *op, value);
-                for viewer in
-                    [Viewer::EVERYTHING, Viewer::Admin { show_all: false }, Viewer::Account("x".into())]
-                {
-                    let found = db.run(resource, query.clone(), viewer, Options::default());
-                    assert!(found.is_ok(), "{}.{} {op:?}: {found:?}", resource.inventory, field.name);
-                }
+                turn += 1;
+                let found = db.run(resource, query, viewers[turn % 3].clone(), Options::default());
+                assert!(found.is_ok(), "{}.{} {op:?}: {found:?}", resource.inventory, field.name);
             }
         }
         for field in resource.fields() {
