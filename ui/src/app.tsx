@@ -12,6 +12,10 @@ const THEME: ThemeConfig = {
     motion: !window.matchMedia("(prefers-reduced-motion: reduce)").matches,
     colorPrimary: "#0f766e",
     colorLink: "#0f766e",
+    colorPrimaryBg: "#e8f5f3",
+    colorPrimaryBgHover: "#dcefec",
+    controlItemBgActive: "#e8f5f3",
+    controlItemBgActiveHover: "#dcefec",
     colorInfo: "#0369a1",
     borderRadius: 8,
     colorBgLayout: "#f3f6f6",
@@ -31,6 +35,7 @@ const THEME: ThemeConfig = {
       headerSortActiveBg: "#f0f4f4",
       headerSortHoverBg: "#f0f4f4",
       bodySortBg: "transparent",
+      cellPaddingInlineSM: 12,
     },
   },
 };
@@ -45,7 +50,7 @@ export function CairnApp({ router }: { router: ReturnType<typeof createRouter> }
   }, [language]);
   return (
     <ConfigProvider theme={THEME} locale={ANT_LOCALES[language]} button={{ autoInsertSpace: false }}>
-      <AntApp>
+      <AntApp notification={{ placement: "bottomRight" }}>
         <RouterProvider router={router} />
       </AntApp>
     </ConfigProvider>

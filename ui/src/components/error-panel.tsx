@@ -4,12 +4,12 @@ import { causeChain, type ErrorBody, errorBody, JOB_LOST, NETWORK_ERROR } from "
 import { useT } from "../i18n";
 
 /** One error of a chain: description, details and code, as the server words them. */
-function OneError({ error, cause }: { error: ErrorBody; cause: boolean }) {
+function OneError({ error, cause, full }: { error: ErrorBody; cause: boolean; full: boolean }) {
   const t = useT();
   return (
     <div className={cause ? "error-cause" : undefined}>
       {cause && <Typography.Text type="secondary">{t("error.cause")}: </Typography.Text>}
-      {cause && (error.description ?? "")}
+      {full && (error.description ?? "")}
       {error.details && error.details !== error.description && (
         <div className="error-details">{error.details}</div>
       )}
@@ -34,15 +34,15 @@ function useWording() {
   };
 }
 
-/** The whole of an error: code, details and the chain of causes. */
-export function ErrorDetails({ error }: { error: ErrorBody }) {
+/** An error's code, details and chain of causes; its description too, unless what is above says that. */
+export function ErrorDetails({ error, titled = false }: { error: ErrorBody; titled?: boolean }) {
   const word = useWording();
   return (
     <>
       {causeChain(word(error)).map((one, depth) => (
         // A chain never changes its order.
         // biome-ignore lint/suspicious/noArrayIndexKey: the place in the chain is the identity
-        <OneError key={depth} error={one} cause={depth > 0} />
+        <OneError key={depth} error={one} cause={depth > 0} full={depth > 0 || !titled} />
       ))}
     </>
   );
@@ -67,12 +67,7 @@ export function ErrorPanel({
       showIcon
       role="alert"
       title={title ?? body.description ?? t("error.unknown")}
-      description={
-        <>
-          {title && body.description && <div>{body.description}</div>}
-          <ErrorDetails error={body} />
-        </>
-      }
+      description={<ErrorDetails error={body} titled={!title} />}
       action={
         onRetry && (
           <Button size="small" onClick={onRetry}>

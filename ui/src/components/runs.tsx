@@ -101,7 +101,6 @@ function RunItem({ run, showResource }: { run: Run; showResource: boolean }) {
       <RunVerbs run={run} />
       {run.error && (
         <div className="run-error" role="alert">
-          <strong>{run.error.description}</strong>
           <ErrorDetails error={run.error} />
         </div>
       )}
@@ -204,7 +203,7 @@ function RunSteps({ run }: { run: Run }) {
           );
         })}
       </ol>
-      {run.state === "Stuck" && <Typography.Text type="danger">{t("run.stuckHelp")}</Typography.Text>}
+      {run.state === "Stuck" && <p className="run-stuck">{t("run.stuckHelp")}</p>}
     </>
   );
 }

@@ -85,7 +85,6 @@ function TaskItem({ task, run }: { task: Task; run: Run | undefined }) {
       )}
       {task.error && (
         <div className="run-error">
-          <strong>{task.error.description}</strong>
           <ErrorDetails error={task.error} />
         </div>
       )}

@@ -55,7 +55,7 @@ function Editor({ label, value, required, maxLength, onSave, onClose }: Props & 
       const error = errorBody(thrown);
       notification.error({
         title: error.description ?? t("error.unknown"),
-        description: <ErrorDetails error={error} />,
+        description: <ErrorDetails error={error} titled />,
         role: "alert",
       });
     }
