@@ -1,6 +1,7 @@
 //! The server as a whole: everything a handler or a workflow can reach.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Instant;
 
 use cairn_store::{Store, Tx, params};
@@ -49,6 +50,8 @@ pub struct App {
     pub node: String,
     /// When the process began to serve.
     pub started: Instant,
+    /// Port of the page, once it is open.
+    pub(crate) page_port: AtomicU16,
 }
 
 /// What tests change about a server.
@@ -67,6 +70,16 @@ pub struct Tuning {
 }
 
 impl App {
+    /// Port of the page, where consoles are served.
+    pub fn page_port(&self) -> u16 {
+        self.page_port.load(Ordering::Relaxed)
+    }
+
+    /// How dates are written where no request says otherwise: in results of workflows.
+    pub fn dates(&self) -> cairn_query::DateStyle {
+        cairn_query::DateStyle::Legacy { offset_minutes: self.settings.offset_minutes() }
+    }
+
     /// Opens the database, takes up what had not ended, and starts periodic work. Serves nothing yet.
     pub async fn start(config: Config, tuning: Tuning) -> Result<Arc<Self>> {
         std::fs::create_dir_all(&config.data_dir)
@@ -94,6 +107,7 @@ impl App {
             metrics: Metrics::default(),
             consoles: compute::console::Consoles::default(),
             started: Instant::now(),
+            page_port: AtomicU16::new(config.page.port()),
             config,
             store,
             engine,

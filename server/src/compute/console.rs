@@ -10,12 +10,21 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use cairn_types::random_uuid;
+use cairn_api::agent::vm::{ConsoleAddress, ReadConsole};
+use cairn_api::ops::compute::{GetVmConsoleAddress, ReconnectConsoleProxyAgent, RequestConsoleAccess};
+use cairn_store::{Tx, params};
+use cairn_types::state::VmAction;
+use cairn_types::{Fault, Id, Result, kind, random_uuid, time};
 use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::vm::VmRow;
+use crate::agents::CallOptions;
 use crate::app::App;
+use crate::call::{Call, id};
+use crate::handlers::Handlers;
 
 /// A token that nobody has used is worth nothing after this long.
 const TOKEN_LIVES: Duration = Duration::from_secs(60);
@@ -105,6 +114,53 @@ async fn carry(socket: WebSocket, mut vnc: TcpStream, idle: Duration) {
         }
     }
     let _ = to_browser.close().await;
+}
+
+pub(super) fn handlers(h: &mut Handlers) {
+    h.read::<RequestConsoleAccess, _>(request_access);
+    h.read::<GetVmConsoleAddress, _>(console_address);
+    h.change::<ReconnectConsoleProxyAgent>(reconnect);
+}
+
+/// Asks the VM's host where its console listens; the VM must be running.
+async fn locate(call: &Call, vm: Id<kind::Vm>, action: VmAction) -> Result<ConsoleAddress> {
+    let row = call.app.store.read(move |tx| VmRow::load(tx, vm)).await?;
+    row.allow(action)?;
+    let host = row.host.ok_or_else(|| Fault::operation(format!("VM {vm} is on no host")))?;
+    call.app.agents.call(host, &ReadConsole { vm: vm.to_string() }, CallOptions::default()).await
+}
+
+/// An address with a token: the proxy on the page's port carries the console.
+async fn request_access(call: Call, op: RequestConsoleAccess) -> Result<Value> {
+    let vm: Id<kind::Vm> = id("vmInstanceUuid", &op.vm_instance_uuid)?;
+    let found = locate(&call, vm, VmAction::RequestConsoleAccess).await?;
+    let token = call.app.consoles.open(vm.to_string(), found.address, found.port);
+    let host = call.host.rsplit_once(':').map_or(call.host.as_str(), |(h, _)| h);
+    let port = call.app.page_port();
+    Ok(json!({ "inventory": { "scheme": "ws", "hostname": host, "port": port, "token": token } }))
+}
+
+async fn console_address(call: Call, op: GetVmConsoleAddress) -> Result<Value> {
+    let vm: Id<kind::Vm> = id("uuid", &op.uuid)?;
+    let found = locate(&call, vm, VmAction::GetVmConsoleAddress).await?;
+    Ok(json!({ "hostIp": found.address, "port": found.port, "protocol": "vnc" }))
+}
+
+/// The proxy is part of this process: it is connected whenever this answers.
+fn reconnect(_call: &Call, tx: &mut dyn Tx, op: &ReconnectConsoleProxyAgent) -> Result<Value> {
+    let mut done = serde_json::Map::new();
+    let rows = tx.query("SELECT uuid FROM console_proxy_agent ORDER BY uuid", params![])?;
+    let known = rows.iter().map(|r| r.text("uuid")).collect::<Result<Vec<_>>>()?;
+    let wanted = if op.agent_uuids.is_empty() { known.clone() } else { op.agent_uuids.clone() };
+    for uuid in wanted {
+        if !known.contains(&uuid) {
+            return Err(Fault::not_found("ConsoleProxyAgentVO", uuid));
+        }
+        let sql = "UPDATE console_proxy_agent SET status = 'Connected', last_op_ms = ? WHERE uuid = ?";
+        tx.execute(sql, params![time::now_ms(), &uuid])?;
+        done.insert(uuid, json!({ "success": true }));
+    }
+    Ok(json!({ "inventory": done }))
 }
 
 #[cfg(test)]

@@ -1,7 +1,11 @@
 //! VM instances, offerings and consoles.
 
+pub mod allocation;
 pub mod console;
+pub mod disk_offering;
 pub mod expunge;
+pub mod instance_offering;
+pub mod vm;
 
 use cairn_workflow::Engine;
 
@@ -9,7 +13,19 @@ use crate::app::App;
 use crate::handlers::Handlers;
 
 /// The operations of this group.
-pub fn handlers(_h: &mut Handlers) {}
+pub fn handlers(h: &mut Handlers) {
+    vm::handlers(h);
+    allocation::handlers(h);
+    console::handlers(h);
+    instance_offering::handlers(h);
+    disk_offering::handlers(h);
+}
 
 /// The workflows of this group.
-pub fn register(_engine: &Engine<App>) {}
+pub fn register(engine: &Engine<App>) {
+    engine.register::<vm::start::StartVm>();
+    engine.register::<vm::stop::StopVm>();
+    engine.register::<vm::reboot::RebootVm>();
+    engine.register::<vm::pause::PauseVm>();
+    engine.register::<vm::delete::DeleteVm>();
+}

@@ -37,6 +37,7 @@ pub async fn serve(app: &Arc<App>) -> Result<Served> {
     let agents = bind(app.config.agents).await?;
     let local = |l: &TcpListener| l.local_addr().map_err(|e| Fault::internal("a port has no address").for_operator(e));
     let served = Served { api: local(&api)?, page: local(&page)?, agents: local(&agents)? };
+    app.page_port.store(served.page.port(), std::sync::atomic::Ordering::Relaxed);
     app.agents.listen(agents, served.agents);
     tokio::spawn(run(api, api_router(app)));
     tokio::spawn(run(page, page_router(app)));

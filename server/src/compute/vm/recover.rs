@@ -1,0 +1,37 @@
+//! Recovering a destroyed VM: it is Stopped then, with newly taken addresses (VM-21).
+
+use cairn_api::ops::compute::RecoverVmInstance;
+use cairn_store::{Tx, params};
+use cairn_types::state::{VmAction, VmState};
+use cairn_types::{Fault, Id, Result, code, kind};
+use serde_json::Value;
+
+use super::model::VmRow;
+use super::store;
+use crate::call::{Call, id};
+use crate::identity::quota;
+use crate::{inventory, network, rows};
+
+pub(super) fn recover(call: &Call, tx: &mut dyn Tx, op: &RecoverVmInstance) -> Result<Value> {
+    let vm: Id<kind::Vm> = id("uuid", &op.uuid)?;
+    let row = VmRow::load(tx, vm)?;
+    row.allow(VmAction::RecoverVmInstance)?;
+    if row.run.is_some() {
+        return Err(Fault::new(code::VM_BUSY, format!("VM {vm} is being expunged")).retry());
+    }
+    if let Some(owner) = rows::owner(tx, vm)? {
+        quota::check(tx, owner, &[("vm.totalNum", 1)])?;
+    }
+    let sql = "SELECT uuid, l3_network_uuid FROM vm_nic WHERE vm_instance_uuid = ? ORDER BY device_id";
+    for nic in tx.query(sql, params![vm])? {
+        let (nic, l3): (Id<kind::Nic>, Id<kind::L3Network>) = (nic.id("uuid")?, nic.id("l3_network_uuid")?);
+        network::nics::readdress(tx, nic, l3)?;
+    }
+    let sql = "UPDATE volume SET status = 'Ready', deleted_ms = NULL WHERE vm_instance_uuid = ? AND type = 'Root' AND status = 'Deleted'";
+    tx.execute(sql, params![vm])?;
+    tx.execute("UPDATE vm_instance SET destroyed_ms = NULL WHERE uuid = ?", params![vm])?;
+    if !store::follow(tx, vm, &[VmState::Destroyed], VmState::Stopped, "recovered")? {
+        return Err(Fault::new(code::VM_BUSY, format!("VM {vm} changed its state meanwhile")).retry());
+    }
+    inventory::answer(tx, "VmInstanceInventory", vm, call.dates)
+}
