@@ -71,6 +71,9 @@ impl From<Problem> for Answer {
 
 impl From<Fault> for Answer {
     fn from(fault: Fault) -> Self {
+        if fault.code == code::JOB_TAKEN {
+            return Self::Text(400, fault.details);
+        }
         Self::Json(503, json!({ "error": fault.to_api() }))
     }
 }

@@ -157,6 +157,8 @@ impl<E: Env> Engine<E> {
             self.join_found_children(cx).await?;
             let mut next = cx.run.clone();
             next.high = index - 1;
+            // What an undo found out is there for the next one, also after a crash.
+            next.data = w.save().map_err(Some)?;
             cx.run = self.persist(next).await.map_err(Some)?;
         }
         self.end_badly(cx, RunState::Failed).await.map_err(Some)

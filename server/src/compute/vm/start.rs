@@ -103,6 +103,8 @@ pub struct StartVm {
     place: Option<Place>,
     started: Option<VmStarted>,
     file: Option<VolumeFile>,
+    /// The host could not be asked whether it still runs the guest of a failed start.
+    in_doubt: bool,
 }
 
 /// Where a VM goes.
@@ -218,6 +220,7 @@ impl StartVm {
             place: None,
             started: None,
             file: None,
+            in_doubt: false,
         }
     }
 
@@ -338,7 +341,7 @@ impl StartVm {
     /// Takes back host, storage and addresses; a new VM's rows go, an old one is again what it was.
     async fn release(&mut self, cx: &mut Cx<App>) -> Result<()> {
         let run = cx.run();
-        let in_doubt = self.started.is_some();
+        let in_doubt = self.in_doubt;
         cx.tx(self, move |w, tx| {
             if w.create.is_some() {
                 return remove_rows(tx, w.vm);
@@ -482,10 +485,8 @@ impl StartVm {
     async fn power_off(&mut self, cx: &mut Cx<App>) -> Result<()> {
         let (Some(place), true) = (self.place.clone(), self.goal == Goal::Running) else { return Ok(()) };
         let op = RemoveVm { vm: self.vm.to_string() };
-        // Gone for sure: the VM may be what it was before.
-        if cx.agent_or_later(place.host, "remove", &op).await?.is_some() {
-            self.started = None;
-        }
+        // Only a host that said so has certainly no guest of it.
+        self.in_doubt = cx.agent_or_later(place.host, "remove", &op).await?.is_none();
         Ok(())
     }
 
