@@ -8,7 +8,7 @@ use cairn_store::{Store, Tx, params};
 use cairn_types::{Fault, Result, new_uuid, time};
 use cairn_workflow::{Engine, Options, Probe};
 
-use crate::agents::Agents;
+use crate::agents::{Agents, Patience};
 use crate::call::ADMIN;
 use crate::config::Config;
 use crate::handlers::Handlers;
@@ -67,6 +67,8 @@ pub struct Tuning {
     pub no_periodic: bool,
     /// Cheap password hashes.
     pub fast_hash: bool,
+    /// How long calls wait for agents that are not connected.
+    pub patience: Option<Patience>,
 }
 
 impl App {
@@ -99,7 +101,7 @@ impl App {
         };
         let engine = Engine::new(store.clone(), options);
         register(&engine);
-        let agents = Agents::new(&config, epoch)?;
+        let agents = Agents::new(&config, epoch, tuning.patience.unwrap_or_default())?;
         let app = Arc::new(Self {
             feed: Feed::start(store.clone()).await?,
             audit: Audit::start(store.clone()),

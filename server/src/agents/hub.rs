@@ -59,11 +59,27 @@ pub(super) struct Inner {
     pub(super) changes: watch::Sender<u64>,
     advertised: Mutex<String>,
     started: Instant,
+    patience: Patience,
+}
+
+/// How long calls wait for agents that are not connected.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// For one that was connected when the call was made.
+    pub come_back: Duration,
+    /// For any, soon after the server's own start.
+    pub first_dial: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { come_back: COME_BACK, first_dial: FIRST_DIAL }
+    }
 }
 
 impl Agents {
     /// Opens the authority. Nothing listens yet.
-    pub fn new(config: &Config, epoch: i64) -> Result<Self> {
+    pub fn new(config: &Config, epoch: i64, patience: Patience) -> Result<Self> {
         let authority = Authority::open(&config.data_dir.join("pki"))?;
         let tls = authority.server_config()?;
         let inner = Inner {
@@ -76,6 +92,7 @@ impl Agents {
             changes: watch::channel(0).0,
             advertised: Mutex::new(config.agents_advertised.clone()),
             started: Instant::now(),
+            patience,
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -235,9 +252,10 @@ impl Agents {
             timeout_ms: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
         };
         let end = Instant::now() + timeout;
-        let mut patience = COME_BACK;
-        if self.inner.started.elapsed() < FIRST_DIAL {
-            patience = FIRST_DIAL;
+        let Patience { come_back, first_dial } = self.inner.patience;
+        let mut patience = come_back;
+        if self.inner.started.elapsed() < first_dial {
+            patience = first_dial;
         } else if !self.is_connected(target) {
             patience = Duration::ZERO;
         }
@@ -250,7 +268,7 @@ impl Agents {
             match link.request(command.clone(), end, options.on_progress.clone()).await {
                 Some(result) => return result,
                 // The connection went away. Send the same command again once it is back.
-                None => patience = COME_BACK,
+                None => patience = come_back,
             }
             if Instant::now() >= end {
                 return Err(late(op, target, timeout));

@@ -7,6 +7,6 @@ mod link;
 
 pub use authority::{Authority, Credentials};
 pub use calls::AgentCalls;
-pub use hub::{Agents, CallOptions};
+pub use hub::{Agents, CallOptions, Patience};
 #[allow(unused_imports)]
 pub(crate) use link::targets_of;
