@@ -86,7 +86,7 @@ async fn bey_02_crash_twice_at_every_pair_of_moments() {
             assert_finished(first, Some(second)).await;
         }
     }
-    let w = Build::failing_at("a", "Wire");
+    let w = Build::failing_at("a", "Make");
     let moments = moments_of(&w).await;
     for (n, first) in moments.iter().enumerate() {
         for second in &moments[n..] {

@@ -6,6 +6,7 @@ mod fence;
 mod plan;
 mod queue;
 mod stuck;
+mod toy;
 mod undo;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,11 +15,11 @@ use std::time::Duration;
 
 use cairn_store::{Store, Tx, params};
 use cairn_types::{Fault, Result, code};
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::*;
+use toy::Build;
 
 /// What lies outside the database: it survives crashes, and its commands are idempotent.
 #[derive(Default)]
@@ -55,7 +56,7 @@ impl Outside {
 
     /// Waits until a step has come so far.
     async fn wait_for(&self, call: &str) {
-        for _ in 0..5000 {
+        for _ in 0..30_000 {
             if self.calls().iter().any(|c| c == call) {
                 return;
             }
@@ -108,183 +109,6 @@ impl Env for Toy {
         };
         tx.execute("INSERT INTO ended VALUES (?, ?, ?)", params![run.uuid, ok, code])?;
         Ok(())
-    }
-}
-
-/// How a thing is built, and what goes wrong.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Build {
-    thing: String,
-    queue: String,
-    /// The `Do` of this step fails after its effects and before its transaction.
-    fails_at: String,
-    panics_at: String,
-    number: Option<i64>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum BuildStep {
-    /// One transaction.
-    Claim,
-    /// One transaction that leaves data for later steps.
-    Number,
-    /// Effects only.
-    Make,
-    /// Effects, then a transaction.
-    Wire,
-    /// One transaction that ends the run.
-    Finish,
-}
-
-impl Build {
-    fn new(thing: &str) -> Self {
-        Self { thing: thing.into(), queue: thing.into(), ..Self::default() }
-    }
-
-    fn failing_at(thing: &str, step: &str) -> Self {
-        Self { fails_at: step.into(), ..Self::new(thing) }
-    }
-
-    fn fail(&self, step: BuildStep) -> Result<()> {
-        let name = format!("{step:?}");
-        assert!(self.panics_at != name, "the step panics");
-        if self.fails_at == name { Err(Fault::operation(format!("{name} fails"))) } else { Ok(()) }
-    }
-
-    async fn run(&mut self, cx: &mut Cx<Toy>, step: BuildStep) -> Result<()> {
-        let outside = cx.env().outside.clone();
-        match step {
-            BuildStep::Claim => {
-                self.fail(step)?;
-                let run = cx.run();
-                cx.tx(self, move |w, tx| {
-                    let sql = "INSERT INTO thing VALUES (?, ?, 'Building', NULL, 0)";
-                    tx.execute(sql, params![&w.thing, run]).map(|_| ())
-                })
-                .await
-            }
-            BuildStep::Number => {
-                self.fail(step)?;
-                cx.tx(self, |w, tx| {
-                    let number = tx.query_int("SELECT coalesce(max(number), 0) + 1 FROM thing", params![])?;
-                    w.number = Some(number);
-                    let sql = "UPDATE thing SET number = ? WHERE uuid = ?";
-                    tx.execute(sql, params![number, &w.thing]).map(|_| ())
-                })
-                .await
-            }
-            BuildStep::Make => {
-                cx.effect().await?;
-                outside.pass("Make", &self.thing).await;
-                outside.put(&self.thing, "made");
-                self.fail(step)
-            }
-            BuildStep::Wire => {
-                cx.effect().await?;
-                outside.pass("Wire", &self.thing).await;
-                outside.put(&self.thing, "wired");
-                self.fail(step)?;
-                cx.tx(self, |w, tx| {
-                    let sql = "UPDATE thing SET wired = wired + 1 WHERE uuid = ?";
-                    tx.execute(sql, params![&w.thing]).map(|_| ())
-                })
-                .await
-            }
-            BuildStep::Finish => {
-                self.fail(step)?;
-                cx.tx(self, |w, tx| {
-                    let sql = "UPDATE thing SET state = 'Ready' WHERE uuid = ?";
-                    tx.execute(sql, params![&w.thing]).map(|_| ())
-                })
-                .await
-            }
-        }
-    }
-
-    async fn undo(&mut self, cx: &mut Cx<Toy>, step: BuildStep) -> Result<()> {
-        let outside = cx.env().outside.clone();
-        match step {
-            BuildStep::Claim => {
-                // Only what this run made: the thing may be another's.
-                let (sql, run) = ("DELETE FROM thing WHERE uuid = ? AND run = ?", cx.run());
-                cx.tx(self, move |w, tx| tx.execute(sql, params![&w.thing, run]).map(|_| ())).await
-            }
-            BuildStep::Number => {
-                let sql = "UPDATE thing SET number = NULL WHERE uuid = ?";
-                cx.tx(self, move |w, tx| tx.execute(sql, params![&w.thing]).map(|_| ())).await
-            }
-            BuildStep::Make => {
-                outside.undo_works("Make")?;
-                outside.pass("unMake", &self.thing).await;
-                outside.take(&self.thing, "made");
-                Ok(())
-            }
-            BuildStep::Wire => {
-                outside.undo_works("Wire")?;
-                outside.pass("unWire", &self.thing).await;
-                outside.take(&self.thing, "wired");
-                let sql = "UPDATE thing SET wired = 0 WHERE uuid = ?";
-                cx.tx(self, move |w, tx| tx.execute(sql, params![&w.thing]).map(|_| ())).await
-            }
-            // Ends the run: nothing to take back.
-            BuildStep::Finish => Ok(()),
-        }
-    }
-
-    async fn tell(&mut self, cx: &mut Cx<Toy>, step: BuildStep) -> Result<()> {
-        match step {
-            BuildStep::Claim => {
-                cx.tell("Claim", format!("make thing {}", self.thing), "");
-                cx.creates("ThingVO", &self.thing, "a thing");
-                self.run(cx, step).await
-            }
-            BuildStep::Number => {
-                self.run(cx, step).await?;
-                cx.fact("number", self.number);
-                cx.tell("Number", format!("take number {:?}", self.number), "it is the next one");
-                Ok(())
-            }
-            BuildStep::Make | BuildStep::Wire => {
-                cx.tell(&format!("{step:?}"), "touch the outside", "");
-                Ok(())
-            }
-            BuildStep::Finish => self.run(cx, step).await,
-        }
-    }
-}
-
-impl Workflow for Build {
-    type Env = Toy;
-    type Step = BuildStep;
-    const NAME: &'static str = "toy.build/1";
-    const STEPS: &'static [BuildStep] =
-        &[BuildStep::Claim, BuildStep::Number, BuildStep::Make, BuildStep::Wire, BuildStep::Finish];
-
-    fn about(&self) -> About {
-        About {
-            queue: self.queue.clone(),
-            resource_uuid: self.thing.clone(),
-            resource_type: "ThingVO".into(),
-        }
-    }
-
-    async fn step(&mut self, cx: &mut Cx<Toy>, step: BuildStep, dir: Dir) -> Result<()> {
-        match dir {
-            Dir::Do => self.run(cx, step).await,
-            Dir::Undo => self.undo(cx, step).await,
-            Dir::Plan => self.tell(cx, step).await,
-        }
-    }
-
-    fn result(&self, _env: &Toy, tx: &mut dyn Tx) -> Result<Value> {
-        let row = tx.query_opt("SELECT * FROM thing WHERE uuid = ?", params![&self.thing])?;
-        Ok(
-            json!({ "thing": self.thing, "state": row.map(|r| r.text("state")).transpose()?, "number": self.number }),
-        )
-    }
-
-    fn failure(&self, cause: Fault) -> Fault {
-        Fault::new("TOY.1000", format!("thing {} was not built", self.thing)).caused_by(cause)
     }
 }
 
@@ -348,12 +172,16 @@ impl Bed {
     }
 
     fn process(&self, epoch: i64, probe: Option<Arc<Script>>) -> Process {
+        self.process_with(epoch, probe.map(|p| p as Arc<dyn Probe>))
+    }
+
+    fn process_with(&self, epoch: i64, probe: Option<Arc<dyn Probe>>) -> Process {
         let options = Options {
             server: format!("server{epoch}"),
             epoch,
             undo_tries: 2,
             undo_pause: Duration::from_millis(1),
-            probe: probe.map(|p| p as Arc<dyn Probe>),
+            probe,
         };
         let engine = Engine::new(self.store.clone(), options);
         engine.register::<Build>();
@@ -377,7 +205,7 @@ impl Bed {
 
     /// Waits until a run has ended or is Stuck.
     async fn end_of(&self, run: RunId) -> RunInfo {
-        for _ in 0..5000 {
+        for _ in 0..30_000 {
             let info = self.run(run).await;
             if !matches!(info.state, RunState::Running | RunState::Undoing) {
                 return info;

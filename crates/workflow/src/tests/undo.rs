@@ -1,5 +1,8 @@
 //! The order of steps, failure, cancel, deadline.
 
+use futures_util::FutureExt;
+use serde_json::json;
+
 use super::*;
 
 const FORWARD: [&str; 10] = [
@@ -47,6 +50,17 @@ async fn a_failing_step_is_undone_itself_and_all_before_it_newest_first() {
     let info = bed.run(run).await;
     assert_eq!((info.state, info.high), (RunState::Failed, -1));
     assert_eq!(bed.told(run).await, [Some("TOY.1000".into())]);
+}
+
+#[tokio::test]
+async fn a_step_that_failed_before_it_did_anything_is_undone_too() {
+    let bed = Bed::new().await;
+    let script = Arc::new(Script::default());
+    let process = bed.process(1, Some(script.clone()));
+    process.start(Build::failing_at("a", "Number")).await.wait().await.unwrap_err();
+    let undone: Vec<String> = script.seen().into_iter().filter(|m| m.ends_with("undo before")).collect();
+    assert_eq!(undone, ["Number undo before", "Claim undo before"]);
+    bed.assert_nothing_left().await;
 }
 
 #[tokio::test]
@@ -142,7 +156,7 @@ async fn a_run_that_passes_its_deadline_is_taken_back() {
     let bed = Bed::new().await;
     let process = bed.process(1, None);
     bed.outside.stall("Wire", "a");
-    let handle = process.engine.start(Build::new("a"), within(50)).await.unwrap();
+    let handle = process.engine.start(Build::new("a"), within(500)).await.unwrap();
     let run = handle.run();
     let fault = handle.wait().await.unwrap_err();
     assert!(fault.has_code(code::RUN_DEADLINE), "{fault}");
@@ -150,55 +164,61 @@ async fn a_run_that_passes_its_deadline_is_taken_back() {
     bed.assert_nothing_left().await;
 }
 
-/// Keeps the writer thread busy, so that what is handed in next waits.
-fn hold_up_writes(store: &Store, ms: u64) {
-    let store = store.clone();
-    tokio::spawn(async move {
-        let slow = move |_: &mut dyn Tx| {
-            std::thread::sleep(Duration::from_millis(ms));
-            Ok(())
-        };
-        store.write(slow).await
+/// Blocks the writer thread just before a step, so that the step's transaction is handed in but not yet run.
+struct Blocker {
+    before: &'static str,
+    store: Store,
+    until: Mutex<Option<std::sync::mpsc::Receiver<()>>>,
+}
+
+impl Probe for Blocker {
+    fn at(&self, at: &At<'_>) -> Act {
+        if at.step == self.before && !at.after && !at.undo {
+            let until = self.until.lock().unwrap().take().unwrap();
+            let wait = move |_: &mut dyn Tx| {
+                let _ = until.recv();
+                Ok(())
+            };
+            // The first poll hands the work in; nobody waits for its answer.
+            let _ = self.store.write(wait).now_or_never();
+        }
+        Act::Go
+    }
+}
+
+/// A run whose deadline passes while the transaction of this step is under way.
+async fn late_in(before: &'static str) -> (Bed, Result<Value>, RunInfo) {
+    let bed = Bed::new().await;
+    let (release, until) = std::sync::mpsc::channel();
+    let blocker = Blocker { before, store: bed.store.clone(), until: Mutex::new(Some(until)) };
+    let process = bed.process_with(1, Some(Arc::new(blocker)));
+    let handle = process.engine.start(Build::new("a"), within(1000)).await.unwrap();
+    let run = handle.run();
+    std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(1500));
+        let _ = release.send(());
     });
+    let outcome = handle.wait().await;
+    let info = bed.run(run).await;
+    (bed, outcome, info)
 }
 
 #[tokio::test]
 async fn a_deadline_during_the_last_transaction_finds_the_run_done() {
-    let bed = Bed::new().await;
-    let process = bed.process(1, None);
-    bed.outside.stall("Wire", "a");
-    let handle = process.engine.start(Build::new("a"), within(300)).await.unwrap();
-    let run = handle.run();
-    bed.outside.wait_for("Wire/a").await;
-    let (store, outside) = (bed.store.clone(), bed.outside.clone());
-    // The transaction of Finish is handed in before the deadline and committed after it.
-    tokio::spawn(async move {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        outside.release("Wire", "a");
-        let wired = |tx: &mut dyn Tx| tx.exists("SELECT 1 FROM thing WHERE wired = 1", &[]);
-        while !store.read(wired).await.unwrap() {
-            tokio::task::yield_now().await;
-        }
-        hold_up_writes(&store, 400);
-    });
-    let outcome = handle.wait().await;
-    let info = bed.run(run).await;
-    assert_eq!(outcome.is_ok(), info.state == RunState::Done, "{outcome:?} {info:?}");
-    assert_eq!(bed.told(run).await.len(), 1);
-    if info.state == RunState::Done { bed.assert_built("a").await } else { bed.assert_nothing_left().await }
+    let (bed, outcome, info) = late_in("Finish").await;
+    assert_eq!(outcome.unwrap()["state"], "Ready");
+    assert_eq!(info.state, RunState::Done);
+    assert_eq!(bed.told(info.uuid).await, [None]);
+    bed.assert_built("a").await;
 }
 
 #[tokio::test]
 async fn a_deadline_during_a_transaction_keeps_the_data_that_it_wrote() {
-    let bed = Bed::new().await;
-    let process = bed.process(1, Some(Arc::new(Script::default())));
-    hold_up_writes(&bed.store, 50);
-    let start = process.engine.start(Build::new("a"), within(150));
-    let run = start.await.unwrap().run();
-    hold_up_writes(&bed.store, 300);
-    let info = bed.end_of(run).await;
+    let (bed, outcome, info) = late_in("Number").await;
+    assert!(outcome.unwrap_err().has_code(code::RUN_DEADLINE));
     assert_eq!(info.state, RunState::Failed);
-    assert!(info.error.unwrap().has_code(code::RUN_DEADLINE));
+    let saved: Build = serde_json::from_str(&info.data).unwrap();
+    assert_eq!(saved.number, Some(1), "the undo knew the number");
     bed.assert_nothing_left().await;
 }
 
@@ -210,10 +230,7 @@ async fn a_caller_that_goes_away_leaves_the_run_to_go_on() {
     let start = Start { uuid: Some(uuid), ..Start::default() };
     let given_up = tokio::time::timeout(Duration::ZERO, process.engine.start(Build::new("a"), start)).await;
     assert!(given_up.is_err());
-    for _ in 0..1000 {
-        if bed.thing("a").await.is_some_and(|t| t.0 == "Ready") {
-            break;
-        }
+    while bed.count("SELECT count(*) FROM run").await == 0 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     assert_eq!(bed.end_of(uuid).await.state, RunState::Done);
