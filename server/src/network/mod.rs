@@ -1,5 +1,14 @@
 //! L2 and L3 networks, addresses and network services.
 
+pub mod address;
+pub mod apply;
+pub mod dhcp;
+pub mod ip;
+pub mod l2;
+pub mod l3;
+pub mod mac;
+pub mod metadata;
+pub mod nics;
 pub mod service;
 
 use cairn_workflow::Engine;

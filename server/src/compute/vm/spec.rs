@@ -44,7 +44,7 @@ pub fn of_vm(app: &App, tx: &mut dyn Tx, vm: Id<kind::Vm>, host: Id<kind::Host>)
         boot: boot_order(tx, vm)?,
         disks,
         iso: iso(tx, vm, host)?,
-        nics: network::nics::specs(tx, vm)?,
+        nics: network::nics::specs(app, tx, vm)?,
         vnc_listen: listen,
         guest_agent,
         config_drive: Some(network::metadata::of_vm(tx, vm)?),

@@ -1,0 +1,160 @@
+//! Brings the networks of hosts into the state that the rows want: bridges of L2 networks, and DHCP and metadata of L3
+//! networks for the VMs of each host.
+//!
+//! A command carries the whole wanted state of one thing on one host. It is read from rows under a lock of that thing and
+//! sent before the lock is given free, so a later command never carries an older state. What a host confirmed is
+//! remembered until it connects anew, and not sent again.
+
+mod memory;
+mod wanted;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use cairn_api::agent::AgentOp;
+use cairn_api::agent::network::RemoveL3;
+use cairn_store::{Tx, params};
+use cairn_types::{Id, Result, kind};
+use cairn_workflow::Cx;
+use futures_util::{StreamExt, stream};
+
+pub use memory::Memory;
+use memory::Thing;
+use wanted::Wanted;
+
+use crate::agents::CallOptions;
+use crate::app::App;
+
+type Host = Id<kind::Host>;
+type L2 = Id<kind::L2Network>;
+type L3 = Id<kind::L3Network>;
+
+/// Commands to different hosts that are on their way at once.
+const AT_ONCE: usize = 32;
+
+/// Bridges and services of all networks of a VM on a host, with the VM among the leases. Part of a step that has effects.
+pub async fn vm_networks(cx: &mut Cx<App>, vm: Id<kind::Vm>, host: Host) -> Result<()> {
+    let sql = "SELECT l.uuid, l.l2_network_uuid FROM vm_nic n JOIN l3_network l ON l.uuid = n.l3_network_uuid
+               WHERE n.vm_instance_uuid = ?";
+    let rows = cx.read(move |tx| tx.query(sql, params![vm])).await?;
+    if rows.is_empty() {
+        return Ok(());
+    }
+    cx.effect().await?;
+    let (app, run) = (cx.env().clone(), cx.run().to_string());
+    let l2s: BTreeSet<L2> = rows.iter().map(|r| r.id("l2_network_uuid")).collect::<Result<_>>()?;
+    let l3s: BTreeSet<L3> = rows.iter().map(|r| r.id("uuid")).collect::<Result<_>>()?;
+    for l2 in l2s {
+        settle(&app, host, Thing::Bridge(l2), &run).await?;
+    }
+    for l3 in l3s {
+        settle(&app, host, Thing::Services(l3), &run).await?;
+    }
+    Ok(())
+}
+
+/// Applies networks on a host again after a VM came or went. Does not wait; what fails is put right when the host connects
+/// next.
+pub fn refresh(app: &Arc<App>, host: Host, l3s: Vec<L3>) {
+    let app = app.clone();
+    tokio::spawn(async move {
+        for l3 in l3s {
+            if !app.agents.is_connected(host) {
+                return;
+            }
+            if let Err(f) = settle(&app, host, Thing::Services(l3), "").await {
+                tracing::warn!(%host, %l3, error = %f, "L3 network {l3} could not be brought up to date on host {host}");
+            }
+        }
+    });
+}
+
+/// Applies a changed L3 network on every host that has VMs in it. Does not wait.
+pub fn refresh_everywhere(app: &Arc<App>, l3: L3) {
+    let app = app.clone();
+    tokio::spawn(async move {
+        let found = app.store.read(move |tx| wanted::hosts_of_l3(tx, l3)).await;
+        let hosts = found.unwrap_or_else(|f| {
+            tracing::warn!(%l3, error = %f, "the hosts of L3 network {l3} could not be read");
+            Vec::new()
+        });
+        let one = |host: Host| {
+            let app = app.clone();
+            async move {
+                if app.agents.is_connected(host)
+                    && let Err(f) = settle_l3(&app, host, l3).await
+                {
+                    tracing::warn!(%host, %l3, error = %f, "L3 network {l3} could not be changed on host {host}");
+                }
+            }
+        };
+        stream::iter(hosts).map(one).buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
+    });
+}
+
+/// The bridge too: it carries packets of the size that the networks on it allow.
+async fn settle_l3(app: &Arc<App>, host: Host, l3: L3) -> Result<()> {
+    let sql = "SELECT l2_network_uuid FROM l3_network WHERE uuid = ?";
+    let row = app.store.read(move |tx| tx.query_opt(sql, params![l3])).await?;
+    if let Some(row) = row {
+        settle(app, host, Thing::Bridge(row.id("l2_network_uuid")?), "").await?;
+    }
+    settle(app, host, Thing::Services(l3), "").await
+}
+
+/// Everything that the networks of a host's cluster want on it. Called whenever the host connects. Goes on after a failure
+/// and returns the first one.
+pub async fn host_networks(app: &Arc<App>, host: Host) -> Result<()> {
+    app.networks.forget(host);
+    let (l2s, l3s) = app.store.read(move |tx| wanted::of_host(tx, host)).await?;
+    let mut first = Ok(());
+    let things = l2s.into_iter().map(Thing::Bridge).chain(l3s.into_iter().map(Thing::Services));
+    for thing in things {
+        if let Err(f) = settle(app, host, thing, "").await {
+            tracing::warn!(%host, ?thing, error = %f, "a network of host {host} could not be brought up");
+            first = first.and(Err(f));
+        }
+    }
+    first
+}
+
+/// Makes the bridge of an L2 network on a host, whether or not it is attached to the host's cluster yet.
+pub async fn bridge(app: &Arc<App>, host: Host, l2: L2, run: &str) -> Result<()> {
+    settle(app, host, Thing::Bridge(l2), run).await
+}
+
+/// Sends what one thing on one host lacks.
+async fn settle(app: &Arc<App>, host: Host, thing: Thing, run: &str) -> Result<()> {
+    let slot = app.networks.slot(host, thing);
+    let mut known = slot.lock().await;
+    let era = app.networks.era(host);
+    let for_read = app.clone();
+    let wanted = app.store.read(move |tx| wanted::of_thing(&for_read, tx, host, thing)).await?;
+    if known.is(era, &wanted) {
+        return Ok(());
+    }
+    known.clear();
+    send(app, host, &wanted, run).await?;
+    known.set(era, wanted);
+    Ok(())
+}
+
+async fn send(app: &Arc<App>, host: Host, wanted: &Wanted, run: &str) -> Result<()> {
+    match wanted {
+        Wanted::Gone => Ok(()),
+        Wanted::Bridge(op) => command(app, host, op, run).await,
+        Wanted::Services(op) => command(app, host, op.as_ref(), run).await,
+        Wanted::NoServices(l3) => command(app, host, &RemoveL3 { l3_network: l3.to_string() }, run).await,
+    }
+}
+
+/// A new command id each time: an agent that knows the id would answer with the result of an older state.
+async fn command<O: AgentOp>(app: &Arc<App>, host: Host, op: &O, run: &str) -> Result<()> {
+    let options = CallOptions { run: run.to_owned(), ..CallOptions::default() };
+    app.agents.call(host, op, options).await.map(|_| ())
+}
+
+/// Reads uuids of hosts.
+fn ids<T>(tx: &mut dyn Tx, sql: &str, values: &[cairn_store::Value]) -> Result<Vec<Id<T>>> {
+    tx.query(sql, values)?.iter().map(|r| r.id("uuid")).collect()
+}

@@ -1,0 +1,116 @@
+//! What rows want on a host.
+
+use cairn_api::agent::network::{ApplyBridge, ApplyL3, Lease};
+use cairn_api::resource::HOLDING_STATES;
+use cairn_store::{Row, Tx, params};
+use cairn_types::{Id, Result, kind};
+
+use super::memory::Thing;
+use super::{Host, L2, L3, ids};
+use crate::app::App;
+use crate::network::{dhcp, l2, l3, metadata, service};
+
+/// The wanted state of a thing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// The thing is gone, and whoever deleted it tells the host.
+    Gone,
+    /// This bridge.
+    Bridge(ApplyBridge),
+    /// These services.
+    Services(Box<ApplyL3>),
+    /// No services for this network.
+    NoServices(L3),
+}
+
+/// The wanted state of a thing on a host.
+pub fn of_thing(app: &App, tx: &mut dyn Tx, host: Host, thing: Thing) -> Result<Wanted> {
+    match thing {
+        Thing::Bridge(l2) => of_bridge(app, tx, l2),
+        Thing::Services(l3) => of_services(app, tx, host, l3),
+    }
+}
+
+fn of_bridge(app: &App, tx: &mut dyn Tx, l2: L2) -> Result<Wanted> {
+    let Some(row) = tx.query_opt("SELECT physical_interface FROM l2_network WHERE uuid = ?", params![l2])? else {
+        return Ok(Wanted::Gone);
+    };
+    // As large as the largest packet of any network on it.
+    let mut mtu = l3::default_mtu(app);
+    for l3 in ids::<kind::L3Network>(tx, "SELECT uuid FROM l3_network WHERE l2_network_uuid = ?", params![l2])? {
+        mtu = mtu.max(l3::mtu(app, tx, l3)?);
+    }
+    let (bridge, uplink) = (l2::bridge(tx, l2)?, row.text("physical_interface")?);
+    Ok(Wanted::Bridge(ApplyBridge { l2_network: l2.to_string(), bridge, uplink, mtu }))
+}
+
+fn of_services(app: &App, tx: &mut dyn Tx, host: Host, l3: L3) -> Result<Wanted> {
+    let sql = "SELECT l2_network_uuid, dns_domain FROM l3_network WHERE uuid = ?";
+    let Some(row) = tx.query_opt(sql, params![l3])? else { return Ok(Wanted::NoServices(l3)) };
+    let services = service::of_l3(tx, l3)?;
+    let (true, Some(service_address)) = (services.any(), dhcp::find(tx, l3)?) else {
+        return Ok(Wanted::NoServices(l3));
+    };
+    let leases = leases(tx, host, l3)?;
+    if leases.is_empty() {
+        return Ok(Wanted::NoServices(l3));
+    }
+    let dns = tx.query("SELECT dns FROM l3_network_dns WHERE l3_network_uuid = ? ORDER BY position, dns", params![l3])?;
+    Ok(Wanted::Services(Box::new(ApplyL3 {
+        l3_network: l3.to_string(),
+        bridge: l2::bridge(tx, row.id("l2_network_uuid")?)?,
+        service_address,
+        dhcp: services.dhcp,
+        metadata: services.userdata,
+        gateway: leases.iter().find_map(|l| l.gateway.clone()),
+        dns: dns.iter().map(|r| r.text("dns")).collect::<Result<_>>()?,
+        domain: row.opt_text("dns_domain")?.filter(|d| !d.is_empty()),
+        mtu: l3::mtu(app, tx, l3)?,
+        leases,
+    })))
+}
+
+/// The VMs in a network that run on a host or may be running there.
+fn leases(tx: &mut dyn Tx, host: Host, l3: L3) -> Result<Vec<Lease>> {
+    let sql = format!(
+        "SELECT v.uuid, v.default_l3_network_uuid, n.mac, u.ip, u.gateway, r.prefix_len
+         FROM vm_instance v JOIN vm_nic n ON n.vm_instance_uuid = v.uuid JOIN used_ip u ON u.vm_nic_uuid = n.uuid
+         JOIN ip_range r ON r.uuid = u.ip_range_uuid
+         WHERE v.host_uuid = ? AND v.state IN {HOLDING_STATES} AND n.l3_network_uuid = ?
+         ORDER BY v.uuid, n.device_id, u.uuid"
+    );
+    tx.query(&sql, params![host, l3])?.iter().map(|row| lease(tx, row, l3)).collect()
+}
+
+fn lease(tx: &mut dyn Tx, row: &Row, l3: L3) -> Result<Lease> {
+    let vm: Id<kind::Vm> = row.id("uuid")?;
+    let metadata = metadata::of_vm(tx, vm)?;
+    Ok(Lease {
+        vm: vm.to_string(),
+        mac: row.text("mac")?,
+        ip: row.text("ip")?,
+        prefix: u8::try_from(row.int("prefix_len")?).unwrap_or(32),
+        gateway: row.opt_text("gateway")?.filter(|g| !g.is_empty()),
+        hostname: Some(metadata.hostname.clone()),
+        is_default: row.opt_id("default_l3_network_uuid")? == Some(l3),
+        metadata,
+    })
+}
+
+/// The networks that a host's cluster has.
+pub fn of_host(tx: &mut dyn Tx, host: Host) -> Result<(Vec<L2>, Vec<L3>)> {
+    let l2s = "SELECT r.l2_network_uuid AS uuid FROM host h JOIN l2_network_cluster_ref r ON r.cluster_uuid = h.cluster_uuid
+               WHERE h.uuid = ? ORDER BY 1";
+    let l3s = "SELECT l.uuid FROM host h JOIN l2_network_cluster_ref r ON r.cluster_uuid = h.cluster_uuid
+               JOIN l3_network l ON l.l2_network_uuid = r.l2_network_uuid WHERE h.uuid = ? ORDER BY 1";
+    Ok((ids(tx, l2s, params![host])?, ids(tx, l3s, params![host])?))
+}
+
+/// Hosts that run VMs in a network.
+pub fn hosts_of_l3(tx: &mut dyn Tx, l3: L3) -> Result<Vec<Host>> {
+    let sql = format!(
+        "SELECT DISTINCT v.host_uuid AS uuid FROM vm_nic n JOIN vm_instance v ON v.uuid = n.vm_instance_uuid
+         WHERE n.l3_network_uuid = ? AND v.host_uuid IS NOT NULL AND v.state IN {HOLDING_STATES}"
+    );
+    ids(tx, &sql, params![l3])
+}
