@@ -47,6 +47,16 @@ impl Api {
         Ok(Self { session: session.to_owned(), ..self.clone() })
     }
 
+    /// Where the API is, `http://host:port`.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// The session's uuid; empty before the login.
+    pub fn session(&self) -> &str {
+        &self.session
+    }
+
     /// One request.
     pub fn raw(&self, method: &str, path: &str, body: Option<&Value>, headers: &[(&str, &str)]) -> Result<Answer> {
         let url = format!("{}/zstack/v1{path}", self.base);

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -129,6 +130,8 @@ impl Lab {
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
+            // Ctrl-C is for the program that runs the lab; it needs the server to take the guests away.
+            .process_group(0)
             .spawn()
             .with_context(|| format!("{} can't be started; build it first", program.display()))
     }
@@ -182,6 +185,16 @@ impl Lab {
     /// `kill -9` of the agent; guests go on.
     pub fn kill_agent(&mut self) -> Result<()> {
         kill(self.agent.take())
+    }
+
+    /// Process of the server, while it runs.
+    pub fn server_pid(&self) -> Option<u32> {
+        self.server.as_ref().map(Child::id)
+    }
+
+    /// Process of the agent, while it runs.
+    pub fn agent_pid(&self) -> Option<u32> {
+        self.agent.as_ref().map(Child::id)
     }
 
     /// The end of a program's log.
@@ -254,6 +267,14 @@ impl Lab {
         let purged = sh(&agent, &["--dir", &dir, "--purge"]);
         let _ = sh("ip", &["link", "del", UPLINK]);
         purged.map(|_| ())
+    }
+}
+
+impl Drop for Lab {
+    /// What [`Lab::stop`] did not end, because the start failed or a case panicked.
+    fn drop(&mut self) {
+        let _ = kill(self.server.take());
+        let _ = kill(self.agent.take());
     }
 }
 

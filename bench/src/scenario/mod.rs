@@ -1,0 +1,65 @@
+//! What can be measured.
+
+mod cargo_check;
+mod idle;
+mod query;
+mod start;
+mod vm_create;
+mod zones;
+
+use anyhow::Result;
+use cairn_lab::Lab;
+
+use crate::report::Report;
+
+/// One thing to measure.
+pub struct Scenario {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// One line about it.
+    pub about: &'static str,
+    /// What it needs.
+    pub kind: Kind,
+}
+
+/// What a scenario needs, and its code.
+pub enum Kind {
+    /// At most a server of its own.
+    Alone(fn(&mut Report) -> Result<()>),
+    /// An installation with an agent, libvirt and QEMU. Needs root.
+    Lab(fn(&mut Lab, &mut Report) -> Result<()>),
+}
+
+/// All of them, in the order in which they run.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "server-start",
+        about: "from the start of the process to the first answer",
+        kind: Kind::Alone(start::measure),
+    },
+    Scenario {
+        name: "zone-create",
+        about: "zones by 50 clients at once, each on disk before it is answered",
+        kind: Kind::Alone(zones::measure),
+    },
+    Scenario {
+        name: "query-uuid",
+        about: "one VM by uuid among thousands",
+        kind: Kind::Alone(query::measure),
+    },
+    Scenario {
+        name: "idle-memory",
+        about: "memory of server and agent after ten quiet seconds",
+        kind: Kind::Lab(idle::measure),
+    },
+    Scenario {
+        name: "vm-create",
+        about: "a VM through the API less the same by qemu-img and virsh",
+        kind: Kind::Lab(vm_create::measure),
+    },
+    Scenario {
+        name: "cargo-check",
+        about: "cargo check after a new line in the server (with --with-cargo, or by name)",
+        kind: Kind::Alone(cargo_check::measure),
+    },
+];

@@ -1,0 +1,99 @@
+//! A server of its own for a scenario: a new data folder, free ports, gone when dropped.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use cairn_lab::Api;
+
+/// A program of the build that is measured: in `$CAIRN_BIN`, else beside this one.
+pub fn program(name: &str) -> PathBuf {
+    let beside = || std::env::current_exe().ok().and_then(|p| p.parent().map(Path::to_path_buf));
+    std::env::var_os("CAIRN_BIN").map(PathBuf::from).or_else(beside).unwrap_or_default().join(name)
+}
+
+/// A folder on a real disk: `/tmp` may be memory, and then nothing would be durable.
+pub fn data_dir() -> Result<tempfile::TempDir> {
+    tempfile::Builder::new()
+        .prefix("cairn-bench-")
+        .tempdir_in("/var/tmp")
+        .context("a data folder in /var/tmp")
+}
+
+/// A running server.
+pub struct Server {
+    child: Child,
+    dir: PathBuf,
+    /// Address of its API.
+    pub address: SocketAddr,
+    /// From the start of the process to its first answer.
+    pub took: Duration,
+}
+
+impl Server {
+    /// Starts it on a data folder and waits for its first answer.
+    pub fn start(dir: &Path) -> Result<Self> {
+        let address = free_address()?;
+        let log = File::options().create(true).append(true).open(dir.join("log"))?;
+        let mut command = Command::new(program("cairn-server"));
+        command.arg("--data-dir").arg(dir.join("data"));
+        command.args(["--api", &address.to_string(), "--page", "127.0.0.1:0", "--agents", "127.0.0.1:0"]);
+        // A group of its own: Ctrl-C is for the bench, which then ends the server.
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
+        let began = Instant::now();
+        let child = command
+            .spawn()
+            .with_context(|| format!("{:?} can't be started; build it first", command.get_program()))?;
+        let mut server = Self { child, dir: dir.to_owned(), address, took: Duration::ZERO };
+        while !server.answers() {
+            if server.child.try_wait()?.is_some() || began.elapsed() > Duration::from_secs(30) {
+                bail!("the server does not answer: {}", server.log());
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        server.took = began.elapsed();
+        Ok(server)
+    }
+
+    fn answers(&self) -> bool {
+        let ask = || -> std::io::Result<bool> {
+            let mut stream = TcpStream::connect(self.address)?;
+            stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+            let request =
+                b"GET /zstack/v1/management-nodes/ready HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n";
+            stream.write_all(request)?;
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer)?;
+            Ok(answer.starts_with(b"HTTP/1.1 200"))
+        };
+        ask().unwrap_or(false)
+    }
+
+    /// The end of its log.
+    pub fn log(&self) -> String {
+        let text = std::fs::read_to_string(self.dir.join("log")).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
+    }
+
+    /// A client of the admin account.
+    pub fn admin(&self) -> Result<Api> {
+        Api::new(&format!("http://{}", self.address)).login("admin", "password")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
