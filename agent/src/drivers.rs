@@ -21,16 +21,19 @@ use tokio::sync::{broadcast, watch};
 /// A future of a driver.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
 
+/// Told how far a command is: percent, and what is being done.
+pub type OnProgress = Arc<dyn Fn(u8, &str) + Send + Sync>;
+
 /// What an operation may say and hear while it runs.
 #[derive(Clone)]
 pub struct Call {
     cancelled: watch::Receiver<bool>,
-    progress: Arc<dyn Fn(u8, &str) + Send + Sync>,
+    progress: OnProgress,
 }
 
 impl Call {
     /// A call that ends early when `cancelled` turns true and tells `progress` (0..=100) how far it is.
-    pub fn new(cancelled: watch::Receiver<bool>, progress: Arc<dyn Fn(u8, &str) + Send + Sync>) -> Self {
+    pub fn new(cancelled: watch::Receiver<bool>, progress: OnProgress) -> Self {
         Self { cancelled, progress }
     }
 

@@ -93,7 +93,7 @@ pub fn is_mac(mac: &str) -> bool {
     let bytes: Vec<&str> = mac.split(':').collect();
     let hex = |b: &&str| b.len() == 2 && b.chars().all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c));
     let single = |first: &str| u8::from_str_radix(first, 16).is_ok_and(|b| b & 1 == 0);
-    bytes.len() == 6 && bytes.iter().all(|b| hex(b)) && single(bytes[0])
+    bytes.len() == 6 && bytes.iter().all(hex) && single(bytes[0])
 }
 
 /// The host's network.

@@ -2,7 +2,7 @@
 //! [`BATCH`] of them per COMMIT, and answers leave after it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use cairn_types::{Fault, Result, code};
@@ -188,14 +188,9 @@ fn rehearse(connection: &mut Connection, requests: &Receiver<Work>, ready: onesh
         return;
     }
     let end = Instant::now() + REHEARSAL;
-    loop {
-        match requests.recv_timeout(end.saturating_duration_since(Instant::now())) {
-            Ok(work) => {
-                if let Some(answer) = in_savepoint(connection, work) {
-                    answer(Ok(()));
-                }
-            }
-            Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout) => break,
+    while let Ok(work) = requests.recv_timeout(end.saturating_duration_since(Instant::now())) {
+        if let Some(answer) = in_savepoint(connection, work) {
+            answer(Ok(()));
         }
     }
     if let Err(e) = connection.execute_batch("ROLLBACK") {
