@@ -10,13 +10,12 @@ use cairn_types::{Fault, Result, code, time};
 use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::cx::{Cx, Planning};
+use crate::cx::Cx;
 use crate::erased::{Erased, Loader, data_of, load, step_names};
 use crate::journal::{self, Owner, RunInfo, RunState};
-use crate::plan::Plan;
 use crate::probe::Probe;
 use crate::queue::{Place, Queues};
-use crate::{Dir, Env, RunId, Workflow};
+use crate::{Env, RunId, Workflow};
 
 /// How an engine behaves.
 #[derive(Clone)]
@@ -221,7 +220,7 @@ impl<E: Env> Engine<E> {
         Ok(self.launch(uuid, Box::new(w), run, place, start.held, false))
     }
 
-    fn new_run<W: Workflow<Env = E>>(&self, w: &W, start: &Start) -> Result<RunInfo> {
+    pub(crate) fn new_run<W: Workflow<Env = E>>(&self, w: &W, start: &Start) -> Result<RunInfo> {
         let about = w.about();
         Ok(RunInfo {
             uuid: start.uuid.unwrap_or_default(),
@@ -262,7 +261,7 @@ impl<E: Env> Engine<E> {
         }
     }
 
-    fn take_up(&self, run: RunInfo, held: Vec<String>) -> Result<Handle> {
+    pub(crate) fn take_up(&self, run: RunInfo, held: Vec<String>) -> Result<Handle> {
         let loader = lock(&self.inner.loaders).get(run.workflow.as_str()).copied();
         let loader =
             loader.ok_or_else(|| Fault::internal(format!("workflow {} is unknown", run.workflow)))?;
@@ -352,47 +351,6 @@ impl<E: Env> Engine<E> {
         Ok(count)
     }
 
-    /// Asks a run and its children to stop and take back what they did. Takes effect between steps; a run that goes back
-    /// already is left alone.
-    pub async fn cancel(&self, run: RunId) -> Result<()> {
-        if !self.is_live(run) {
-            let text = format!("run {run} is not at work, so it can't be cancelled");
-            return Err(Fault::new(code::RUN_STATE, text));
-        }
-        let runs = self.inner.store.write(move |tx| journal::cancel(tx, run)).await?;
-        self.cancel_live(&runs);
-        Ok(())
-    }
-
-    /// Tries the undo of a Stuck run again.
-    pub async fn retry(&self, run: RunId) -> Result<Handle> {
-        let owner = self.owner();
-        let take = move |tx: &mut dyn Tx| {
-            let mut info = stuck(tx, run)?;
-            info.state = RunState::Undoing;
-            journal::save(tx, &owner, &info)?;
-            Ok(info)
-        };
-        let info = self.inner.store.write(take).await?;
-        self.take_up(info, Vec::new())
-    }
-
-    /// Gives a Stuck run up: it is Failed, and what it left is the operator's. `clean` runs in the same transaction.
-    pub async fn abandon<F>(&self, run: RunId, mut clean: F) -> Result<()>
-    where
-        F: FnMut(&mut dyn Tx, &RunInfo) -> Result<()> + Send + 'static,
-    {
-        let (owner, env) = (self.owner(), self.env()?);
-        let give_up = move |tx: &mut dyn Tx| {
-            let mut info = stuck(tx, run)?;
-            info.state = RunState::Failed;
-            clean(tx, &info)?;
-            journal::save(tx, &owner, &info)?;
-            env.run_changed(tx, &info)
-        };
-        self.inner.store.write(give_up).await
-    }
-
     /// Progress of a run that is at work.
     pub fn progress(&self, run: RunId) -> Option<(u8, String)> {
         lock(&self.inner.live).get(&run).map(|l| lock(&l.progress).clone())
@@ -413,56 +371,6 @@ impl<E: Env> Engine<E> {
     /// Whether a run is at work or waits for its turn.
     pub fn is_live(&self, run: RunId) -> bool {
         lock(&self.inner.live).contains_key(&run)
-    }
-
-    /// What a workflow would do.
-    pub async fn plan<W: Workflow<Env = E>>(&self, w: W) -> Result<Plan> {
-        let rehearsal = self.inner.store.rehearse().await?;
-        let planning = Arc::new(Planning { rehearsal, plan: Mutex::default() });
-        let env = self.env()?;
-        let begun = planning.rehearsal.run(move |tx| env.plan_begins(tx)).await?;
-        self.plan_child(w, planning.clone()).await?;
-        let (env, plan) = (self.env()?, lock(&planning.plan).clone());
-        let complete = move |tx: &mut dyn Tx| {
-            let mut plan = plan.clone();
-            env.plan_made(tx, begun, &mut plan)?;
-            Ok(plan)
-        };
-        planning.rehearsal.run(complete).await
-    }
-
-    /// What one transaction would do.
-    pub async fn plan_tx<T, F>(&self, work: F) -> Result<Plan>
-    where
-        T: Send + 'static,
-        F: FnMut(&mut dyn Tx) -> Result<T> + Send + 'static,
-    {
-        let rehearsal = self.inner.store.rehearse().await?;
-        let env = self.env()?;
-        let begun = rehearsal.run(move |tx| env.plan_begins(tx)).await?;
-        rehearsal.run(work).await?;
-        let env = self.env()?;
-        let complete = move |tx: &mut dyn Tx| {
-            let mut plan = Plan::default();
-            env.plan_made(tx, begun, &mut plan)?;
-            Ok(plan)
-        };
-        rehearsal.run(complete).await
-    }
-
-    pub(crate) async fn plan_child<W: Workflow<Env = E>>(
-        &self,
-        mut w: W,
-        planning: Arc<Planning>,
-    ) -> Result<()> {
-        let run = self.new_run(&w, &Start::default())?;
-        let mut cx = Cx::new(self.clone(), self.env()?, run, Vec::new());
-        cx.planning = Some(planning);
-        for (index, step) in W::STEPS.iter().enumerate() {
-            cx.begin_step(index, Dir::Plan);
-            w.step(&mut cx, *step, Dir::Plan).await.map_err(|f| w.failure(f))?;
-        }
-        Ok(())
     }
 
     /// Writes where a run stands, however long the database takes to come back; fails only when the run is lost.
@@ -497,15 +405,6 @@ fn ancestors<'a>(run: &RunInfo, runs: &'a HashMap<RunId, RunInfo>) -> Vec<&'a Ru
 
 fn stopping() -> Fault {
     Fault::new(code::NOT_READY, "the server is stopping").retry()
-}
-
-fn stuck(tx: &mut dyn Tx, run: RunId) -> Result<RunInfo> {
-    let info = journal::find(tx, run)?.ok_or_else(|| Fault::not_found("CairnRunVO", run))?;
-    if info.state != RunState::Stuck {
-        let text = format!("run {run} is {}, not Stuck", info.state.as_str());
-        return Err(Fault::new(code::RUN_STATE, text));
-    }
-    Ok(info)
 }
 
 fn ended(run: RunId, outcome: Outcome) -> Handle {

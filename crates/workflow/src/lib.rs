@@ -16,6 +16,7 @@
 //! - Runs of one queue (a resource's uuid) go one after the other, in the order in which they came. A run never holds
 //!   two queues; what else it needs it claims by compare-and-set in its transactions.
 
+mod control;
 mod cx;
 mod drive;
 mod engine;
