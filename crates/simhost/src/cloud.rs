@@ -48,6 +48,14 @@ impl SimCloud {
         SimImageStore { target: self.target(uuid.as_ref()), uuid: uuid.as_ref().into() }
     }
 
+    /// Takes a host or image store away with everything on it: the machine is scrapped.
+    pub fn remove(&self, uuid: &str) {
+        let mut world = lock(&self.world);
+        world.hosts.remove(uuid);
+        world.stores.remove(uuid);
+        world.disks.retain(|_, holder| holder.host != uuid);
+    }
+
     /// All hosts and image stores at once: faults count over all of them, a connection method applies to every agent.
     pub fn all(&self) -> SimTarget {
         SimTarget { cloud: self.clone(), uuid: None }

@@ -208,3 +208,14 @@ async fn the_snapshot_shows_what_must_never_be() {
     assert!(violations.iter().any(|v| v.starts_with("address 10.0.0.1 in l3 is held by")), "{violations:?}");
     assert!(violations.iter().any(|v| v.starts_with("MAC fa:00:00:00:00:01")), "{violations:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_is_scrapped_takes_everything_along() {
+    let (cloud, mut server, _l) = one_host().await;
+    server.boot(H1, "vm1", 1).await.unwrap();
+    cloud.remove(H1);
+    assert_eq!(cloud.snapshot().leftovers(), Vec::<String>::new());
+    assert_eq!(server.call(H1, ListVms {}).await.unwrap_err().code, code::AGENT_WRONG_TARGET);
+    server.prepare(H2).await;
+    server.boot(H2, "vm1", 1).await.unwrap();
+}
