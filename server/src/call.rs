@@ -20,22 +20,24 @@ pub struct Caller {
     pub user: String,
     /// The session, if the call came with one.
     pub session: String,
+    /// The account has the rights of an administrator.
+    pub is_admin: bool,
 }
 
 impl Caller {
     /// The system itself.
     pub fn system() -> Self {
-        Self { account: ADMIN, user: ADMIN.to_string(), session: String::new() }
+        Self { account: ADMIN, user: ADMIN.to_string(), session: String::new(), is_admin: true }
     }
 
     /// A caller without a session.
     pub fn nobody() -> Self {
-        Self { account: Id::from_u128(0), user: String::new(), session: String::new() }
+        Self { account: Id::from_u128(0), user: String::new(), session: String::new(), is_admin: false }
     }
 
-    /// Whether this is the admin account.
+    /// Whether this is the admin account, or another account of type SystemAdmin.
     pub fn is_admin(&self) -> bool {
-        self.account == ADMIN
+        self.is_admin
     }
 }
 
@@ -62,6 +64,8 @@ pub struct Call {
     pub source: String,
     /// `X-Web-Hook`.
     pub web_hook: Option<String>,
+    /// Only a plan is asked for: nothing may change.
+    pub is_plan: bool,
     /// Deadline given by `X-API-Timeout`, in seconds.
     pub timeout_s: Option<u64>,
     /// What happens once the change is committed.

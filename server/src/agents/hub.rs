@@ -214,6 +214,13 @@ impl Agents {
         }
     }
 
+    /// Tells the agent of a target that nobody wants a command's result any more; it may stop what leaves nothing half done.
+    pub fn cancel(&self, target: impl ToString, id: &str) {
+        if let Some(link) = self.link_of(&target.to_string()) {
+            link.send(ServerFrame::Cancel { id: id.to_owned() });
+        }
+    }
+
     /// Ends the connection of an agent; it will dial again.
     pub fn drop_link(&self, agent: &str) {
         let link = self.inner.links.lock().unwrap_or_else(PoisonError::into_inner).get(agent).cloned();

@@ -48,7 +48,7 @@ crate::operations! {
         /// New format; must fit the file.
         format: Option<String> => [max_len(255), values(&["raw", "qcow2", "iso"])];
         /// The image is for the platform itself, not for users.
-        system: bool;
+        system: Option<bool>;
         /// New sort of operating system inside.
         platform: Option<String> => [values(&["Linux", "Windows", "Other", "Paravirtualization", "WindowsVirtio"])];
         /// New CPU architecture that the image runs on.

@@ -1,0 +1,158 @@
+//! Connecting a backup storage again. If its agent is gone and we may log in to its machine, the agent is deployed again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cairn_api::ops::storage::{ReconnectBackupStorage as ReconnectOp, ReconnectImageStoreBackupStorage};
+use cairn_store::{Tx, params};
+use cairn_types::{Fault, Id, Result, code, kind};
+use cairn_workflow::{About, Cx, Dir, Workflow};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::add::store_id;
+use super::{ENTITY, Store, answer, assign, connect};
+use crate::app::App;
+use crate::call::Call;
+use crate::handlers::{Handlers, Launch};
+use crate::storage::answer::Dates;
+use crate::storage::simulator;
+
+pub(super) fn handlers(h: &mut Handlers) {
+    h.run::<ReconnectOp, _>(reconnect);
+    h.run::<ReconnectImageStoreBackupStorage, _>(reconnect_image_store);
+}
+
+async fn reconnect(call: Call, op: ReconnectOp) -> Result<Launch> {
+    Ok(Launch::run(ReconnectBackupStorage::new(&call, store_id(&op.uuid)?)))
+}
+
+async fn reconnect_image_store(call: Call, op: ReconnectImageStoreBackupStorage) -> Result<Launch> {
+    let uuid = store_id(&op.uuid)?;
+    if call.app.store.read(move |tx| Store::find(tx, uuid)).await?.is_simulated() {
+        return Err(Fault::argument(format!("backup storage {uuid} is no image store")).with("parameter", "uuid"));
+    }
+    Ok(Launch::run(ReconnectBackupStorage::new(&call, uuid)))
+}
+
+/// Connects a backup storage again.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct ReconnectBackupStorage {
+    uuid: Id<kind::BackupStorage>,
+    dates: Dates,
+}
+
+impl ReconnectBackupStorage {
+    fn new(call: &Call, uuid: Id<kind::BackupStorage>) -> Self {
+        Self { uuid, dates: call.dates.into() }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Step {
+    FindAgent,
+    Connect,
+}
+use Step::{Connect, FindAgent};
+
+impl Workflow for ReconnectBackupStorage {
+    type Env = App;
+    type Step = Step;
+    const NAME: &'static str = "backup-storage.reconnect/1";
+    const STEPS: &'static [Step] = &[FindAgent, Connect];
+
+    fn about(&self) -> About {
+        let uuid = self.uuid.to_string();
+        About { queue: uuid.clone(), resource_uuid: uuid, resource_type: ENTITY.into() }
+    }
+
+    async fn step(&mut self, cx: &mut Cx<App>, step: Step, dir: Dir) -> Result<()> {
+        match (step, dir) {
+            (FindAgent, Dir::Do) => self.find_agent(cx).await,
+            (Connect, Dir::Do) => {
+                cx.effect().await?;
+                // What the agent says is written whatever becomes of this run.
+                connect(cx.env(), self.uuid).await.map_err(|f| {
+                    Fault::new(code::BS_CONNECT, format!("backup storage {} could not be connected", self.uuid)).caused_by(f)
+                })
+            }
+            (Connect, Dir::Plan) => {
+                cx.tell("Connect", "its agent would be asked to serve it", "");
+                Ok(())
+            }
+            // A store that is connected stays so.
+            (FindAgent | Connect, Dir::Undo) | (FindAgent, Dir::Plan) => Ok(()),
+        }
+    }
+
+    fn result(&self, _env: &App, tx: &mut dyn Tx) -> Result<Value> {
+        answer(tx, self.uuid, self.dates)
+    }
+}
+
+impl ReconnectBackupStorage {
+    async fn find_agent(&mut self, cx: &mut Cx<App>) -> Result<()> {
+        let (app, uuid) = (cx.env().clone(), self.uuid);
+        let store = cx.read(move |tx| Store::find(tx, uuid)).await?;
+        if app.agents.is_connected(uuid) {
+            return Ok(());
+        }
+        cx.effect().await?;
+        if store.is_simulated() {
+            simulator::start(&app, uuid, store.free_bytes);
+            return simulator::wait(&app, uuid).await;
+        }
+        if let Some(agent) = &store.agent {
+            assign(&app, agent, None).await?;
+            if app.agents.wait_for(uuid, Duration::from_secs(1)).await {
+                return Ok(());
+            }
+        }
+        let may_log_in = cx.read(move |tx| credentials(tx, uuid)).await?.is_some();
+        if !may_log_in {
+            let text = format!("the agent of backup storage {uuid} is not connected; start it on its machine, or reconnect its host");
+            return Err(Fault::new(code::BS_CONNECT, text).with("uuid", uuid.to_string()));
+        }
+        let agent = deploy(&app, uuid).await?;
+        cx.tx(self, move |w, tx| {
+            tx.execute("UPDATE backup_storage SET agent_uuid = ? WHERE uuid = ?", params![&agent, w.uuid]).map(|_| ())
+        })
+        .await?;
+        app.agents.wait_for(uuid, Duration::from_secs(30)).await;
+        Ok(())
+    }
+}
+
+/// How to log in to a store's machine.
+pub(super) struct Credentials {
+    pub(super) hostname: String,
+    pub(super) username: String,
+    pub(super) port: u16,
+    pub(super) password_sealed: String,
+}
+
+fn credentials(tx: &mut dyn Tx, uuid: Id<kind::BackupStorage>) -> Result<Option<Credentials>> {
+    let sql = "SELECT hostname, username, ssh_port, password_sealed FROM backup_storage WHERE uuid = ?";
+    let Some(row) = tx.query_opt(sql, params![uuid])? else { return Ok(None) };
+    let (hostname, username, password) =
+        (row.opt_text("hostname")?, row.opt_text("username")?, row.opt_text("password_sealed")?);
+    let port = u16::try_from(row.opt_int("ssh_port")?.unwrap_or(22)).unwrap_or(22);
+    Ok(match (hostname, username, password) {
+        (Some(hostname), Some(username), Some(password_sealed)) => {
+            Some(Credentials { hostname, username, port, password_sealed })
+        }
+        _ => None,
+    })
+}
+
+/// Deploys an agent on the store's machine by SSH; tells its uuid.
+pub(super) async fn deploy(app: &Arc<App>, uuid: Id<kind::BackupStorage>) -> Result<String> {
+    let found = app.store.read(move |tx| credentials(tx, uuid)).await?;
+    let login = found.ok_or_else(|| Fault::new(code::BS_CONNECT, format!("there is no login for backup storage {uuid}")))?;
+    let _password = app.secrets.open_sealed(&login.password_sealed)?;
+    let text = format!(
+        "no agent is connected at {} (port {}, user {}); add that machine as a host first, then the image store",
+        login.hostname, login.port, login.username
+    );
+    Err(Fault::new(code::BS_CONNECT, text))
+}

@@ -1,0 +1,247 @@
+//! Copies of images on primary storage: brought to a host once, for all volumes over them, and cleared away when nothing
+//! needs them any more (PS-07).
+//!
+//! The row of a copy exists before the copy, in state `creating`, so that its room is spoken for; it is `ready` once the
+//! host said so, `deleting` while it is cleared away. One at a time works on a copy (a lock in memory); a server that died
+//! in between leaves a row that the next one to need it, or the clean-up, takes over.
+
+use std::sync::Arc;
+
+use cairn_api::agent::image_store::OpenDownload;
+use cairn_api::agent::storage::{CacheImage, CachedImage, UncacheImage};
+use cairn_store::{Row, Tx, params};
+use cairn_types::{Fault, Id, Result, code, kind, new_uuid, random_uuid, time};
+use cairn_workflow::Cx;
+
+use super::backup_storage::Store;
+use super::primary_storage::Storage;
+use crate::agents::{AgentCalls, CallOptions};
+use crate::app::App;
+
+/// An address for a host works this long.
+const ADDRESS_MS: u64 = 2 * 3_600_000;
+/// Copies that were needed within this time are never cleared away.
+const FRESH_MS: i64 = 600_000;
+/// The use of a copy is noted this often.
+const TOUCH_MS: i64 = 60_000;
+
+/// What one copy is of, where.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    image: Id<kind::Image>,
+    storage: Id<kind::PrimaryStorage>,
+    host: Id<kind::Host>,
+}
+
+impl Place {
+    fn key(self) -> String {
+        format!("cache/{}/{}/{}", self.image, self.storage, self.host)
+    }
+}
+
+/// A backup storage with a copy, and what the copy must be like.
+struct Origin {
+    store: Store,
+    format: String,
+    file_bytes: u64,
+    sha256: String,
+}
+
+/// Sees to it that a host has an image in the cache of a primary storage. Idempotent; for agent steps of workflows.
+pub async fn ensure(
+    cx: &mut Cx<App>,
+    image: Id<kind::Image>,
+    storage: Id<kind::PrimaryStorage>,
+    host: Id<kind::Host>,
+) -> Result<()> {
+    let place = Place { image, storage, host };
+    if cx.is_plan() {
+        if !cx.read(move |tx| is_ready(tx, place)).await? {
+            cx.tell("CacheImage", format!("image {image} would be brought to host {host}"), "it is not in the host's image cache");
+        }
+        return Ok(());
+    }
+    let app = cx.env().clone();
+    let _turn = app.storage.lock(&place.key()).await;
+    let origins = app.store.write(move |tx| begin(tx, place)).await?;
+    if origins.is_empty() {
+        return Ok(());
+    }
+    let mut faults = Vec::new();
+    for origin in origins {
+        match bring(cx, place, &origin).await {
+            Ok(cached) => return app.store.write(move |tx| end(tx, place, &origin.sha256, &cached)).await,
+            Err(f) => faults.push(f),
+        }
+    }
+    app.store.write(move |tx| give_up(tx, place)).await?;
+    let mut fault = Fault::operation(format!("image {image} could not be brought to host {host}"));
+    fault.retryable = faults.iter().any(|f| f.retryable);
+    if faults.len() == 1 {
+        return Err(fault.caused_by(faults.remove(0)));
+    }
+    fault.causes = faults;
+    Err(fault)
+}
+
+fn is_ready(tx: &mut dyn Tx, p: Place) -> Result<bool> {
+    let sql = "SELECT 1 FROM image_cache WHERE image_uuid = ? AND primary_storage_uuid = ? AND host_uuid = ? AND state = 'ready'";
+    tx.exists(sql, params![p.image, p.storage, p.host])
+}
+
+/// Where the image can be had from, best first, with a row for the copy that is to be. None: it is there.
+fn begin(tx: &mut dyn Tx, p: Place) -> Result<Vec<Origin>> {
+    let now = time::now_ms();
+    let touch = "UPDATE image_cache SET last_op_ms = ? WHERE image_uuid = ? AND primary_storage_uuid = ? AND host_uuid = ? AND last_op_ms < ?";
+    if is_ready(tx, p)? {
+        tx.execute(touch, params![now, p.image, p.storage, p.host, now - TOUCH_MS])?;
+        return Ok(Vec::new());
+    }
+    let origins = origins(tx, p)?;
+    let Some(first) = origins.first() else {
+        let text = format!("no connected backup storage of its zone has a Ready copy of image {}", p.image);
+        return Err(Fault::operation(text).with("uuid", p.image.to_string()));
+    };
+    let sql = "UPDATE image_cache SET state = 'creating', size = ?, last_op_ms = ? WHERE image_uuid = ? AND primary_storage_uuid = ? AND host_uuid = ?";
+    if tx.execute(sql, params![first.file_bytes, now, p.image, p.storage, p.host])? == 0 {
+        let sql = "INSERT INTO image_cache (uuid, image_uuid, primary_storage_uuid, host_uuid, install_path, size, media_type, state,
+                     create_ms, last_op_ms)
+                   VALUES (?, ?, ?, ?, '', ?, (SELECT media_type FROM image WHERE uuid = ?), 'creating', ?, ?)";
+        tx.execute(sql, params![new_uuid(), p.image, p.storage, p.host, first.file_bytes, p.image, now, now])?;
+    }
+    Ok(origins)
+}
+
+fn origins(tx: &mut dyn Tx, p: Place) -> Result<Vec<Origin>> {
+    let sql = "SELECT b.uuid, i.format, i.actual_size, r.sha256 FROM image_backup_storage_ref r
+               JOIN image i ON i.uuid = r.image_uuid
+               JOIN backup_storage b ON b.uuid = r.backup_storage_uuid
+               JOIN backup_storage_zone_ref z ON z.backup_storage_uuid = b.uuid
+               JOIN primary_storage p ON p.zone_uuid = z.zone_uuid
+               WHERE i.uuid = ? AND p.uuid = ? AND r.status = 'Ready' AND b.state = 'Enabled' AND b.status = 'Connected'
+               ORDER BY CASE WHEN b.host_uuid = ? THEN 0 ELSE 1 END, b.uuid";
+    let rows = tx.query(sql, params![p.image, p.storage, p.host])?;
+    rows.iter()
+        .map(|row| {
+            Ok(Origin {
+                store: Store::find(tx, row.id("uuid")?)?,
+                format: row.text("format")?,
+                file_bytes: row.bytes("actual_size")?,
+                sha256: row.opt_text("sha256")?.unwrap_or_default(),
+            })
+        })
+        .collect()
+}
+
+/// Opens an address at the backup storage and lets the host fetch from it.
+async fn bring(cx: &mut Cx<App>, p: Place, origin: &Origin) -> Result<CachedImage> {
+    let storage = p.storage;
+    let storage = cx.read(move |tx| Storage::find(tx, storage)).await?;
+    let store = &origin.store;
+    let open = OpenDownload {
+        store_path: store.url.clone(),
+        image: p.image.to_string(),
+        token: random_uuid(),
+        valid_ms: ADDRESS_MS,
+    };
+    let opened = cx.agent(store.uuid, &format!("open-{}-{}", p.image, p.host), &open).await?;
+    let cache = CacheImage {
+        storage_path: storage.url,
+        image: p.image.to_string(),
+        url: store.http(&opened.path),
+        format: origin.format.clone(),
+        file_bytes: origin.file_bytes,
+        sha256: origin.sha256.clone(),
+    };
+    cx.agent(p.host, &format!("cache-{}-{}", p.image, store.uuid), &cache).await
+}
+
+fn end(tx: &mut dyn Tx, p: Place, sha256: &str, cached: &CachedImage) -> Result<()> {
+    let sql = "UPDATE image_cache SET state = 'ready', install_path = ?, size = ?, sha256 = ?, last_op_ms = ?
+               WHERE image_uuid = ? AND primary_storage_uuid = ? AND host_uuid = ?";
+    let values =
+        params![&cached.path, cached.file_bytes, sha256, time::now_ms(), p.image, p.storage, p.host];
+    if tx.execute(sql, values)? == 1 {
+        return Ok(());
+    }
+    Err(Fault::operation(format!("primary storage {} or host {} was deleted meanwhile", p.storage, p.host)))
+}
+
+fn give_up(tx: &mut dyn Tx, p: Place) -> Result<()> {
+    let sql = "DELETE FROM image_cache WHERE image_uuid = ? AND primary_storage_uuid = ? AND host_uuid = ? AND state = 'creating'";
+    tx.execute(sql, params![p.image, p.storage, p.host]).map(|_| ())
+}
+
+/// Clears away copies that nothing needs: no volume is based on them, and their image is no longer on any backup storage or
+/// nobody asked for it within `idle_ms`. Tells how many went.
+pub async fn sweep(app: &Arc<App>, idle_ms: i64) -> Result<usize> {
+    let now = time::now_ms();
+    let (fresh, idle) = (now - FRESH_MS.min(idle_ms.max(0)), now - idle_ms.max(0));
+    let candidates = app.store.read(move |tx| unused(tx, fresh, idle)).await?;
+    let mut gone = 0;
+    for row in candidates {
+        match clear(app, &row, fresh).await {
+            Ok(true) => gone += 1,
+            Ok(false) => {}
+            Err(f) => tracing::warn!(image = row.text("image_uuid")?, host = row.text("host_uuid")?, error = %f,
+                "a cached image that nothing uses could not be cleared away"),
+        }
+    }
+    Ok(gone)
+}
+
+/// That no volume and no CD drive on the host is based on the copy `c`.
+const UNUSED: &str = "NOT EXISTS (SELECT 1 FROM volume v LEFT JOIN local_storage_resource_ref l ON l.resource_uuid = v.uuid
+      WHERE v.root_image_uuid = c.image_uuid AND v.primary_storage_uuid = c.primary_storage_uuid
+      AND (l.host_uuid IS NULL OR l.host_uuid = c.host_uuid))
+    AND NOT EXISTS (SELECT 1 FROM system_tag t JOIN vm_instance m ON m.uuid = t.resource_uuid
+      WHERE t.tag = 'iso::' || c.image_uuid AND coalesce(m.host_uuid, m.last_host_uuid) = c.host_uuid)";
+
+fn unused(tx: &mut dyn Tx, fresh: i64, idle: i64) -> Result<Vec<Row>> {
+    let sql = format!(
+        "SELECT c.uuid, c.image_uuid, c.primary_storage_uuid, c.host_uuid, p.url FROM image_cache c
+         JOIN primary_storage p ON p.uuid = c.primary_storage_uuid
+         WHERE c.host_uuid IS NOT NULL AND c.last_op_ms <= ? AND {UNUSED}
+         AND (c.last_op_ms <= ? OR NOT EXISTS (SELECT 1 FROM image_backup_storage_ref r
+           WHERE r.image_uuid = c.image_uuid AND r.status = 'Ready')) ORDER BY c.uuid"
+    );
+    tx.query(&sql, params![fresh, idle])
+}
+
+async fn clear(app: &Arc<App>, row: &Row, fresh: i64) -> Result<bool> {
+    let place = Place {
+        image: row.id("image_uuid")?,
+        storage: row.id("primary_storage_uuid")?,
+        host: row.id("host_uuid")?,
+    };
+    let uuid = row.text("uuid")?;
+    if !app.agents.is_connected(place.host) {
+        return Ok(false);
+    }
+    let _turn = app.storage.lock(&place.key()).await;
+    let key = uuid.clone();
+    let sql = format!(
+        "UPDATE image_cache SET state = 'deleting' WHERE uuid = ? AND uuid IN (SELECT c.uuid FROM image_cache c
+         WHERE c.uuid = ? AND c.last_op_ms <= ? AND {UNUSED})"
+    );
+    if app.store.write(move |tx| tx.execute(&sql, params![&key, &key, fresh])).await? == 0 {
+        return Ok(false);
+    }
+    let op = UncacheImage { storage_path: row.text("url")?, image: place.image.to_string() };
+    let answer = app.agents.call(place.host, &op, CallOptions::default()).await;
+    let is_used = answer.as_ref().is_err_and(|f| f.has_code(code::AGENT_STORAGE));
+    let is_gone = answer.is_ok();
+    app.store
+        .write(move |tx| {
+            let sql = match (is_gone, is_used) {
+                (true, _) => "DELETE FROM image_cache WHERE uuid = ? AND state = 'deleting'",
+                // The host knows better; a copy without a path never came to be.
+                (_, true) => "UPDATE image_cache SET state = CASE WHEN install_path = '' THEN 'creating' ELSE 'ready' END WHERE uuid = ? AND state = 'deleting'",
+                // Whether the file is there is open: the row stays as it is, and is tried again.
+                _ => return Ok(0),
+            };
+            tx.execute(sql, params![&uuid])
+        })
+        .await?;
+    answer.map(|_| true)
+}

@@ -1,0 +1,294 @@
+//! Deleting images (IMG-07): with policy Delay a copy can be recovered until its time has come, with Direct it goes at once,
+//! with Never its record goes and the file stays.
+
+use cairn_api::agent::image_store::DeleteImage as DeleteFile;
+use cairn_api::ops::image::{DeleteImage as DeleteOp, ExpungeImage as ExpungeOp};
+use cairn_store::{Tx, params};
+use cairn_types::state::ImageStatus;
+use cairn_types::{Fault, Id, Result, kind, time};
+use cairn_workflow::{About, Cx, Dir, Workflow};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{Copy, ENTITY, chosen, copies, forget_copy, judge, status, stop_adding};
+use crate::agents::AgentCalls;
+use crate::app::App;
+use crate::call::{Call, id};
+use crate::handlers::{Handlers, Launch};
+use crate::rows;
+use crate::storage::backup_storage::Store;
+
+type Stores = Vec<Id<kind::BackupStorage>>;
+
+pub(super) fn handlers(h: &mut Handlers) {
+    h.run::<DeleteOp, _>(delete);
+    h.run::<ExpungeOp, _>(expunge);
+}
+
+fn stores(uuids: &[String]) -> Result<Stores> {
+    uuids.iter().map(|u| id("backupStorageUuids", u)).collect()
+}
+
+async fn delete(call: Call, op: DeleteOp) -> Result<Launch> {
+    let image: Id<kind::Image> = id("uuid", &op.uuid)?;
+    let named = stores(&op.backup_storage_uuids)?;
+    let (status, chosen) = call
+        .app
+        .store
+        .read(move |tx| {
+            let copies = copies(tx, image)?;
+            Ok((status(tx, image)?, chosen(&copies, &named, image)?))
+        })
+        .await?;
+    let Some(status) = status else { return Ok(Launch::Done(json!({}))) };
+    if matches!(status, ImageStatus::Downloading | ImageStatus::Creating) {
+        // It is removed at once; what is being added now is stopped, and its file goes.
+        if !call.is_plan {
+            stop_adding(&call.app, image).await?;
+        }
+        return Ok(Launch::run(ExpungeImage::new(image)));
+    }
+    let stores: Stores = chosen.iter().map(|c| c.store).collect();
+    match call.app.settings.text("image", "deletionPolicy").as_str() {
+        "Direct" => Ok(Launch::run(ExpungeImage { stores, ..ExpungeImage::new(image) })),
+        "Never" => Ok(Launch::run(TrashImage { image, stores, is_for_good: true })),
+        _ => Ok(Launch::run(TrashImage { image, stores, is_for_good: false })),
+    }
+}
+
+async fn expunge(call: Call, op: ExpungeOp) -> Result<Launch> {
+    let image: Id<kind::Image> = id("imageUuid", &op.image_uuid)?;
+    let named = stores(&op.backup_storage_uuids)?;
+    let chosen = call.app.store.read(move |tx| chosen(&copies(tx, image)?, &named, image)).await?;
+    let chosen = if op.backup_storage_uuids.is_empty() { deleted(chosen) } else { chosen };
+    must_be_deleted(image, &chosen)?;
+    Ok(Launch::run(ExpungeImage::deleted_copies(image, chosen.iter().map(|c| c.store).collect())))
+}
+
+/// Those copies that are Deleted.
+pub(super) fn deleted(copies: Vec<Copy>) -> Vec<Copy> {
+    copies.into_iter().filter(|c| c.status == ImageStatus::Deleted).collect()
+}
+
+/// Refuses copies that are not Deleted, and an image without a deleted copy.
+pub(super) fn must_be_deleted(image: Id<kind::Image>, copies: &[Copy]) -> Result<()> {
+    if copies.is_empty() {
+        return Err(Fault::operation(format!("image {image} is not Deleted; delete it first")));
+    }
+    match copies.iter().find(|c| c.status != ImageStatus::Deleted) {
+        Some(copy) => {
+            let text = format!("image {image} is {} on backup storage {}, not Deleted; delete it there first", copy.status, copy.store);
+            Err(Fault::operation(text).with("uuid", copy.store.to_string()))
+        }
+        None => Ok(()),
+    }
+}
+
+fn about(image: Id<kind::Image>) -> About {
+    About { queue: image.to_string(), resource_uuid: image.to_string(), resource_type: ENTITY.into() }
+}
+
+/// Puts copies of an image where they can be recovered from, or forgets them and leaves their files.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct TrashImage {
+    image: Id<kind::Image>,
+    stores: Stores,
+    is_for_good: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum TrashStep {
+    Trash,
+}
+use TrashStep::Trash;
+
+impl Workflow for TrashImage {
+    type Env = App;
+    type Step = TrashStep;
+    const NAME: &'static str = "image.delete/1";
+    const STEPS: &'static [TrashStep] = &[Trash];
+
+    fn about(&self) -> About {
+        about(self.image)
+    }
+
+    async fn step(&mut self, cx: &mut Cx<App>, step: TrashStep, dir: Dir) -> Result<()> {
+        match (step, dir) {
+            (Trash, Dir::Do) => cx.tx(self, |w, tx| w.trash(tx)).await,
+            (Trash, Dir::Plan) => {
+                let text = if self.is_for_good { "its record would go, its files would stay" } else { "it could be recovered until it is expunged" };
+                cx.tell("Trash", text, "global setting image deletionPolicy");
+                cx.tx(self, |w, tx| w.trash(tx)).await
+            }
+            // One write, committed with the end of the run: nothing to take back.
+            (Trash, Dir::Undo) => Ok(()),
+        }
+    }
+}
+
+impl TrashImage {
+    fn trash(&self, tx: &mut dyn Tx) -> Result<()> {
+        if status(tx, self.image)?.is_none() {
+            return Ok(());
+        }
+        rows::claim(tx, ENTITY, self.image)?;
+        for store in &self.stores {
+            if self.is_for_good {
+                forget_copy(tx, self.image, *store)?;
+                continue;
+            }
+            let now = time::now_ms();
+            let sql = "UPDATE image_backup_storage_ref SET status = 'Deleted', deleted_ms = ?, last_op_ms = ?
+                       WHERE image_uuid = ? AND backup_storage_uuid = ? AND status <> 'Deleted'";
+            tx.execute(sql, params![now, now, self.image, *store])?;
+        }
+        judge(tx, self.image)
+    }
+}
+
+/// Removes copies of an image with their files, and the image with its last copy. One that is gone is a success.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ExpungeImage {
+    image: Id<kind::Image>,
+    /// Which copies; empty: all.
+    stores: Stores,
+    /// Only copies that are still Deleted.
+    is_deleted_only: bool,
+    /// Found in the first step: what goes.
+    going: Vec<Going>,
+    /// The whole image goes.
+    is_whole: bool,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Going {
+    store: Id<kind::BackupStorage>,
+    status: String,
+    install_path: Option<String>,
+    sha256: Option<String>,
+    deleted_ms: Option<i64>,
+    create_ms: i64,
+}
+
+impl ExpungeImage {
+    /// Removes the image with all its copies.
+    pub fn new(image: Id<kind::Image>) -> Self {
+        Self { image, stores: Vec::new(), is_deleted_only: false, going: Vec::new(), is_whole: false }
+    }
+
+    /// Removes these copies, as far as they are Deleted when the turn comes.
+    pub(super) fn deleted_copies(image: Id<kind::Image>, stores: Stores) -> Self {
+        Self { stores, is_deleted_only: true, ..Self::new(image) }
+    }
+}
+
+/// See [`ExpungeImage`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum ExpungeStep {
+    /// No new use of these copies from here on.
+    Mark,
+    /// The files go.
+    DeleteFiles,
+    /// The rows go.
+    Remove,
+}
+use ExpungeStep::{DeleteFiles, Mark, Remove};
+
+impl Workflow for ExpungeImage {
+    type Env = App;
+    type Step = ExpungeStep;
+    const NAME: &'static str = "image.expunge/1";
+    const STEPS: &'static [ExpungeStep] = &[Mark, DeleteFiles, Remove];
+
+    fn about(&self) -> About {
+        about(self.image)
+    }
+
+    async fn step(&mut self, cx: &mut Cx<App>, step: ExpungeStep, dir: Dir) -> Result<()> {
+        let run = cx.run();
+        match (step, dir) {
+            (Mark, Dir::Do | Dir::Plan) => cx.tx(self, move |w, tx| w.mark(tx, run)).await,
+            (Mark, Dir::Undo) => cx.tx(self, move |w, tx| w.unmark(tx, run)).await,
+
+            (DeleteFiles, Dir::Do) => self.delete_files(cx).await,
+            // A file that is gone is gone. The command is repeated when the image is expunged again.
+            (DeleteFiles, Dir::Undo) => Ok(()),
+            (DeleteFiles, Dir::Plan) => {
+                cx.tell("DeleteFiles", format!("{} backup storages would remove the file", self.going.len()), "");
+                Ok(())
+            }
+
+            (Remove, Dir::Do | Dir::Plan) => cx.tx(self, |w, tx| w.remove(tx)).await,
+            // One write, committed with the end of the run: nothing to take back.
+            (Remove, Dir::Undo) => Ok(()),
+        }
+    }
+}
+
+impl ExpungeImage {
+    /// Takes the copies out of use: the whole image by its mark, single copies by taking their rows away.
+    fn mark(&mut self, tx: &mut dyn Tx, run: Id<kind::Run>) -> Result<()> {
+        if status(tx, self.image)?.is_none() {
+            return Ok(());
+        }
+        let rows = tx.query("SELECT * FROM image_backup_storage_ref WHERE image_uuid = ? ORDER BY backup_storage_uuid", params![self.image])?;
+        let all = rows.len();
+        for row in rows {
+            let going = Going {
+                store: row.id("backup_storage_uuid")?,
+                status: row.text("status")?,
+                install_path: row.opt_text("install_path")?,
+                sha256: row.opt_text("sha256")?,
+                deleted_ms: row.opt_int("deleted_ms")?,
+                create_ms: row.int("create_ms")?,
+            };
+            let is_meant = self.stores.is_empty() || self.stores.contains(&going.store);
+            if is_meant && (!self.is_deleted_only || going.status == "Deleted") {
+                self.going.push(going);
+            }
+        }
+        self.is_whole = self.going.len() == all && (all > 0 || !self.is_deleted_only);
+        if self.is_whole {
+            return rows::begin_delete(tx, ENTITY, self.image, run);
+        }
+        rows::claim(tx, ENTITY, self.image)?;
+        for going in &self.going {
+            forget_copy(tx, self.image, going.store)?;
+        }
+        Ok(())
+    }
+
+    fn unmark(&self, tx: &mut dyn Tx, run: Id<kind::Run>) -> Result<()> {
+        if status(tx, self.image)?.is_none() {
+            return Ok(());
+        }
+        if self.is_whole {
+            return rows::end_delete(tx, ENTITY, self.image, run);
+        }
+        for g in &self.going {
+            let known = "SELECT 1 FROM image_backup_storage_ref WHERE image_uuid = ? AND backup_storage_uuid = ?";
+            if tx.exists(known, params![self.image, g.store])? || Store::find_opt(tx, g.store)?.is_none() {
+                continue;
+            }
+            let sql = "INSERT INTO image_backup_storage_ref (image_uuid, backup_storage_uuid, install_path, status, sha256, deleted_ms,
+                         create_ms, last_op_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+            let (path, sha256) = (g.install_path.clone(), g.sha256.clone());
+            let values = params![self.image, g.store, path, &g.status, sha256, g.deleted_ms, g.create_ms, time::now_ms()];
+            tx.execute(sql, values)?;
+        }
+        judge(tx, self.image)
+    }
+
+    async fn delete_files(&self, cx: &mut Cx<App>) -> Result<()> {
+        for uuid in self.going.iter().map(|g| g.store) {
+            let Some(store) = cx.read(move |tx| Store::find_opt(tx, uuid)).await? else { continue };
+            let op = DeleteFile { store_path: store.url, image: self.image.to_string() };
+            cx.agent_or_later(uuid, &format!("delete-{uuid}"), &op).await?;
+        }
+        Ok(())
+    }
+
+    fn remove(&self, tx: &mut dyn Tx) -> Result<()> {
+        if self.is_whole { super::forget(tx, self.image) } else { Ok(()) }
+    }
+}
