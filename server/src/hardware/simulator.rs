@@ -1,12 +1,56 @@
-//! Simulated hosts inside this process.
+//! Simulated hosts inside this process: an agent each, over a pipe in memory.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-use cairn_types::Result;
+use cairn_simhost::HostShape;
+use cairn_store::params;
+use cairn_types::{Id, Result, kind};
 
 use crate::app::App;
 
+/// Bytes on their way between server and agent.
+const PIPE: usize = 256 << 10;
+
 /// Starts the simulated hosts that the database knows.
-pub async fn restart(_app: &Arc<App>) -> Result<()> {
+pub async fn restart(app: &Arc<App>) -> Result<()> {
+    let sql = "SELECT uuid, agent_uuid FROM host WHERE hypervisor_type = 'Simulator' AND agent_uuid IS NOT NULL ORDER BY uuid";
+    let rows = app.store.read(move |tx| tx.query(sql, params![])).await?;
+    for row in &rows {
+        start(app, row.id("uuid")?, &row.text("agent_uuid")?).await?;
+    }
+    super::watch::expect_agents(app);
     Ok(())
+}
+
+/// Starts the agent of a simulated host, unless it runs. The host is made of what its row says.
+pub async fn start(app: &Arc<App>, host: Id<kind::Host>, agent: &str) -> Result<()> {
+    if app.hardware.has(agent) {
+        return Ok(());
+    }
+    let sql = "SELECT total_cpu, total_memory FROM host WHERE uuid = ?";
+    let row = app.store.read(move |tx| tx.query_opt(sql, params![host])).await?;
+    let mut shape = HostShape::default();
+    if let Some(row) = row {
+        let (cpus, memory) = (row.int("total_cpu")?, row.bytes("total_memory")?);
+        shape.cpu_num = u32::try_from(cpus).unwrap_or(shape.cpu_num);
+        shape.memory_bytes = memory;
+    }
+    let machine = app.hardware.machines.agent().uuid(agent).shape(shape).host(host.to_string()).build();
+    let (server, name): (Weak<App>, String) = (Arc::downgrade(app), agent.to_owned());
+    let task = machine.spawn(move || {
+        let (server, name) = (server.clone(), name.clone());
+        async move {
+            let app = server.upgrade().ok_or(std::io::ErrorKind::NotConnected)?;
+            let (ours, its) = tokio::io::duplex(PIPE);
+            app.agents.serve_internal(ours, name);
+            Ok(its)
+        }
+    });
+    app.hardware.keep(machine, task);
+    Ok(())
+}
+
+/// Ends the agent of a simulated host.
+pub fn end(app: &App, agent: &str) {
+    app.hardware.end(agent);
 }

@@ -1,0 +1,218 @@
+//! Rows of hosts.
+
+use cairn_store::{Row, Tx, is_duplicate, params};
+use cairn_types::state::{HostState, Status};
+use cairn_types::{Fault, Id, Result, code, kind, time};
+use serde_json::json;
+
+use super::ENTITY;
+use crate::rows;
+
+/// Longest reason kept with a status.
+const REASON: usize = 500;
+
+/// What workflows need to know of a host.
+#[derive(Debug, Clone)]
+pub struct HostRow {
+    /// The host.
+    pub uuid: Id<kind::Host>,
+    /// Its cluster.
+    pub cluster: Id<kind::Cluster>,
+    /// Its zone.
+    pub zone: Id<kind::Zone>,
+    /// Name given by its administrator.
+    pub name: String,
+    /// Address.
+    pub management_ip: String,
+    /// `KVM` or `Simulator`.
+    pub hypervisor_type: String,
+    /// What the administrator wants.
+    pub state: HostState,
+    /// What is known.
+    pub status: Status,
+    /// Why it is not connected.
+    pub status_reason: Option<String>,
+    /// When the status changed.
+    pub status_ms: i64,
+    /// How to log in by SSH; none for simulated hosts and the machine of the server itself.
+    pub username: Option<String>,
+    /// SSH port.
+    pub ssh_port: Option<i64>,
+    /// Sealed SSH password.
+    pub password_sealed: Option<String>,
+    /// Its agent.
+    pub agent: Option<String>,
+    /// It is on its way out.
+    pub is_deleting: bool,
+}
+
+impl HostRow {
+    /// Reads a host if there is one.
+    pub fn find(tx: &mut dyn Tx, host: Id<kind::Host>) -> Result<Option<Self>> {
+        tx.query_opt("SELECT * FROM host WHERE uuid = ?", params![host])?.as_ref().map(Self::read).transpose()
+    }
+
+    /// Reads a host; `SYS.1003` if there is none.
+    pub fn load(tx: &mut dyn Tx, host: Id<kind::Host>) -> Result<Self> {
+        Self::find(tx, host)?.ok_or_else(|| Fault::not_found(ENTITY, host))
+    }
+
+    fn read(row: &Row) -> Result<Self> {
+        Ok(Self {
+            uuid: row.id("uuid")?,
+            cluster: row.id("cluster_uuid")?,
+            zone: row.id("zone_uuid")?,
+            name: row.text("name")?,
+            management_ip: row.text("management_ip")?,
+            hypervisor_type: row.text("hypervisor_type")?,
+            state: row.parse("state")?,
+            status: row.parse("status")?,
+            status_reason: row.opt_text("status_reason")?,
+            status_ms: row.opt_int("status_ms")?.unwrap_or(0),
+            username: row.opt_text("username")?,
+            ssh_port: row.opt_int("ssh_port")?,
+            password_sealed: row.opt_text("password_sealed")?,
+            agent: row.opt_text("agent_uuid")?,
+            is_deleting: row.opt_text("deleting_run")?.is_some(),
+        })
+    }
+
+    /// The code that its reason begins with, such as `AGENT.8006`.
+    pub fn reason_code(&self) -> &str {
+        self.status_reason.as_deref().and_then(|r| r.split_once(": ")).map_or("", |(code, _)| code)
+    }
+}
+
+/// A host that is being added.
+#[derive(Debug)]
+pub struct NewHost<'a> {
+    /// Its uuid.
+    pub uuid: Id<kind::Host>,
+    /// Its cluster.
+    pub cluster: Id<kind::Cluster>,
+    /// Name.
+    pub name: &'a str,
+    /// Description.
+    pub description: Option<&'a str>,
+    /// Address.
+    pub management_ip: &'a str,
+    /// `KVM` or `Simulator`.
+    pub hypervisor_type: &'a str,
+    /// How to log in by SSH.
+    pub login: Option<(&'a str, i64, Option<&'a str>)>,
+    /// Its agent.
+    pub agent: &'a str,
+}
+
+/// Writes the row of a new host, Connecting. Its cluster must be of the same hypervisor, its address new.
+pub fn insert(tx: &mut dyn Tx, new: &NewHost<'_>) -> Result<()> {
+    rows::claim(tx, "ClusterVO", new.cluster)?;
+    let sql = "SELECT zone_uuid, hypervisor_type FROM cluster WHERE uuid = ?";
+    let Some(cluster) = tx.query_opt(sql, params![new.cluster])? else {
+        return Err(Fault::not_found("ClusterVO", new.cluster));
+    };
+    let (zone, hypervisor): (Id<kind::Zone>, String) = (cluster.id("zone_uuid")?, cluster.text("hypervisor_type")?);
+    rows::claim(tx, "ZoneVO", zone)?;
+    if hypervisor != new.hypervisor_type {
+        let text = format!(
+            "cluster {} is for {hypervisor} hosts and this is a {} host; choose another cluster",
+            new.cluster, new.hypervisor_type
+        );
+        return Err(Fault::argument(text).with("parameter", "clusterUuid"));
+    }
+    rows::register(tx, ENTITY, new.uuid, None)?;
+    let now = time::now_ms();
+    let (user, port, password) = new.login.map_or((None, None, None), |(u, p, s)| (Some(u), Some(p), s));
+    let sql = "INSERT INTO host (uuid, zone_uuid, cluster_uuid, name, description, management_ip, hypervisor_type, state, status,
+                 status_ms, username, ssh_port, password_sealed, agent_uuid, create_ms, last_op_ms)
+               VALUES (?, ?, ?, ?, ?, ?, ?, 'Enabled', 'Connecting', ?, ?, ?, ?, ?, ?, ?)";
+    let values = params![
+        new.uuid,
+        zone,
+        new.cluster,
+        new.name,
+        new.description,
+        new.management_ip,
+        new.hypervisor_type,
+        now,
+        user,
+        port,
+        password,
+        new.agent,
+        now,
+        now
+    ];
+    tx.execute(sql, values).map(|_| ()).map_err(|f| taken(f, new.management_ip))
+}
+
+/// `HOST.8007` for a second host of one address.
+pub fn taken(fault: Fault, address: &str) -> Fault {
+    if !is_duplicate(&fault) {
+        return fault;
+    }
+    let text = format!("a host with address {address} is there already; delete it first or check the address");
+    Fault::new(code::HOST_DUPLICATE, text).with("managementIp", address)
+}
+
+/// Moves the administrative state; nothing happens if it is another one by now.
+pub fn set_state(tx: &mut dyn Tx, host: Id<kind::Host>, from: HostState, to: HostState) -> Result<bool> {
+    let sql = "UPDATE host SET state = ? WHERE uuid = ? AND state = ?";
+    let moved = tx.execute(sql, params![to, host, from])? == 1;
+    if moved {
+        rows::changed(tx, ENTITY, host, &json!({ "state": to }))?;
+    }
+    Ok(moved)
+}
+
+/// Moves the status from one of these; tells whether it did.
+pub fn set_status(
+    tx: &mut dyn Tx,
+    host: Id<kind::Host>,
+    from: &[Status],
+    to: Status,
+    reason: Option<&str>,
+) -> Result<bool> {
+    let reason = reason.map(|r| r.chars().take(REASON).collect::<String>());
+    let list = from.iter().map(|s| format!("'{s}'")).collect::<Vec<_>>().join(", ");
+    let sql = format!("UPDATE host SET status = ?, status_reason = ?, status_ms = ? WHERE uuid = ? AND status IN ({list})");
+    let moved = tx.execute(&sql, params![to, reason.clone(), time::now_ms(), host])? == 1;
+    if moved {
+        rows::changed(tx, ENTITY, host, &json!({ "status": to, "statusReason": reason }))?;
+    }
+    Ok(moved)
+}
+
+/// Why a host is not connected, with the code in front.
+pub fn reason(fault: &Fault) -> String {
+    // What went wrong first says most.
+    let mut deepest = fault;
+    while let Some(cause) = deepest.cause.as_deref() {
+        deepest = cause;
+    }
+    deepest.to_string()
+}
+
+/// Withdraws the certificate of an agent that serves nothing any more. True if it was withdrawn.
+pub fn forget_agent(tx: &mut dyn Tx, agent: &str) -> Result<bool> {
+    let sql = "SELECT 1 FROM host WHERE agent_uuid = ? UNION ALL SELECT 1 FROM backup_storage WHERE agent_uuid = ?";
+    if tx.exists(sql, params![agent, agent])? {
+        return Ok(false);
+    }
+    tx.execute("DELETE FROM agent WHERE uuid = ?", params![agent])?;
+    Ok(true)
+}
+
+/// Whether a run is at work that waits for the host's agent and connects the host by itself.
+pub fn is_being_connected(tx: &mut dyn Tx, host: Id<kind::Host>) -> Result<bool> {
+    has_run(tx, host, "'host.add', 'host.reconnect', 'host.update', 'host.delete'")
+}
+
+/// Whether any run is at work on the host.
+pub fn is_at_work(tx: &mut dyn Tx, host: Id<kind::Host>) -> Result<bool> {
+    has_run(tx, host, "'host.add', 'host.reconnect', 'host.update', 'host.delete', 'host.connect'")
+}
+
+fn has_run(tx: &mut dyn Tx, host: Id<kind::Host>, names: &str) -> Result<bool> {
+    let sql = format!("SELECT 1 FROM run WHERE resource_uuid = ? AND state IN ('Running', 'Undoing') AND name IN ({names})");
+    tx.exists(&sql, params![host])
+}

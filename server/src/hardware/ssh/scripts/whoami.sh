@@ -1,0 +1,2 @@
+# Proves that the log-in becomes root.
+id -u
