@@ -137,7 +137,8 @@ fn ec2(guest: &Lease, path: &[&str]) -> Option<(&'static str, String)> {
             (0..drive.ssh_keys.len()).map(|i| format!("{i}=key-{i}\n")).collect()
         }
         ["meta-data", "public-keys", n] => key(n).map(|_| "openssh-key".to_owned())?,
-        ["meta-data", "public-keys", n, "openssh-key"] => key(n)?,
+        // With an end of line, as the original has it: first-boot scripts read lines.
+        ["meta-data", "public-keys", n, "openssh-key"] => key(n)? + "\n",
         _ => return None,
     };
     Some((TEXT, body))
@@ -175,7 +176,7 @@ mod tests {
             ("/latest/meta-data/hostname", "web-1"),
             ("/2009-04-04/meta-data/instance-id", "0189b2c3-d4e5-7f60-a1b2-c3d4e5f60718"),
             ("/latest/meta-data/public-keys/", "0=key-0\n1=key-1\n"),
-            ("/latest/meta-data/public-keys/0/openssh-key", "ssh-ed25519 AAAA a"),
+            ("/latest/meta-data/public-keys/0/openssh-key", "ssh-ed25519 AAAA a\n"),
             ("/latest/meta-data/local-ipv4", "10.0.0.5"),
             ("/latest/user-data", "#!/bin/sh\n"),
             ("/openstack/latest/user_data", "#!/bin/sh\n"),

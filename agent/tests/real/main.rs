@@ -7,4 +7,5 @@
 
 mod guest;
 mod server;
+mod sniff;
 mod vm;

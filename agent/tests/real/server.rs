@@ -35,13 +35,13 @@ pub struct Lab {
     pub store: String,
     pub seen: Arc<Mutex<Seen>>,
     agent: Mutex<Option<Child>>,
-    pub image_port: u16,
 }
 
 impl Lab {
     /// With a fresh folder and a running agent.
     pub async fn start() -> Arc<Self> {
         let base = std::env::var("CAIRN_TEST_HOST").expect("run this under tests/host.sh");
+        scrub();
         let dir = Path::new(&base).join(format!("lab-{}", random_uuid()));
         std::fs::create_dir_all(dir.join("agent")).unwrap();
         let (host, store, agent) = (random_uuid(), random_uuid(), random_uuid());
@@ -53,7 +53,7 @@ impl Lab {
             Target { uuid: store.clone(), kind: TargetKind::ImageStore },
         ];
         tokio::spawn(serve(listener, acceptor, seen.clone(), targets));
-        let lab = Arc::new(Self { dir, host, store, seen, agent: Mutex::default(), image_port: 8090 });
+        let lab = Arc::new(Self { dir, host, store, seen, agent: Mutex::default() });
         lab.start_agent().await;
         lab
     }
@@ -232,6 +232,20 @@ async fn serve(listener: TcpListener, acceptor: TlsAcceptor, seen: Arc<Mutex<See
             }
         }
     }
+}
+
+/// Removes what a failed test may have left on this machine of ours.
+fn scrub() {
+    let virsh = |args: &[&str]| attempt("virsh", &[&["-q", "-c", "qemu:///system"], args].concat()).1;
+    for domain in virsh(&["list", "--name"]).split_whitespace() {
+        virsh(&["destroy", domain]);
+    }
+    attempt("pkill", &["-x", "dnsmasq"]);
+    for namespace in attempt("ip", &["netns", "list"]).1.lines() {
+        attempt("ip", &["netns", "delete", namespace.split(' ').next().unwrap_or_default()]);
+    }
+    attempt("ip", &["link", "delete", "dev", crate::guest::BRIDGE]);
+    attempt("nft", &["delete", "table", "bridge", "cairn_guard"]);
 }
 
 /// Runs a tool that must succeed; its output.

@@ -12,6 +12,7 @@ use cairn_api::agent::vm::{
 
 use crate::guest::{BRIDGE, Net, OUTSIDE, SERVICE, UPLINK};
 use crate::server::{attempt, run};
+use crate::sniff::Sniffer;
 
 fn told(net: &Net, vm: &str, wanted: PowerState) -> bool {
     net.lab.events().iter().any(|e| matches!(e, AgentEvent::Vm { vm: v, state, .. } if v == vm && *state == wanted))
@@ -124,50 +125,93 @@ async fn vm_04_a_deaf_guest_is_powered_off_and_a_reboot_restarts() {
     clean(net, &[&spec]).await;
 }
 
-/// Sends raw frames in a guest by a program that the guest image has: `arping` and `udhcpc` of busybox, or by hand.
+const FORGED_MAC: [u8; 6] = [0xfa, 0x16, 0x3e, 0x77, 0x00, 0xee];
+
+/// Forges an address, the services' address, a DHCP server and a hardware address, in this order, and takes each back.
+/// In the background: SSH is cut off meanwhile.
+fn forge(net: &Net, n: u8) {
+    let own = format!("fa:16:3e:77:00:{n:02x}");
+    let script = format!(
+        "(ip neigh replace 10.77.0.1 lladdr $(ip neigh show 10.77.0.1 | sed 's/.*lladdr \\([^ ]*\\).*/\\1/') dev eth0; \
+          ip addr add 10.77.0.99/32 dev eth0; ping -c 2 -W 1 -I 10.77.0.99 10.77.0.1; arping -c 2 -w 2 -I eth0 -s 10.77.0.99 10.77.0.1; \
+          ip addr del 10.77.0.99/32 dev eth0; \
+          ip addr add {SERVICE}/32 dev eth0; ping -c 2 -W 1 -I {SERVICE} 10.77.0.1; ip addr del {SERVICE}/32 dev eth0; \
+          sleep 1; ip link set eth0 address fa:16:3e:77:00:ee; arping -c 2 -w 2 -I eth0 -s 10.77.0.{n} 10.77.0.1; \
+          ping -c 2 -W 1 10.77.0.1; ip link set eth0 address {own}; touch /tmp/forged) >/dev/null 2>&1 </dev/null &"
+    );
+    net.ssh(n, &script).unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn sg_03_forged_packets_of_a_guest_never_arrive() {
     let mut net = Net::new().await;
-    let (a, b) = (net.prepare(12, false).await, net.prepare(13, false).await);
-    net.start(&a).await;
-    net.start(&b).await;
-    net.until_ssh(12).await;
-    net.until_ssh(13).await;
-    let ping = |net: &Net, extra: &str, to: &str| net.ssh(12, &format!("ping -c 2 -W 2 {extra} {to}")).is_some();
-    assert!(ping(&net, "", "10.77.0.13"), "honest packets pass between guests");
-    assert!(ping(&net, "", "10.77.0.1"), "and out");
-
-    // Another source address.
-    net.ssh(12, "ip addr add 10.77.0.99/24 dev eth0").unwrap();
-    let before = dropped_probe(&net, "10.77.0.99");
-    assert!(!ping(&net, "-I 10.77.0.99", "10.77.0.1"), "a forged address gets no answer");
-    assert!(!ping(&net, "-I 10.77.0.99", "10.77.0.13"));
-    assert!(!before, "nobody outside learns the forged address by ARP");
-    net.ssh(12, "ip addr del 10.77.0.99/24 dev eth0").unwrap();
-    // The address of the services.
-    net.ssh(12, &format!("ip addr add {SERVICE}/32 dev eth0")).unwrap();
-    assert!(!ping(&net, &format!("-I {SERVICE}"), "10.77.0.1"));
-    net.ssh(12, &format!("ip addr del {SERVICE}/32 dev eth0")).unwrap();
-    assert!(ping(&net, "", "10.77.0.1"));
-    // Another hardware address; the change is taken back by the guest itself, as SSH is cut off meanwhile.
-    let script = "(sleep 1; ip link set eth0 address fa:16:3e:77:00:ee; ping -c 3 -W 2 10.77.0.1 >/tmp/forged 2>&1; \
-                  echo $? >/tmp/forged-status; ip link set eth0 address fa:16:3e:77:00:0c) >/dev/null 2>&1 </dev/null &";
-    net.ssh(12, script).unwrap();
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    net.lab.until("the guest has its own hardware address again", || net.ssh(12, "cat /tmp/forged-status").is_some()).await;
-    assert_ne!(net.ssh(12, "cat /tmp/forged-status").unwrap().trim(), "0");
-    // The service address does not exist outside: it is the same on every host.
-    let (answered, text) = attempt("ping", &["-c", "1", "-W", "1", "-I", OUTSIDE, SERVICE]);
-    assert!(!answered, "{text}");
-    clean(net, &[&a, &b]).await;
+    let mut free = net.prepare(13, false).await;
+    free.nics[0].anti_spoofing = false;
+    let strict = net.prepare(12, false).await;
+    for (spec, n, is_strict) in [(&free, 13, false), (&strict, 12, true)] {
+        net.start(spec).await;
+        net.until_ssh(n).await;
+        let seen = Sniffer::at(OUTSIDE);
+        forge(&net, n);
+        tokio::time::sleep(Duration::from_secs(8)).await;
+        net.lab.until("the guest has its own address again", || net.ssh(n, "cat /tmp/forged").is_some()).await;
+        let (ip, mac) = (seen.from_ip([10, 77, 0, 99]), seen.from_mac(FORGED_MAC));
+        println!("guest with anti-spoofing {is_strict}: {ip} packets with a forged address, {mac} with a forged MAC");
+        assert_eq!(ip == 0, is_strict, "forged addresses pass exactly without anti-spoofing");
+        assert_eq!(mac == 0, is_strict, "forged hardware addresses too");
+        assert!(seen.from_ip([10, 77, 0, n]) > 0, "honest packets pass");
+        // Whatever the setting: nobody speaks for the services, and no DHCP leaves or enters by the uplink.
+        assert_eq!(seen.from_ip([10, 77, 0, 2]), 0);
+        assert_eq!(seen.from_udp_port(67) + seen.from_udp_port(68), 0);
+        net.lab.host(StopVm { vm: spec.vm.clone(), grace_ms: 0 }).await.unwrap();
+    }
+    clean(net, &[&strict, &free]).await;
 }
 
-/// Whether the world outside has an entry for an address after asking for it.
-fn dropped_probe(net: &Net, address: &str) -> bool {
-    let _ = net;
-    let _ = attempt("ping", &["-c", "1", "-W", "1", address]);
-    let entry = run("ip", &["neighbour", "show", address]);
-    entry.contains("REACHABLE") || entry.contains("STALE") || entry.contains("DELAY")
+#[tokio::test(flavor = "multi_thread")]
+async fn flat_01_dhcp_stays_on_the_host() {
+    let mut net = Net::new().await;
+    let spec = net.prepare(16, false).await;
+    let seen = Sniffer::at(OUTSIDE);
+    // The guest gets its address from us and from nobody outside, and nothing of that is seen outside.
+    let rogue = Rogue::start();
+    net.start(&spec).await;
+    net.until_ssh(16).await;
+    assert_eq!(seen.from_udp_port(67) + seen.from_udp_port(68), 0, "DHCP left by the uplink");
+    assert_eq!(seen.from_ip([10, 77, 0, 2]), 0, "the service address left by the uplink");
+    drop(rogue);
+    // A lease that moves to another guest: the old owner's claim does not block it.
+    let other = net.prepare(17, false).await;
+    net.lab.host(StopVm { vm: spec.vm.clone(), grace_ms: 0 }).await.unwrap();
+    net.leases.retain(|l| l.ip != "10.77.0.17");
+    net.leases[0].vm = other.vm.clone();
+    net.leases[0].mac = other.nics[0].mac.clone();
+    net.lab.host(net.wanted()).await.unwrap();
+    let mut moved = other.clone();
+    moved.nics[0].addresses = vec!["10.77.0.16".into()];
+    net.start(&moved).await;
+    net.until_ssh(16).await;
+    clean(net, &[&spec, &moved]).await;
+}
+
+/// A DHCP server in the world outside that would give addresses to anybody.
+struct Rogue(std::process::Child);
+
+impl Rogue {
+    fn start() -> Self {
+        let args = [
+            "--conf-file=/dev/null", "--keep-in-foreground", "--port=0", "--bind-interfaces", "--dhcp-authoritative", "--no-ping",
+            "--dhcp-range=10.77.0.200,10.77.0.220,1h", "--leasefile-ro", "--pid-file=", &format!("--interface={OUTSIDE}"),
+        ];
+        Self(std::process::Command::new("dnsmasq").args(args).stderr(std::process::Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for Rogue {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
