@@ -7,5 +7,7 @@ import { useLoad } from "../../lib/use-load";
 export function Version() {
   const t = useT();
   const { data } = useLoad(useCallback((signal: AbortSignal) => getVersion({}, { signal }), []));
-  return data?.version ? <div className="version">{t("app.version", { version: data.version })}</div> : null;
+  // Cairn's own version stands beside that of the API it speaks, which clients compare.
+  const version = (data as { cairnVersion?: string } | undefined)?.cairnVersion ?? data?.version;
+  return version ? <div className="version">{t("app.version", { version })}</div> : null;
 }
