@@ -1,0 +1,1 @@
+//! BEY-01 for deletions.

@@ -1,0 +1,6 @@
+//! Zones, clusters and hosts.
+
+mod cascade;
+mod hosts;
+mod site;
+mod zones;

@@ -1,0 +1,3 @@
+//! Tests of the server as a whole, in process, on simulated hosts.
+
+mod hardware;
