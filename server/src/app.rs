@@ -44,8 +44,14 @@ pub struct App {
     pub handlers: Handlers,
     /// Counters for Prometheus.
     pub metrics: Metrics,
+    /// What hosts confirmed about their networks.
+    pub networks: network::apply::Memory,
     /// Tokens of open consoles.
     pub consoles: compute::console::Consoles,
+    /// Simulated machines.
+    pub hardware: hardware::Hardware,
+    /// What is being done to storage right now.
+    pub storage: storage::Memory,
     /// Uuid of this management node.
     pub node: String,
     /// When the process began to serve.
@@ -67,6 +73,8 @@ pub struct Tuning {
     pub no_periodic: bool,
     /// Cheap password hashes.
     pub fast_hash: bool,
+    /// What is on simulated machines already, from an earlier server.
+    pub machines: Option<cairn_simhost::SimCloud>,
     /// How long calls wait for agents that are not connected.
     pub patience: Option<Patience>,
 }
@@ -88,7 +96,7 @@ impl App {
             .map_err(|e| Fault::internal(format!("{} can't be made", config.data_dir.display())).for_operator(e))?;
         let store = Store::open(&config.data_dir.join("cairn.db"), 2)?;
         let secrets = Secrets::open(&config.data_dir.join("secret.key"))?;
-        let settings = Settings::load(&store).await?;
+        let settings = Settings::load(&store, &secrets).await?;
         let identity = Identity::new(tuning.fast_hash);
         let first_password = identity.hash_blocking(&crate::identity::password::client_digest("password"))?;
         let (node, epoch) = store.write(move |tx| join(tx, &first_password)).await?;
@@ -107,7 +115,10 @@ impl App {
             audit: Audit::start(store.clone()),
             handlers: Handlers::all(),
             metrics: Metrics::default(),
+            networks: network::apply::Memory::default(),
             consoles: compute::console::Consoles::default(),
+            hardware: hardware::Hardware::new(tuning.machines.clone()),
+            storage: storage::Memory::default(),
             started: Instant::now(),
             page_port: AtomicU16::new(config.page.port()),
             config,
@@ -121,8 +132,10 @@ impl App {
         });
         app.engine.attach(&app);
         app.agents.attach(&app);
-        hardware::simulator::restart(&app).await?;
         app.engine.recover().await?;
+        // Their agents dial at once, which begins runs: those of the journal take their places first.
+        storage::simulator::restart(&app).await?;
+        hardware::simulator::restart(&app).await?;
         app.store.write(jobs::fail_orphans).await?;
         if !tuning.no_periodic {
             platform::periodic::start(&app);

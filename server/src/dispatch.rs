@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::call::{Call, Caller};
-use crate::handlers::{Handler, Launch, Launchable};
+use crate::handlers::{Change, Handler, Launch, Launchable};
 use crate::platform::audit::{self, Entry};
 use crate::platform::jobs::{self, NewJob};
 use crate::platform::tags;
@@ -160,6 +160,7 @@ fn new_call(
         host: request.host.clone(),
         source: request.source.clone(),
         web_hook: request.web_hook.clone(),
+        is_plan: request.plan && op.changes(),
         timeout_s: request.timeout_s,
         after: Arc::default(),
     })
@@ -199,14 +200,15 @@ async fn authorised(
 
 /// Refuses what the operation's own rule forbids.
 fn permit(call: &Call) -> Result<()> {
-    let op = call.op;
-    let open = ["SetImageQga", "GetImageQga"].contains(&op.name);
-    let closed = op.rbac.admin_only || (op.rbac.category.is_none() && op.session && !open && op.kind != Kind::Query);
+    if is_closed(call.op) { call.require_admin() } else { Ok(()) }
+}
+
+/// Whether only administrators may make the call.
+pub(crate) fn is_closed(op: &Operation) -> bool {
     // Progress is asked for by whoever owns the job; the handler looks at that.
-    if closed && op.name != "GetTaskProgress" {
-        return call.require_admin();
-    }
-    Ok(())
+    let open = ["SetImageQga", "GetImageQga", "GetTaskProgress"].contains(&op.name);
+    let unnamed = op.rbac.category.is_none() && op.session && op.kind != Kind::Query;
+    !open && (op.rbac.admin_only || unnamed)
 }
 
 /// Checks that what the parameters name exists and may be used by the caller. `Some`: what shall be deleted is gone
@@ -317,7 +319,11 @@ async fn execute(call: &Call, handler: Handler, params: &Params) -> Result<Answe
             let result = read(call.clone(), params.clone()).await;
             if call.op.job { finish_now(call, result).await } else { Ok(Answer::Json(200, result?)) }
         }
-        Handler::Change(_) => change(call, handler, params).await,
+        Handler::Change(work) => change(call, work, params).await,
+        Handler::Prepared(prepare) => match prepare(call.clone(), params.clone()).await {
+            Ok(work) => change(call, work, params).await,
+            Err(fault) => finish_now(call, Err(fault)).await,
+        },
         Handler::Run(run) => match run(call.clone(), params.clone()).await {
             Ok(Launch::Done(value)) => finish_now(call, Ok(value)).await,
             Ok(Launch::Run(workflow)) => start(call, workflow, params).await,
@@ -337,8 +343,8 @@ fn new_job(call: &Call, run: Option<String>) -> NewJob {
 }
 
 /// One transaction: the change, the tags that came with it, and the job's result.
-async fn change(call: &Call, handler: Handler, params: &Params) -> Result<Answer, Answer> {
-    let work = change_work(call, handler, params);
+async fn change(call: &Call, work: Change, params: &Params) -> Result<Answer, Answer> {
+    let work = change_work(call, work, params);
     let (job, is_job) = (new_job(call, None), call.op.job);
     let with_job = move |tx: &mut dyn Tx| {
         let value = work(tx)?;
@@ -358,13 +364,12 @@ async fn change(call: &Call, handler: Handler, params: &Params) -> Result<Answer
 
 fn change_work(
     call: &Call,
-    handler: Handler,
+    change: Change,
     params: &Params,
 ) -> impl Fn(&mut dyn Tx) -> Result<Value> + Send + Sync + 'static + use<> {
     let (call, params) = (call.clone(), params.clone());
     move |tx| {
         call.begin_attempt();
-        let Handler::Change(change) = &handler else { return Err(Fault::internal("not a change")) };
         let value = change(&call, tx, &params)?;
         let created = value.pointer("/inventory/uuid").and_then(Value::as_str).and_then(|u| u.parse().ok());
         if let (Kind::Create, Some(uuid)) = (call.op.kind, created) {
@@ -418,7 +423,11 @@ async fn plan(call: &Call, handler: Handler, params: &Params) -> Result<Answer, 
     let engine = &call.app.engine;
     let plan = match handler {
         Handler::Read(_) => Plan::default(),
-        Handler::Change(_) => engine.plan_tx(change_work(call, handler, params)).await?,
+        Handler::Change(work) => engine.plan_tx(change_work(call, work, params)).await?,
+        Handler::Prepared(prepare) => {
+            let work = prepare(call.clone(), params.clone()).await?;
+            engine.plan_tx(change_work(call, work, params)).await?
+        }
         Handler::Run(run) => match run(call.clone(), params.clone()).await? {
             Launch::Done(_) => Plan::default(),
             Launch::Run(workflow) => workflow.plan(engine.clone()).await?,
@@ -503,10 +512,13 @@ pub async fn poll(app: &Arc<App>, job: &str, schema: bool) -> Answer {
     });
     match found.await {
         Ok((Some(jobs::JobState::Processing), _)) => Answer::Json(202, json!({})),
-        Ok((Some(jobs::JobState::Done(value)), action)) => match action.and_then(|a| Operation::find(&a)) {
-            Some(op) => with_schema(op, schema, Answer::Json(200, value)),
-            None => Answer::Json(200, value),
-        },
+        Ok((Some(jobs::JobState::Done(mut value)), action)) => {
+            crate::platform::sealed::reveal(app, &mut value);
+            match action.and_then(|a| Operation::find(&a)) {
+                Some(op) => with_schema(op, schema, Answer::Json(200, value)),
+                None => Answer::Json(200, value),
+            }
+        }
         Ok((Some(jobs::JobState::Failed(fault)), _)) => (*fault).into(),
         Ok((None, _)) => Answer::Text(404, "there is no such job, or its result has aged out".into()),
         Err(fault) if fault.has_code(code::NOT_READY) => fault.into(),

@@ -1,7 +1,7 @@
 //! Which code does which operation. Every operation of the table must be here; a test compares the two lists.
 //!
-//! There are four kinds: a *query* over an inventory, another *read*, a *change* that is one transaction, and a *run* of a
-//! workflow. A change and a run can be planned.
+//! There are five kinds: a *query* over an inventory, another *read*, a *change* that is one transaction, a *prepared* change
+//! that needs slow work before it, and a *run* of a workflow. Changes and runs can be planned.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -19,7 +19,9 @@ use crate::call::Call;
 use crate::{compute, hardware, identity, network, platform, storage};
 
 type Read = Arc<dyn Fn(Call, Params) -> BoxFuture<'static, Result<Value>> + Send + Sync>;
-type Change = Arc<dyn Fn(&Call, &mut dyn Tx, &Params) -> Result<Value> + Send + Sync>;
+/// A change with its parameters still to come.
+pub(crate) type Change = Arc<dyn Fn(&Call, &mut dyn Tx, &Params) -> Result<Value> + Send + Sync>;
+type Prepare = Arc<dyn Fn(Call, Params) -> BoxFuture<'static, Result<Change>> + Send + Sync>;
 type Run = Arc<dyn Fn(Call, Params) -> BoxFuture<'static, Result<Launch>> + Send + Sync>;
 
 /// The code behind one operation.
@@ -29,6 +31,8 @@ pub enum Handler {
     Read(Read),
     /// One transaction.
     Change(Change),
+    /// Work without effect, such as hashing a password, and then one transaction.
+    Prepared(Prepare),
     /// A workflow.
     Run(Run),
 }
@@ -113,6 +117,27 @@ impl Handlers {
     pub fn change<O: Op>(&mut self, f: fn(&Call, &mut dyn Tx, &O) -> Result<Value>) {
         let run: Change = Arc::new(move |call, tx, params| f(call, tx, &O::from_params(params)));
         self.put(O::NAME, Handler::Change(run));
+    }
+
+    /// A change that needs slow work without effect first; the transaction gets what that made.
+    pub fn prepared<O, P, F>(
+        &mut self,
+        prepare: fn(Call, O) -> F,
+        change: fn(&Call, &mut dyn Tx, &O, &P) -> Result<Value>,
+    ) where
+        O: Op,
+        P: Send + Sync + 'static,
+        F: Future<Output = Result<P>> + Send + 'static,
+    {
+        let run: Prepare = Arc::new(move |call, params| {
+            let work = prepare(call, O::from_params(&params));
+            Box::pin(async move {
+                let made = work.await?;
+                let run: Change = Arc::new(move |call, tx, params| change(call, tx, &O::from_params(params), &made));
+                Ok(run)
+            })
+        });
+        self.put(O::NAME, Handler::Prepared(run));
     }
 
     /// A workflow.

@@ -27,18 +27,21 @@ pub fn answer(tx: &mut dyn Tx, inventory: &str, uuid: impl ToString, dates: Date
     Ok(json!({ "inventory": one(tx, inventory, uuid, dates)? }))
 }
 
-/// Adds what is not a column: the actions that the state allows (VM-34), so that page and CLI keep no copy.
+/// Adds what is not a column: the actions that the state allows (VM-34), so that page and CLI keep no copy. What is on its
+/// way out allows nothing.
 fn decorator() -> Decorate {
-    Arc::new(|table: &'static Resource, _: &Extra, fields: &mut Map<String, Value>| {
-        let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
+    Arc::new(|table: &'static Resource, extra: &Extra, fields: &mut Map<String, Value>| {
+        let going = extra.text("deleting_run").is_some();
+        let (state, status) = (extra.text("state").unwrap_or_default(), extra.text("status").unwrap_or_default());
         let actions: Vec<&str> = match table.inventory {
-            "VmInstanceInventory" => match text("state").parse::<VmState>() {
+            _ if going => Vec::new(),
+            "VmInstanceInventory" => match state.parse::<VmState>() {
                 Ok(state) => state.allowed_actions().iter().map(|a| a.as_str()).collect(),
                 Err(_) => return,
             },
-            other => crate::platform::actions::allowed(other, text("state"), text("status")),
+            other => crate::platform::actions::allowed(other, state, status),
         };
-        if !actions.is_empty() || table.inventory == "VmInstanceInventory" {
+        if going || !actions.is_empty() || table.inventory == "VmInstanceInventory" {
             fields.insert("allowedActions".into(), json!(actions));
         }
     })

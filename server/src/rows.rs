@@ -6,9 +6,14 @@ use cairn_store::{Tx, Value, is_duplicate, params};
 use cairn_types::{Fault, Id, Result, code, kind, time};
 use serde_json::json;
 
-/// Registers a new resource. A uuid in use is refused.
+use crate::platform::events;
+
+/// Registers a new resource. A uuid in use is refused, and an owner that is being deleted.
 pub fn register<T>(tx: &mut dyn Tx, entity: &str, uuid: Id<T>, owner: Option<Id<kind::Account>>) -> Result<()> {
     let now = time::now_ms();
+    if let Some(owner) = owner {
+        claim(tx, "AccountVO", owner)?;
+    }
     let sql = "INSERT INTO resource (uuid, resource_type, account_uuid, create_ms, last_op_ms) VALUES (?, ?, ?, ?, ?)";
     tx.execute(sql, params![uuid, entity, owner, now, now]).map_err(|f| {
         if is_duplicate(&f) {
@@ -45,10 +50,9 @@ pub fn remove<T>(tx: &mut dyn Tx, entity: &str, uuid: Id<T>) -> Result<()> {
 
 /// Writes an event. The owner is read from the registry, so that the owner sees it.
 pub fn event<T>(tx: &mut dyn Tx, entity: &str, uuid: Id<T>, kind: &str, data: &serde_json::Value) -> Result<()> {
-    let sql = "INSERT INTO event (create_ms, account_uuid, resource_type, resource_uuid, kind, data)
-               VALUES (?, (SELECT account_uuid FROM resource WHERE uuid = ?), ?, ?, ?, ?)";
-    tx.execute(sql, params![time::now_ms(), uuid, entity, uuid, kind, data.to_string()])?;
-    Ok(())
+    let row = tx.query_opt("SELECT account_uuid FROM resource WHERE uuid = ?", params![uuid])?;
+    let owner = row.map_or(Ok(None), |r| r.opt_text("account_uuid"))?;
+    events::write(tx, owner, entity, &uuid.to_string(), kind, data)
 }
 
 /// The table of an entity, `vm_instance` for `VmInstanceVO`.

@@ -2,6 +2,7 @@
 
 pub mod access_key;
 pub mod account;
+pub mod ownership;
 pub mod password;
 pub mod quota;
 pub mod session;
@@ -21,6 +22,7 @@ pub fn handlers(h: &mut Handlers) {
     access_key::handlers(h);
     quota::handlers(h);
     sharing::handlers(h);
+    ownership::handlers(h);
 }
 
 /// The workflows of this group.

@@ -1,13 +1,153 @@
-//! Quotas: limits of what an account may have, checked in the transaction that takes it.
+//! Quotas (IAM-04): limits of what an account may have, checked in the transaction that takes it.
+//!
+//! Nothing is counted up and down: what is used is computed from the rows that the transaction sees, so it is exact under
+//! any concurrency. A VM counts as running while its state holds capacity; a destroyed VM no longer counts as a VM, but its
+//! volumes, and every image and volume that was deleted and not yet expunged, still take room. Administrators have no quotas.
 
-use cairn_store::Tx;
-use cairn_types::{Id, Result, kind};
+use cairn_api::ops::identity::{GetAccountQuotaUsage, UpdateQuota};
+use cairn_api::resource::HOLDING_STATES;
+use cairn_api::settings;
+use cairn_store::{Tx, params};
+use cairn_types::{Fault, Id, Result, code, kind};
+use serde_json::{Value, json};
 
-pub(super) fn handlers(_h: &mut crate::handlers::Handlers) {}
+use super::account;
+use crate::call::{Call, id};
+use crate::handlers::Handlers;
+use crate::inventory;
+
+pub(super) fn handlers(h: &mut Handlers) {
+    h.read::<GetAccountQuotaUsage, _>(usages);
+    h.change::<UpdateQuota>(update);
+}
+
+/// Names of all quotas: those of the settings' category `quota`, which hold the defaults.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    settings::all().iter().filter(|s| s.category == "quota").map(|s| s.name)
+}
 
 /// Refuses with `ID.1003` if the account would have more than its quota allows. Each ask is a quota name of the manual and
 /// how much more of it is wanted, such as `("vm.num", 1)`. What is used already is counted from rows in this transaction.
-/// The admin account has no quotas.
-pub fn check(_tx: &mut dyn Tx, _account: Id<kind::Account>, _asks: &[(&str, i64)]) -> Result<()> {
+/// Administrators have no quotas.
+pub fn check(tx: &mut dyn Tx, account: Id<kind::Account>, asks: &[(&str, i64)]) -> Result<()> {
+    if asks.iter().all(|(_, more)| *more <= 0) || account::is_admin(tx, account)? {
+        return Ok(());
+    }
+    for (name, more) in asks.iter().filter(|(_, more)| *more > 0) {
+        let (total, used) = (total(tx, account, name)?, used(tx, account, name)?);
+        if used.saturating_add(*more) > total {
+            let text = format!(
+                "the quota {name} of account {account} is {total}; {used} are used and {more} more are asked for; delete \
+                 something or ask an administrator for a larger quota"
+            );
+            let fault = Fault::new(code::QUOTA_EXCEEDING, text).with("quota", *name).with("account", account.to_string());
+            return Err(fault.with("total", total).with("used", used).with("asked", *more));
+        }
+    }
     Ok(())
+}
+
+/// The limit of an account; the default for one that is older than the quota.
+fn total(tx: &mut dyn Tx, account: Id<kind::Account>, name: &str) -> Result<i64> {
+    let sql = "SELECT value FROM quota WHERE identity_uuid = ? AND name = ?";
+    match tx.query_opt(sql, params![account, name])? {
+        Some(row) => row.int("value"),
+        None => {
+            let setting = settings::find("quota", name);
+            let setting = setting.ok_or_else(|| Fault::internal(format!("there is no quota {name}")))?;
+            setting.default_value().parse().map_err(|_| Fault::internal(format!("quota {name} has no default")))
+        }
+    }
+}
+
+/// What an account has of a quota.
+pub fn used(tx: &mut dyn Tx, account: Id<kind::Account>, name: &str) -> Result<i64> {
+    let owned = |what: &str, table: &str, entity: &str, rest: &str| {
+        format!(
+            "SELECT {what} FROM resource r JOIN {table} x ON x.uuid = r.uuid
+             WHERE r.account_uuid = ? AND r.resource_type = '{entity}'{rest}"
+        )
+    };
+    let running = |what: &str| owned(what, "vm_instance", "VmInstanceVO", &format!(" AND x.state IN {HOLDING_STATES}"));
+    let counted = |entity: &str| {
+        format!("SELECT count(*) FROM resource WHERE account_uuid = ? AND resource_type = '{entity}'")
+    };
+    let sql = match name {
+        "vm.num" => running("count(*)"),
+        "vm.cpuNum" => running("coalesce(sum(x.cpu_num), 0)"),
+        "vm.memorySize" => running("coalesce(sum(x.memory_size), 0)"),
+        "vm.totalNum" => owned("count(*)", "vm_instance", "VmInstanceVO", " AND x.state <> 'Destroyed'"),
+        "volume.data.num" => owned("count(*)", "volume", "VolumeVO", " AND x.type = 'Data'"),
+        "volume.capacity" => owned("coalesce(sum(x.size), 0)", "volume", "VolumeVO", ""),
+        "image.num" => counted("ImageVO"),
+        "image.size" => owned("coalesce(sum(x.size), 0)", "image", "ImageVO", ""),
+        "l3.num" => counted("L3NetworkVO"),
+        "eip.num" => counted("EipVO"),
+        "vip.num" => counted("VipVO"),
+        "loadBalancer.num" => counted("LoadBalancerVO"),
+        "portForwarding.num" => counted("PortForwardingRuleVO"),
+        "securityGroup.num" => counted("SecurityGroupVO"),
+        "snapshot.volume.num" => counted("VolumeSnapshotVO"),
+        "vxlan.num" => owned("count(*)", "l2_network", "L2NetworkVO", " AND x.type = 'VxlanNetwork'"),
+        "scheduler.num" => counted("SchedulerJobVO"),
+        other => return Err(Fault::internal(format!("nobody counts the quota {other}"))),
+    };
+    tx.query_int(&sql, params![account])
+}
+
+async fn usages(call: Call, op: GetAccountQuotaUsage) -> Result<Value> {
+    let account: Id<kind::Account> = id("uuid", &op.uuid)?;
+    let list = move |tx: &mut dyn Tx| {
+        if account::is_admin(tx, account)? {
+            return Ok(Vec::new());
+        }
+        names()
+            .map(|name| Ok(json!({ "name": name, "total": total(tx, account, name)?, "used": used(tx, account, name)? })))
+            .collect::<Result<Vec<_>>>()
+    };
+    Ok(json!({ "usages": call.app.store.read(list).await? }))
+}
+
+fn update(call: &Call, tx: &mut dyn Tx, op: &UpdateQuota) -> Result<Value> {
+    let account: Id<kind::Account> = id("identityUuid", &op.identity_uuid)?;
+    let invalid = |text: String| Fault::new(code::QUOTA_INVALID, text).with("quota", op.name.as_str());
+    if account::is_admin(tx, account)? {
+        return Err(invalid("administrators have no quotas".into()));
+    }
+    if !names().any(|n| n == op.name) {
+        let all: Vec<&str> = names().collect();
+        return Err(invalid(format!("there is no quota {:?}; there are: {}", op.name, all.join(", "))));
+    }
+    if op.value < 0 {
+        return Err(invalid(format!("the quota {} can't be {}; 0 allows none", op.name, op.value)));
+    }
+    crate::rows::claim(tx, "AccountVO", account)?;
+    let now = cairn_types::time::now_ms();
+    let sql = "UPDATE quota SET value = ?, last_op_ms = ? WHERE identity_uuid = ? AND name = ?";
+    if tx.execute(sql, params![op.value, now, account, &op.name])? == 0 {
+        let sql = "INSERT INTO quota (uuid, name, identity_uuid, identity_type, value, create_ms, last_op_ms)
+                   VALUES (?, ?, ?, 'AccountVO', ?, ?, ?)";
+        tx.execute(sql, params![Id::<kind::AnyResource>::new(), &op.name, account, op.value, now, now])?;
+    }
+    let row = tx.query_opt("SELECT uuid FROM quota WHERE identity_uuid = ? AND name = ?", params![account, &op.name])?;
+    let quota: Id<kind::AnyResource> = row.ok_or_else(|| Fault::internal("the quota was not written"))?.id("uuid")?;
+    crate::rows::event(tx, "AccountVO", account, "updated", &json!({ "quota": op.name, "value": op.value }))?;
+    inventory::answer(tx, "QuotaInventory", quota, call.dates)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn iam_04_every_quota_of_the_settings_is_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = cairn_store::Store::open(&dir.path().join("db"), 1).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let all = runtime.block_on(store.read(|tx| {
+            names().map(|n| used(tx, crate::call::ADMIN, n)).collect::<Result<Vec<i64>>>()
+        }));
+        let all = all.unwrap();
+        assert!(all.len() >= 16 && all.iter().all(|n| *n == 0), "{all:?}");
+    }
 }

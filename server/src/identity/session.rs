@@ -1,7 +1,7 @@
 //! Login, sessions and signed requests: from the `Authorization` header to a [`Caller`].
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -26,13 +26,22 @@ struct Session {
     account: Id<kind::Account>,
     user: String,
     expired_ms: i64,
+    is_admin: bool,
 }
 
 /// Passwords, and the sessions that are in use.
 pub struct Identity {
     /// Hashes and wrong tries.
     pub passwords: Passwords,
-    sessions: RwLock<HashMap<String, Session>>,
+    sessions: RwLock<Sessions>,
+}
+
+/// Sessions that were used since the start.
+#[derive(Default)]
+struct Sessions {
+    by_token: HashMap<String, Session>,
+    /// How often sessions were forgotten. What was read from the database before is not kept after.
+    forgotten: u64,
 }
 
 pub(super) fn handlers(h: &mut Handlers) {
@@ -64,7 +73,7 @@ impl Identity {
     }
 
     async fn session(&self, app: &Arc<App>, token: &str) -> Result<Caller> {
-        let known = self.sessions.read().unwrap_or_else(PoisonError::into_inner).get(token).cloned();
+        let known = self.read_sessions().by_token.get(token).cloned();
         let session = match known {
             Some(session) => session,
             None => self.load(app, token).await?,
@@ -73,30 +82,57 @@ impl Identity {
             self.forget(&[token.to_owned()]);
             return Err(invalid());
         }
-        Ok(Caller { account: session.account, user: session.user, session: token.to_owned() })
+        let Session { account, user, is_admin, .. } = session;
+        Ok(Caller { account, user, session: token.to_owned(), is_admin })
     }
 
     async fn load(&self, app: &Arc<App>, token: &str) -> Result<Session> {
+        let forgotten = self.read_sessions().forgotten;
         let wanted = token.to_owned();
-        let sql = "SELECT account_uuid, user_uuid, expired_ms FROM session WHERE uuid = ?";
+        let sql = "SELECT s.account_uuid, s.user_uuid, s.expired_ms, a.type FROM session s JOIN account a ON a.uuid = s.account_uuid
+                   WHERE s.uuid = ?";
         let row = app.store.read(move |tx| tx.query_opt(sql, params![&wanted])).await?.ok_or_else(invalid)?;
-        let session =
-            Session { account: row.id("account_uuid")?, user: row.text("user_uuid")?, expired_ms: row.int("expired_ms")? };
-        self.sessions.write().unwrap_or_else(PoisonError::into_inner).insert(token.to_owned(), session.clone());
+        let session = Session {
+            account: row.id("account_uuid")?,
+            user: row.text("user_uuid")?,
+            expired_ms: row.int("expired_ms")?,
+            is_admin: row.text("type")? == "SystemAdmin",
+        };
+        let mut all = self.write_sessions();
+        if all.forgotten == forgotten {
+            all.by_token.insert(token.to_owned(), session.clone());
+        }
         Ok(session)
+    }
+
+    fn read_sessions(&self) -> RwLockReadGuard<'_, Sessions> {
+        self.sessions.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_sessions(&self) -> RwLockWriteGuard<'_, Sessions> {
+        self.sessions.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Forgets sessions that were ended in the database.
     pub fn forget(&self, tokens: &[String]) {
-        let mut all = self.sessions.write().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.write_sessions();
+        all.forgotten += 1;
         for token in tokens {
-            all.remove(token);
+            all.by_token.remove(token);
         }
     }
 
-    /// Forgets all sessions of an account.
+    /// Forgets all sessions of an account that were ended in the database.
     pub fn forget_account(&self, account: Id<kind::Account>) {
-        self.sessions.write().unwrap_or_else(PoisonError::into_inner).retain(|_, s| s.account != account);
+        let mut all = self.write_sessions();
+        all.forgotten += 1;
+        all.by_token.retain(|_, s| s.account != account);
+    }
+
+    /// Forgets sessions that have expired.
+    pub fn forget_expired(&self) {
+        let now = time::now_ms();
+        self.write_sessions().by_token.retain(|_, s| s.expired_ms > now);
     }
 
     /// Rest-conventions section 11.
@@ -112,7 +148,8 @@ impl Identity {
             return Err(Answer::Text(403, "requestTimeTooSkewed".into()));
         }
         let wanted = (*key_id).to_owned();
-        let sql = "SELECT account_uuid, user_uuid, secret_sealed, state FROM access_key WHERE access_key_id = ?";
+        let sql = "SELECT k.account_uuid, k.user_uuid, k.secret_sealed, k.state, a.type FROM access_key k
+                   JOIN account a ON a.uuid = k.account_uuid WHERE k.access_key_id = ? AND a.deleting_run IS NULL";
         let row = app.store.read(move |tx| tx.query_opt(sql, params![&wanted])).await?;
         let bad_id = || Fault::new(code::ACCESS_KEY, format!("access key id {key_id} is unknown or disabled"));
         let row = row.ok_or_else(bad_id)?;
@@ -123,7 +160,12 @@ impl Identity {
         if !signature_is_right(&secret, &request.method, date, &request.path, signature) {
             return Err(Fault::new(code::ACCESS_KEY, "wrong accessKey signature").into());
         }
-        Ok(Caller { account: row.id("account_uuid")?, user: row.text("user_uuid")?, session: String::new() })
+        Ok(Caller {
+            account: row.id("account_uuid")?,
+            user: row.text("user_uuid")?,
+            session: String::new(),
+            is_admin: row.text("type")? == "SystemAdmin",
+        })
     }
 }
 
@@ -170,7 +212,7 @@ async fn log_in(call: Call, op: LogInByAccount) -> Result<Value> {
         return Err(wrong_login());
     };
     app.identity.passwords.was_right(&throttle);
-    open(&app, account, call.dates).await
+    open(&app, account, stored, call.dates).await
 }
 
 impl Identity {
@@ -180,13 +222,23 @@ impl Identity {
     }
 }
 
-/// Opens a session for `identity.session.timeout` seconds; it is not extended by use.
-async fn open(app: &Arc<App>, account: Id<kind::Account>, dates: cairn_query::DateStyle) -> Result<Value> {
+/// Opens a session for `identity.session.timeout` seconds; it is not extended by use. `checked` is the hash that the password
+/// was compared with: if it was changed meanwhile, the old password opens nothing any more.
+async fn open(
+    app: &Arc<App>,
+    account: Id<kind::Account>,
+    checked: String,
+    dates: cairn_query::DateStyle,
+) -> Result<Value> {
     let (timeout, most) =
         (app.settings.int("identity", "session.timeout"), app.settings.int("identity", "session.maxConcurrent"));
     let (uuid, now) = (cairn_types::random_uuid(), time::now_ms());
     let (token, expired) = (uuid.clone(), now + timeout * 1000);
     let insert = move |tx: &mut dyn Tx| {
+        let same = "SELECT 1 FROM account WHERE uuid = ? AND password_hash = ? AND deleting_run IS NULL";
+        if !tx.exists(same, params![account, &checked])? {
+            return Err(wrong_login());
+        }
         let count = "SELECT count(*) FROM session WHERE account_uuid = ? AND expired_ms > ?";
         if tx.query_int(count, params![account, now])? >= most {
             let text = format!("the account has {most} open sessions, as many as identity/session.maxConcurrent allows; log one out");
@@ -203,9 +255,9 @@ async fn open(app: &Arc<App>, account: Id<kind::Account>, dates: cairn_query::Da
 }
 
 async fn log_out(call: Call, op: LogOut) -> Result<Value> {
-    let token = op.session_uuid;
-    call.app.identity.forget(std::slice::from_ref(&token));
+    let (token, ended) = (op.session_uuid.clone(), op.session_uuid);
     call.app.store.write(move |tx| tx.execute("DELETE FROM session WHERE uuid = ?", params![&token])).await?;
+    call.app.identity.forget(&[ended]);
     Ok(json!({}))
 }
 

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::call::Call;
 use crate::handlers::Handlers;
+use crate::platform::{ask, config, runs, subscriptions, tag_api};
 
 /// The operations of this group.
 pub fn handlers(h: &mut Handlers) {
@@ -13,6 +14,11 @@ pub fn handlers(h: &mut Handlers) {
     h.read::<GetCurrentTime, _>(current_time);
     h.read::<IsReadyToGo, _>(ready);
     h.read::<IsOpensourceVersion, _>(open_source);
+    ask::handlers(h);
+    config::handlers(h);
+    runs::handlers(h);
+    subscriptions::handlers(h);
+    tag_api::handlers(h);
 }
 
 /// The version of the API that clients ask for; ours stands beside it.

@@ -107,12 +107,19 @@ pub fn prune(tx: &mut dyn Tx, days: i64) -> Result<usize> {
 /// Parameters as text with every secret masked, also secrets inside system tags, cut at 16 KiB.
 pub fn masked(op: &Operation, params: &Map<String, Value>, system_tags: &[String]) -> String {
     let mut shown = Map::new();
+    let secret_setting = is_secret_setting(params);
     for (name, value) in params {
-        let secret = op.param(name).is_some_and(|p| p.secret) || looks_secret(name);
-        shown.insert(name.clone(), if secret { json!("*****") } else { value.clone() });
+        let secret = op.param(name).is_some_and(|p| p.secret) || looks_secret(name) || (name == "value" && secret_setting);
+        let value = match value {
+            _ if secret => json!("*****"),
+            Value::String(tag) if name == "tag" => json!(cairn_api::tags::mask(tag)),
+            Value::String(url) if url.contains('@') => json!(without_password(url)),
+            other => other.clone(),
+        };
+        shown.insert(name.clone(), value);
     }
     if !system_tags.is_empty() {
-        let tags: Vec<String> = system_tags.iter().map(|t| mask_tag(t)).collect();
+        let tags: Vec<String> = system_tags.iter().map(|t| cairn_api::tags::mask(t)).collect();
         shown.insert("systemTags".into(), json!(tags));
     }
     let mut text = Value::Object(shown).to_string();
@@ -132,13 +139,23 @@ fn looks_secret(name: &str) -> bool {
     ["password", "secret", "privatekey", "token", "sessionuuid"].iter().any(|s| name.contains(s))
 }
 
-fn mask_tag(tag: &str) -> String {
-    for prefix in ["consolePassword::", "userdata::", "rootPassword::"] {
-        if tag.starts_with(prefix) {
-            return format!("{prefix}*****");
+/// Whether category and name are those of a setting whose value is a secret.
+fn is_secret_setting(params: &Map<String, Value>) -> bool {
+    let text = |name: &str| params.get(name).and_then(Value::as_str).unwrap_or_default();
+    cairn_api::settings::find(text("category"), text("name")).is_some_and(|s| s.is_secret())
+}
+
+/// An address without the password in `scheme://user:password@host`.
+fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    match authority.rsplit_once('@') {
+        Some((user, host)) => {
+            let user = user.split(':').next().unwrap_or_default();
+            format!("{scheme}://{user}:*****@{host}{path}")
         }
+        None => url.to_owned(),
     }
-    tag.to_owned()
 }
 
 #[cfg(test)]
@@ -156,5 +173,14 @@ mod tests {
             assert!(!text.contains(secret), "{text}");
         }
         assert!(text.contains("hostname::web"));
+        for (op, params) in [
+            ("UpdateGlobalConfig", json!({"category": "virtualRouter", "name": "vrouter.password", "value": "x1"})),
+            ("CreateSystemTag", json!({"tag": "rootPassword::x1"})),
+            ("AddImage", json!({"url": "ftp://me:x1@there/image"})),
+        ] {
+            let Value::Object(params) = params else { unreachable!() };
+            let text = masked(Operation::find(op).unwrap(), &params, &[]);
+            assert!(!text.contains("x1"), "{text}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! What happens in the transactions of the workflow engine: jobs end, and everybody hears how a run goes.
 
-use cairn_store::{Tx, params};
-use cairn_types::{Result, time};
+use cairn_store::Tx;
+use cairn_types::Result;
 use cairn_workflow::{Env, Plan, RunInfo};
 use serde_json::{Value, json};
 
@@ -15,10 +15,7 @@ impl Env for App {
             "resourceUuid": run.resource_uuid, "resourceType": run.resource_type, "jobUuid": run.job,
         });
         let account = (!run.account.is_empty()).then(|| run.account.clone());
-        let sql = "INSERT INTO event (create_ms, account_uuid, resource_type, resource_uuid, kind, data)
-                   VALUES (?, ?, 'CairnRunVO', ?, 'progress', ?)";
-        tx.execute(sql, params![time::now_ms(), account, run.uuid, data.to_string()])?;
-        Ok(())
+        events::write(tx, account, "CairnRunVO", &run.uuid.to_string(), "progress", &data)
     }
 
     fn run_ended(&self, tx: &mut dyn Tx, run: &RunInfo, outcome: &Result<Value>) -> Result<()> {

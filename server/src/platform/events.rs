@@ -9,6 +9,7 @@ use cairn_workflow::{Plan, PlannedResource};
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
 
+use crate::platform::subscriptions;
 use crate::rows;
 
 /// One entry of the log.
@@ -38,6 +39,21 @@ impl Event {
             "data": self.data,
         })
     }
+}
+
+/// Writes an entry, and what web hooks that subscribed to it have to be sent.
+pub fn write(
+    tx: &mut dyn Tx,
+    account: Option<String>,
+    resource_type: &str,
+    uuid: &str,
+    kind: &str,
+    data: &Value,
+) -> Result<()> {
+    let now = time::now_ms();
+    let sql = "INSERT INTO event (create_ms, account_uuid, resource_type, resource_uuid, kind, data) VALUES (?, ?, ?, ?, ?, ?)";
+    tx.execute(sql, params![now, account.clone(), resource_type, uuid, kind, data.to_string()])?;
+    subscriptions::queue(tx, resource_type, uuid, kind, data, now)
 }
 
 /// Cursor of the newest entry.

@@ -1,12 +1,20 @@
-//! Web hooks of calls (rest-conventions section 10): the result of a job is posted, 15 more times if need be, 2 seconds apart.
+//! Web hooks: results of jobs (rest-conventions section 10) and events that somebody subscribed to ([`super::subscriptions`])
+//! are posted, 15 more times if need be, 2 seconds apart. What is still to be sent are rows of table `cleanup`.
 
-use std::net::{IpAddr, ToSocketAddrs};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cairn_store::{Tx, params};
+use cairn_store::{Tx, Value as Column, params};
 use cairn_types::{Fault, Result, time};
+use futures_util::StreamExt;
+use futures_util::stream;
 use serde_json::{Value, json};
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
 use crate::app::App;
 use crate::platform::jobs::{self, JobState};
@@ -14,88 +22,203 @@ use crate::platform::jobs::{self, JobState};
 /// Tries after the first one.
 const RETRIES: i64 = 15;
 const PAUSE_MS: i64 = 2000;
+/// Receivers that are called at the same time.
+const AT_ONCE: usize = 16;
+/// Posts to one receiver before others have their turn again.
+const PER_TURN: i64 = 50;
+
+/// Kind of a row that holds the result of a job.
+pub(super) const JOB: &str = "web-hook";
+/// Kind of a row that holds an event.
+pub(super) const EVENT: &str = "event-hook";
 
 /// Refuses addresses that are no web addresses; what a name resolves to is checked when it is called.
 pub fn check_url(_app: &App, url: &str) -> Result<()> {
     let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+    let plain = url.len() <= 2048 && !url.chars().any(|c| c.is_control() || c == ' ') && url.parse::<Uri>().is_ok();
     match host.and_then(|h| h.split(['/', '?', '#']).next()) {
-        Some(host) if !host.is_empty() && !host.contains('@') && url.len() <= 2048 => Ok(()),
-        _ => Err(Fault::argument("X-Web-Hook must be an address that begins with http:// or https://")),
+        Some(host) if !host.is_empty() && !host.contains('@') && plain => Ok(()),
+        _ => Err(Fault::argument("a web hook must be an address that begins with http:// or https://")),
     }
 }
 
-/// Link-local addresses (cloud metadata among them) are never called, others only as the setting allows.
-fn may_call(app: &App, ip: IpAddr) -> bool {
-    let link_local = match ip {
-        IpAddr::V4(v4) => v4.is_link_local() || v4.is_unspecified() || v4.is_broadcast() || v4.is_multicast(),
-        IpAddr::V6(v6) => v6.is_unspecified() || v6.is_multicast() || (v6.segments()[0] & 0xffc0) == 0xfe80,
-    };
-    !link_local && (!ip.is_loopback() || app.settings.bool("cairn", "webHook.mayReachLoopback"))
+/// Link-local addresses (cloud metadata among them) are never called, loopback only as the setting allows.
+fn may_call(ip: IpAddr, loopback: bool) -> bool {
+    match ip {
+        IpAddr::V4(v4) => {
+            let never = v4.is_link_local() || v4.is_unspecified() || v4.is_broadcast() || v4.is_multicast();
+            !never && (loopback || !v4.is_loopback())
+        }
+        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+            Some(v4) => may_call(IpAddr::V4(v4), loopback),
+            None => {
+                let never = v6.is_unspecified() || v6.is_multicast() || (v6.segments()[0] & 0xffc0) == 0xfe80;
+                !never && (loopback || !v6.is_loopback())
+            }
+        },
+    }
 }
 
-/// Posts what is due. Called after commits and now and then.
+/// Looks names up and refuses addresses that may not be called. The address that was checked is the one that is dialled.
+#[derive(Debug)]
+struct Checked {
+    loopback: bool,
+}
+
+impl Resolver for Checked {
+    fn resolve(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let found = DefaultResolver::default().resolve(uri, config, timeout)?;
+        if found.iter().all(|a| may_call(a.ip(), self.loopback)) {
+            Ok(found)
+        } else {
+            Err(ureq::Error::Io(std::io::Error::other("the address may not be called by web hooks")))
+        }
+    }
+}
+
+/// One post that waits.
+struct Waiting {
+    uuid: String,
+    kind: String,
+    target: String,
+    data: Value,
+    tries: i64,
+}
+
+/// What is sent.
+struct Post {
+    url: String,
+    headers: Vec<(&'static str, String)>,
+    body: String,
+}
+
+/// Posts what is due, each receiver's posts in order.
 pub async fn due(app: &Arc<App>) {
     let now = time::now_ms();
-    let sql = "SELECT uuid, target_uuid, data, tries FROM cleanup WHERE kind = 'web-hook' AND next_ms <= ? ORDER BY uuid LIMIT 100";
-    let Ok(rows) = app.store.read(move |tx| tx.query(sql, params![now])).await else { return };
-    for row in rows {
-        let (Ok(uuid), Ok(job), Ok(data), Ok(tries)) =
-            (row.text("uuid"), row.text("target_uuid"), row.text("data"), row.int("tries"))
-        else {
-            continue;
-        };
-        let url = serde_json::from_str::<Value>(&data).ok().and_then(|d| d["url"].as_str().map(str::to_owned));
-        let sent = match url {
-            Some(url) => post(app, &job, &url).await,
-            None => Ok(()),
-        };
-        let done = sent.is_ok() || tries >= RETRIES;
+    let turns = match app.store.read(move |tx| turns(tx, now)).await {
+        Ok(turns) => turns,
+        Err(f) => return tracing::error!(error = %f, "the web hooks that are due can't be read"),
+    };
+    stream::iter(turns).for_each_concurrent(AT_ONCE, |turn| take(app, turn)).await;
+}
+
+/// What is due: one list for each receiver.
+fn turns(tx: &mut dyn Tx, now: i64) -> Result<Vec<Vec<Waiting>>> {
+    let columns = "SELECT uuid, kind, target_uuid, data, tries FROM cleanup WHERE kind = ?";
+    let sql = format!("{columns} AND next_ms <= ? ORDER BY uuid LIMIT 200");
+    let mut turns: Vec<_> = read(tx, &sql, params![JOB, now])?.into_iter().map(|w| vec![w]).collect();
+    let due = tx.query("SELECT DISTINCT target_uuid FROM cleanup WHERE kind = ? AND next_ms <= ?", params![EVENT, now])?;
+    let receivers: BTreeSet<String> = due.iter().map(|r| r.text("target_uuid")).collect::<Result<_>>()?;
+    for receiver in receivers {
+        let sql = format!("{columns} AND target_uuid = ? ORDER BY uuid LIMIT {PER_TURN}");
+        turns.push(read(tx, &sql, params![EVENT, receiver])?);
+    }
+    Ok(turns)
+}
+
+fn read(tx: &mut dyn Tx, sql: &str, values: &[Column]) -> Result<Vec<Waiting>> {
+    let rows = tx.query(sql, values)?;
+    rows.iter()
+        .map(|r| {
+            Ok(Waiting {
+                uuid: r.text("uuid")?,
+                kind: r.text("kind")?,
+                target: r.text("target_uuid")?,
+                data: serde_json::from_str(&r.text("data")?).unwrap_or(Value::Null),
+                tries: r.int("tries")?,
+            })
+        })
+        .collect()
+}
+
+/// Posts one receiver's list until something fails; then the whole list waits.
+async fn take(app: &Arc<App>, turn: Vec<Waiting>) {
+    for waiting in turn {
+        let sent = send_one(app, &waiting).await;
+        let goes_on = sent.is_ok();
         if let Err(f) = &sent {
-            tracing::warn!(%job, tries, error = %f, "a web hook could not be called");
+            let (receiver, tries) = (&waiting.target, waiting.tries);
+            tracing::warn!(%receiver, tries, error = %f, "a web hook could not be called");
         }
-        let settle = move |tx: &mut dyn Tx| {
-            if done {
-                tx.execute("DELETE FROM cleanup WHERE uuid = ?", params![&uuid])
-            } else {
-                let sql = "UPDATE cleanup SET tries = tries + 1, next_ms = ? WHERE uuid = ?";
-                tx.execute(sql, params![time::now_ms() + PAUSE_MS, &uuid])
-            }
-        };
-        if let Err(f) = app.store.write(settle).await {
+        if let Err(f) = app.store.write(move |tx| settle(tx, &waiting, goes_on)).await {
             tracing::error!(error = %f, "the state of a web hook could not be written");
+        }
+        if !goes_on {
+            return;
         }
     }
 }
 
-async fn post(app: &Arc<App>, job: &str, url: &str) -> Result<()> {
-    let id = job.to_owned();
-    let (success, body) = match app.store.read(move |tx| jobs::find(tx, &id)).await? {
-        Some(JobState::Done(value)) => (true, value),
-        Some(JobState::Failed(fault)) => (false, json!({ "error": fault.to_api() })),
-        Some(JobState::Processing) | None => return Ok(()),
+fn settle(tx: &mut dyn Tx, waiting: &Waiting, sent: bool) -> Result<()> {
+    if sent || waiting.tries >= RETRIES {
+        tx.execute("DELETE FROM cleanup WHERE uuid = ?", params![&waiting.uuid])?;
+    } else {
+        tx.execute("UPDATE cleanup SET tries = tries + 1 WHERE uuid = ?", params![&waiting.uuid])?;
+    }
+    if !sent {
+        let sql = "UPDATE cleanup SET next_ms = ? WHERE kind = ? AND target_uuid = ?";
+        tx.execute(sql, params![time::now_ms() + PAUSE_MS, &waiting.kind, &waiting.target])?;
+    }
+    Ok(())
+}
+
+async fn send_one(app: &Arc<App>, waiting: &Waiting) -> Result<()> {
+    let (target, data, kind) = (waiting.target.clone(), waiting.data.clone(), waiting.kind.clone());
+    let prepare = move |tx: &mut dyn Tx| match kind.as_str() {
+        JOB => of_job(tx, &target, &data),
+        _ => super::subscriptions::subscription(tx, &target, &data).map(|found| {
+            found.map(|(url, event, body)| Post { url, headers: vec![("x-cairn-event", event)], body: body.to_string() })
+        }),
     };
-    let (app, url, job) = (app.clone(), url.to_owned(), job.to_owned());
-    let call = move || send(&app, &url, &job, success, &body.to_string());
+    let Some(mut post) = app.store.read(prepare).await? else { return Ok(()) };
+    post.body = super::sealed::reveal_text(app, post.body);
+    let loopback = app.settings.bool("cairn", "webHook.mayReachLoopback");
+    let call = move || send(&post, loopback);
     tokio::task::spawn_blocking(call).await.map_err(|_| Fault::internal("the web hook's thread failed"))?
 }
 
-fn send(app: &App, url: &str, job: &str, success: bool, body: &str) -> Result<()> {
+/// The result of a job; none if it is gone or not there yet.
+fn of_job(tx: &mut dyn Tx, job: &str, data: &Value) -> Result<Option<Post>> {
+    let Some(url) = data["url"].as_str() else { return Ok(None) };
+    let (success, body) = match jobs::find(tx, job)? {
+        Some(JobState::Done(value)) => (true, value),
+        Some(JobState::Failed(fault)) => (false, json!({ "error": fault.to_api() })),
+        Some(JobState::Processing) | None => return Ok(None),
+    };
+    let headers = vec![("x-job-uuid", job.to_owned()), ("x-job-success", success.to_string())];
+    Ok(Some(Post { url: url.to_owned(), headers, body: body.to_string() }))
+}
+
+fn send(post: &Post, loopback: bool) -> Result<()> {
     let failed = |e: &dyn std::fmt::Display| Fault::operation(format!("the web hook did not answer: {e}"));
-    let uri: ureq::http::Uri = url.parse().map_err(|e| failed(&e))?;
-    let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
-    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-    let mut addresses = (host.as_str(), port).to_socket_addrs().map_err(|e| failed(&e))?;
-    if !addresses.all(|a| may_call(app, a.ip())) {
-        return Err(Fault::operation("the web hook's address may not be called"));
+    let config = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(10))).max_redirects(0).build();
+    let agent = ureq::Agent::with_parts(config, DefaultConnector::default(), Checked { loopback });
+    let mut request = agent.post(&post.url).header("content-type", "application/json; charset=utf-8");
+    for (name, value) in &post.headers {
+        request = request.header(*name, value);
     }
-    let agent: ureq::Agent =
-        ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(10))).max_redirects(0).build().into();
-    let answer = agent
-        .post(url)
-        .header("content-type", "application/json; charset=utf-8")
-        .header("x-job-uuid", job)
-        .header("x-job-success", if success { "true" } else { "false" })
-        .send(body)
-        .map_err(|e| failed(&e))?;
+    let answer = request.send(&post.body).map_err(|e| failed(&e))?;
     if answer.status().is_success() { Ok(()) } else { Err(failed(&answer.status())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn api_01_web_hooks_never_reach_link_local_addresses() {
+        for (ip, loopback, ok) in [
+            ("10.0.0.1", false, true),
+            ("127.0.0.1", true, true),
+            ("127.0.0.1", false, false),
+            ("169.254.169.254", true, false),
+            ("::ffff:169.254.169.254", true, false),
+            ("::1", false, false),
+            ("fe80::1", true, false),
+            ("0.0.0.0", true, false),
+            ("2001:db8::1", false, true),
+        ] {
+            assert_eq!(may_call(ip.parse().unwrap(), loopback), ok, "{ip}");
+        }
+    }
 }

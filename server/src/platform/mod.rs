@@ -2,8 +2,10 @@
 
 pub mod actions;
 pub mod api;
+pub mod ask;
 pub mod audit;
 pub mod cleanup;
+pub mod config;
 pub mod env;
 pub mod events;
 pub mod hooks;
@@ -11,8 +13,12 @@ pub mod jobs;
 pub mod metrics;
 pub mod periodic;
 pub mod query;
+pub mod runs;
+pub mod sealed;
 pub mod secrets;
 pub mod settings;
+pub mod subscriptions;
+pub mod tag_api;
 pub mod tags;
 
 use cairn_store::{Tx, params};

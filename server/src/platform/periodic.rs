@@ -8,13 +8,17 @@ use cairn_store::{Tx, params};
 use cairn_types::{Result, time};
 
 use crate::app::App;
-use crate::platform::{audit, cleanup, events, hooks, jobs};
+use crate::platform::{audit, cleanup, events, hooks, jobs, runs, subscriptions};
 
 /// Starts all periodic work. It ends with the server.
 pub fn start(app: &Arc<App>) {
     every(app, Duration::from_secs(1), |app| async move {
-        hooks::due(&app).await;
         cleanup::due(&app).await;
+        Ok(())
+    });
+    // On its own: a receiver that is slow to answer holds up nothing else.
+    every(app, Duration::from_secs(1), |app| async move {
+        hooks::due(&app).await;
         Ok(())
     });
     every(app, Duration::from_secs(60), |app| async move { expire(&app).await });
@@ -41,10 +45,13 @@ where
     });
 }
 
-async fn expire(app: &Arc<App>) -> Result<()> {
+/// Removes what has had its time: sessions, results, events, audit rows, runs.
+pub async fn expire(app: &Arc<App>) -> Result<()> {
     let period = app.settings.int("rest", "completedApi.expiredPeriod");
     let (event_days, audit_days) =
         (app.settings.int("cairn", "event.keepDays"), app.settings.int("cairn", "audit.keepDays"));
+    app.identity.forget_expired();
+    let run_days = app.settings.int("cairn", "run.keepDays");
     app.store
         .write(move |tx: &mut dyn Tx| {
             let now = time::now_ms();
@@ -53,8 +60,8 @@ async fn expire(app: &Arc<App>) -> Result<()> {
             jobs::expire(tx, period)?;
             events::prune(tx, event_days)?;
             audit::prune(tx, audit_days)?;
-            let old = now - event_days * 86_400_000;
-            tx.execute("DELETE FROM run WHERE state IN ('Done', 'Failed') AND last_op_ms < ?", params![old])?;
+            subscriptions::prune(tx)?;
+            runs::prune(tx, run_days)?;
             Ok(())
         })
         .await

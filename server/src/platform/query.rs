@@ -1,6 +1,7 @@
 //! Queries as calls ask them: one inventory, the caller's eyes, and rows that live in memory.
 
 use cairn_api::resource;
+use cairn_api::settings::Setting;
 use cairn_query::{Options, Query, QueryResult};
 use cairn_types::{Fault, Result};
 use serde_json::json;
@@ -8,11 +9,12 @@ use serde_json::json;
 use crate::app::App;
 use crate::call::Call;
 use crate::inventory;
+use crate::platform::settings::MASK;
 
 /// How queries of this call are read and shown.
 pub fn options(call: &Call) -> Options {
     let mut options = inventory::options(call.dates);
-    options.given.insert("global_config", settings(&call.app).into());
+    options.given.insert("global_config", settings(&call.app, call.caller.is_admin()).into());
     options
 }
 
@@ -23,12 +25,16 @@ pub async fn run(call: &Call, inventory: &str, query: Query) -> Result<QueryResu
     call.app.store.read(move |tx| cairn_query::run(tx, table, &query, &viewer, &options)).await
 }
 
-/// The global settings as rows of their table.
-fn settings(app: &App) -> String {
-    let row = |s: &cairn_api::settings::Setting| {
+/// The global settings as rows of their table. Secrets are for administrators.
+fn settings(app: &App, is_admin: bool) -> String {
+    let value = |s: &Setting| match app.settings.text(s.category, s.name) {
+        secret if s.is_secret() && !is_admin && !secret.is_empty() => MASK.to_owned(),
+        value => value,
+    };
+    let row = |s: &Setting| {
         json!({
             "category": s.category, "name": s.name, "description": s.description, "default_value": s.default_value(),
-            "value": app.settings.text(s.category, s.name),
+            "value": value(s),
         })
     };
     json!(cairn_api::settings::all().iter().map(row).collect::<Vec<_>>()).to_string()

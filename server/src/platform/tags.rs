@@ -1,23 +1,82 @@
 //! System and user tags: stored rows, and the checks before they are stored.
 
-use cairn_api::tags as formats;
+use cairn_api::tags::{self as formats, By, TagFormat};
 use cairn_store::{Tx, is_duplicate, params};
 use cairn_types::{Fault, Id, Result, code, kind, time};
 use serde_json::json;
 
 use crate::rows;
 
-/// Checks the system tags of a create call: each must fit a known format, or act on the request only.
+/// Checks the system tags of a create call: each must fit a known format, hold a value that the format takes, and not stand
+/// twice where a resource has one at most.
 pub fn check(op_entity: Option<&str>, tags: &[String]) -> Result<()> {
+    let mut seen: Vec<&str> = Vec::new();
     for tag in tags {
-        let known = op_entity.is_some_and(|e| formats::match_format(e, tag).is_some())
-            || formats::match_any(tag).is_some()
-            || tag.starts_with("ephemeral::");
-        if !known {
-            return Err(Fault::argument(format!("system tag {tag:?} fits no known format")).with("tag", tag.as_str()));
+        if tag.starts_with("ephemeral::") {
+            continue;
+        }
+        let own = op_entity.and_then(|e| formats::match_format(e, tag));
+        let format = own.or_else(|| formats::match_any(tag)).ok_or_else(|| unknown(tag))?;
+        format.check(tag)?;
+        if own.is_none() {
+            continue;
+        }
+        refuse_foreign(&format, tag)?;
+        if format.single && seen.contains(&format.format) {
+            return Err(Fault::argument(format!("a resource has one tag of the form {} at most", format.format)));
+        }
+        seen.push(format.format);
+    }
+    Ok(())
+}
+
+/// The format of a tag that a caller puts on a resource of this type.
+pub fn check_on(entity: &str, tag: &str) -> Result<TagFormat> {
+    let format = formats::match_format(entity, tag).ok_or_else(|| {
+        let text = format!("system tag {:?} fits no format that a resource of type {entity} has", formats::mask(tag));
+        Fault::argument(text).with("tag", formats::mask(tag))
+    })?;
+    format.check(tag)?;
+    refuse_foreign(&format, tag)?;
+    Ok(format)
+}
+
+/// Tags that only the platform writes.
+fn refuse_foreign(format: &TagFormat, tag: &str) -> Result<()> {
+    if format.inherent || format.by == By::Server {
+        return Err(Fault::argument(format!("system tag {tag:?} is written by the platform only")).with("tag", tag));
+    }
+    Ok(())
+}
+
+/// Refuses a second tag of a format of which a resource has one at most.
+pub fn refuse_second<T>(tx: &mut dyn Tx, resource: Id<T>, format: &TagFormat, tag: &str) -> Result<()> {
+    if !format.single {
+        return Ok(());
+    }
+    let rows = tx.query("SELECT uuid, tag FROM system_tag WHERE resource_uuid = ?", params![resource])?;
+    for row in rows {
+        let other = row.text("tag")?;
+        if other != tag && formats::capture(format.format, &other).is_some() {
+            let text = format!("resource {resource} has a tag of the form {} already; update or delete it", format.format);
+            return Err(Fault::new(code::DUPLICATED_TAG, text).with("uuid", row.text("uuid")?));
         }
     }
     Ok(())
+}
+
+fn unknown(tag: &str) -> Fault {
+    Fault::argument(format!("system tag {tag:?} fits no known format")).with("tag", tag)
+}
+
+/// A fault of a write as what it says about tags.
+pub fn duplicate<T>(fault: Fault, resource: Id<T>, tag: &str) -> Fault {
+    if is_duplicate(&fault) {
+        let tag = formats::mask(tag);
+        Fault::new(code::DUPLICATED_TAG, format!("resource {resource} has the tag {tag:?} already"))
+    } else {
+        fault
+    }
 }
 
 /// Stores the tags of a create call on the new resource. System tags of other types were passed on and are not stored.
@@ -55,14 +114,8 @@ pub fn insert<T>(
                    VALUES (?, ?, ?, ?, 'User', ?, ?)";
         tx.execute(sql, params![uuid, resource, entity, tag, now, now])
     };
-    result.map_err(|f| {
-        if is_duplicate(&f) {
-            Fault::new(code::DUPLICATED_TAG, format!("resource {resource} has the tag {tag:?} already"))
-        } else {
-            f
-        }
-    })?;
-    rows::event(tx, entity, resource, "updated", &json!({ "tag": tag }))?;
+    result.map_err(|f| duplicate(f, resource, tag))?;
+    rows::event(tx, entity, resource, "updated", &json!({ "tag": formats::mask(tag) }))?;
     Ok(uuid)
 }
 
