@@ -49,6 +49,11 @@ impl Address {
         Self(self.0.saturating_add(n))
     }
 
+    /// The address so many places before; the lowest one where there are not as many.
+    pub fn minus(self, n: u128) -> Self {
+        Self(self.0.saturating_sub(n))
+    }
+
     /// How many addresses lie between `first` and this one, both counted; 0 if this one is below.
     pub fn count_from(self, first: Self) -> u128 {
         self.0.checked_sub(first.0).map_or(0, |n| n.saturating_add(1))
@@ -149,7 +154,7 @@ impl Subnet {
 
     /// The last address that a guest or gateway may have.
     pub fn last(self) -> Address {
-        Address(self.broadcast().0.saturating_sub(1))
+        self.broadcast().minus(1)
     }
 
     /// Whether a guest or gateway may have this address: neither the network's own nor that of everybody.

@@ -287,3 +287,23 @@ fn by_halves(tx: &mut dyn Tx, range: &Range) -> Result<Option<Address>> {
         }
     }
 }
+
+/// Up to `limit` free addresses of a range, in order, from `start` on.
+pub fn list_free(tx: &mut dyn Tx, range: &Range, start: Address, limit: usize) -> Result<Vec<Address>> {
+    let mut free = Vec::new();
+    let mut next = range.start.max(start);
+    while next <= range.end && free.len() < limit {
+        let used = used_list(tx, range.l3, next, range.end, SMALL)?;
+        // What is known ends with the last address of a list that was cut off.
+        let is_cut = u128::try_from(used.len()).unwrap_or(SMALL) >= SMALL;
+        let known_to = used.last().copied().filter(|_| is_cut).unwrap_or(range.end);
+        let mut taken = used.into_iter().peekable();
+        while next <= known_to && free.len() < limit {
+            if taken.next_if_eq(&next).is_none() {
+                free.push(next);
+            }
+            next = next.plus(1);
+        }
+    }
+    Ok(free)
+}

@@ -56,7 +56,7 @@ crate::operations! {
         l2_provider_type: Option<String> => [values(&["LinuxBridge"])];
     } -> job L2NetworkInventory, admin;
 
-    /// Take an L2 network from the hosts of a cluster. VM NICs there are detached.
+    /// Take an L2 network from the hosts of a cluster. Refused while VMs there run on it.
     DetachL2NetworkFromCluster: DELETE "/l2-networks/{l2NetworkUuid}/clusters/{clusterUuid}",
     cli "l2-network detach" {
         /// L2 network to detach.
@@ -110,7 +110,7 @@ crate::operations! {
         /// New category.
         category: Option<String> => [values(&["Public", "Private", "System"])];
         /// The network is for the platform itself, not for users.
-        system: bool;
+        system: Option<bool>;
         /// New DNS domain of the guests.
         dns_domain: Option<String> => [max_len(255)];
     } -> job L3NetworkInventory, rbac("l3Network");
@@ -279,7 +279,7 @@ crate::operations! {
         ip_range_uuid: String => [path, refers("IpRangeVO"), owned];
         /// L3 network of the range.
         l3_network_uuid: Option<String> => [refers("L3NetworkVO"), owned];
-        /// List addresses after this one.
+        /// List addresses from this one on.
         start: String => [default("0.0.0.0")];
         /// Most addresses to list.
         limit: i64 => [int, range(1, 65536), default("100")];
@@ -295,7 +295,7 @@ crate::operations! {
         l3_network_uuid: String => [path, refers("L3NetworkVO"), owned];
         /// Only addresses of this IP range.
         ip_range_uuid: Option<String> => [refers("IpRangeVO"), owned];
-        /// List addresses after this one.
+        /// List addresses from this one on.
         start: String => [default("0.0.0.0")];
         /// Most addresses to list.
         limit: i64 => [int, range(1, 65536), default("100")];

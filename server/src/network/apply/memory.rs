@@ -27,6 +27,11 @@ impl Known {
         self.0.as_ref().is_some_and(|(e, w)| *e == era && w == wanted)
     }
 
+    /// Whether the host confirmed since it connected that the thing is not there.
+    pub fn is_absent(&self, era: u64) -> bool {
+        self.0.as_ref().is_some_and(|(e, w)| *e == era && matches!(w, Wanted::NoServices(_)))
+    }
+
     /// Nothing is known.
     pub fn clear(&mut self) {
         self.0 = None;

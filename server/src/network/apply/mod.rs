@@ -6,6 +6,7 @@
 //! remembered until it connects anew, and not sent again.
 
 mod memory;
+mod orders;
 mod wanted;
 
 use std::collections::BTreeSet;
@@ -14,11 +15,12 @@ use std::sync::Arc;
 use cairn_api::agent::AgentOp;
 use cairn_api::agent::network::RemoveL3;
 use cairn_store::{Tx, params};
-use cairn_types::{Id, Result, kind};
+use cairn_types::{Fault, Id, Result, code, kind};
 use cairn_workflow::Cx;
 use futures_util::{StreamExt, stream};
 
 pub use memory::Memory;
+pub use orders::{Order, bridge_order, cancel, carry_out, hosts_of_cluster, hosts_of_l2};
 use memory::Thing;
 use wanted::Wanted;
 
@@ -102,25 +104,57 @@ async fn settle_l3(app: &Arc<App>, host: Host, l3: L3) -> Result<()> {
     settle(app, host, Thing::Services(l3), "").await
 }
 
-/// Everything that the networks of a host's cluster want on it. Called whenever the host connects. Goes on after a failure
-/// and returns the first one.
+/// Everything that the networks of a host's cluster want on it. Called whenever the host connects. Goes on after a failure.
+/// The first failure of a bridge is returned: without its bridges a host is of no use. DHCP and metadata are tried again
+/// when a VM of the network starts.
 pub async fn host_networks(app: &Arc<App>, host: Host) -> Result<()> {
     app.networks.forget(host);
     let (l2s, l3s) = app.store.read(move |tx| wanted::of_host(tx, host)).await?;
     let mut first = Ok(());
-    let things = l2s.into_iter().map(Thing::Bridge).chain(l3s.into_iter().map(Thing::Services));
-    for thing in things {
-        if let Err(f) = settle(app, host, thing, "").await {
-            tracing::warn!(%host, ?thing, error = %f, "a network of host {host} could not be brought up");
+    for l2 in l2s {
+        if let Err(f) = settle(app, host, Thing::Bridge(l2), "").await {
+            tracing::warn!(%host, %l2, error = %f, "the bridge of L2 network {l2} could not be made on host {host}");
             first = first.and(Err(f));
+        }
+    }
+    for l3 in l3s {
+        if let Err(f) = settle(app, host, Thing::Services(l3), "").await {
+            tracing::warn!(%host, %l3, error = %f, "L3 network {l3} could not be brought up on host {host}");
         }
     }
     first
 }
 
-/// Makes the bridge of an L2 network on a host, whether or not it is attached to the host's cluster yet.
-pub async fn bridge(app: &Arc<App>, host: Host, l2: L2, run: &str) -> Result<()> {
-    settle(app, host, Thing::Bridge(l2), run).await
+/// Makes the bridge of an L2 network on hosts, many at once. Hosts that are away are left out: they get it when they
+/// arrive.
+pub async fn bridges(app: &Arc<App>, hosts: Vec<Host>, l2: L2, run: &str) -> Result<()> {
+    let one = |host: Host| async move {
+        match settle(app, host, Thing::Bridge(l2), run).await {
+            Err(f) if f.has_code(code::HOST_DISCONNECTED) => Ok(()),
+            Err(f) => {
+                let text = format!("host {host} could not make the bridge: {}", f.details);
+                Err(Fault::new(&f.code.clone(), text).with("host", host.to_string()).caused_by(f))
+            }
+            Ok(()) => Ok(()),
+        }
+    };
+    let done = stream::iter(hosts).map(one).buffer_unordered(AT_ONCE).collect::<Vec<Result<()>>>().await;
+    done.into_iter().collect()
+}
+
+/// Applies the networks of a VM on its host again after its metadata changed. Does not wait.
+pub fn refresh_vm(app: &Arc<App>, vm: Id<kind::Vm>) {
+    let app = app.clone();
+    tokio::spawn(async move {
+        let sql = "SELECT v.host_uuid, n.l3_network_uuid FROM vm_instance v JOIN vm_nic n ON n.vm_instance_uuid = v.uuid
+                   WHERE v.uuid = ? AND v.host_uuid IS NOT NULL";
+        let Ok(rows) = app.store.read(move |tx| tx.query(sql, params![vm])).await else { return };
+        for row in rows {
+            if let (Ok(host), Ok(l3)) = (row.id("host_uuid"), row.id("l3_network_uuid")) {
+                refresh(&app, host, vec![l3]);
+            }
+        }
+    });
 }
 
 /// Sends what one thing on one host lacks.
