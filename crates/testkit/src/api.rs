@@ -97,6 +97,12 @@ impl Api {
         Self { agent: config.into(), base: format!("http://{address}"), headers: Vec::new(), account: String::new() }
     }
 
+    /// The same session with a server at another address.
+    #[must_use]
+    pub fn at(&self, address: &str) -> Self {
+        Self { base: format!("http://{address}"), ..self.clone() }
+    }
+
     /// Logs in with a plain password.
     pub async fn log_in(&self, name: &str, password: &str) -> Result<Self, Failure> {
         let params = json!({ "accountName": name, "password": digest(password) });

@@ -64,7 +64,11 @@ impl Cloud {
         };
         let (app, served) = runtime.spawn(start).await.expect("the start").expect("the server starts");
         self.running = Some(Running { app, served, runtime });
-        self.admin = self.log_in("admin", "password").await;
+        // Sessions outlive the server.
+        self.admin = match self.admin.session().is_empty() {
+            true => self.log_in("admin", "password").await,
+            false => self.admin.at(&self.served().api.to_string()),
+        };
     }
 
     /// Ends the server as a kill would: at whatever instruction it is. What it had committed stays.
@@ -79,7 +83,7 @@ impl Cloud {
         }
     }
 
-    /// Crashes and starts again over the same data; the simulated machines went on meanwhile. The admin logs in anew.
+    /// Crashes and starts again over the same data; the simulated machines went on meanwhile. The admin's session goes on.
     pub async fn restart(&mut self) {
         self.crash().await;
         self.boot().await;

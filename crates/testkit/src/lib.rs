@@ -17,12 +17,15 @@
 //! ```
 
 mod api;
+mod check;
 mod cloud;
+mod faults;
 mod receiver;
 mod tables;
 mod world;
 
 pub use api::{Api, Failure, Reply, digest};
+pub use faults::{Fault, Faults, Trouble};
 pub use cloud::{Cloud, TEST_PASSWORD};
 pub use receiver::{Received, Receiver};
 pub use tables::Tables;

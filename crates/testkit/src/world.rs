@@ -1,5 +1,7 @@
 //! A zone with everything that a VM needs, made through the API.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde_json::{Value, json};
 
 use crate::api::Api;
@@ -32,6 +34,9 @@ pub struct World {
     pub disk_offering: String,
 }
 
+/// Hosts made so far: each has a management address of its own.
+static HOSTS: AtomicUsize = AtomicUsize::new(0);
+
 fn uuid(inventory: &Value) -> String {
     inventory["uuid"].as_str().expect("a uuid").to_owned()
 }
@@ -63,13 +68,38 @@ impl Cloud {
 impl World {
     /// Adds a host to the cluster.
     pub async fn add_host(&mut self, api: &Api, number: usize) -> String {
-        let host = json!({
-            "name": format!("host-{number}"), "managementIp": format!("127.7.0.{number}"), "clusterUuid": self.cluster,
-            "memoryCapacity": 16_i64 << 30, "cpuCapacity": 16,
-        });
-        let host = uuid(&api.make("AddSimulatorHost", host).await);
+        let host = uuid(&api.make("AddSimulatorHost", self.host(number)).await);
         self.hosts.push(host.clone());
         host
+    }
+
+    /// Parameters of one more host.
+    pub fn host(&self, number: usize) -> Value {
+        let nth = HOSTS.fetch_add(1, Ordering::Relaxed);
+        json!({
+            "name": format!("host-{number}"), "managementIp": format!("127.7.{}.{}", nth / 250, nth % 250 + 1),
+            "clusterUuid": self.cluster, "memoryCapacity": 16_i64 << 30, "cpuCapacity": 16,
+        })
+    }
+
+    /// Removes all of it through the API, VMs first.
+    pub async fn delete(&self, api: &Api) {
+        let enforcing = |uuid: &str| json!({ "uuid": uuid, "deleteMode": "Enforcing" });
+        for vm in api.list("QueryVmInstance", &[&format!("zoneUuid={}", self.zone)]).await {
+            let vm = uuid(&vm);
+            // A destroyed one only has to be expunged.
+            let _ = api.call("DestroyVmInstance", enforcing(&vm)).await;
+            let _ = api.call("ExpungeVmInstance", json!({ "uuid": vm })).await;
+        }
+        api.ok("DeleteZone", enforcing(&self.zone)).await;
+        for image in api.list("QueryImage", &[&format!("backupStorageRefs.backupStorageUuid={}", self.backup_storage)]).await {
+            let image = uuid(&image);
+            let _ = api.call("DeleteImage", enforcing(&image)).await;
+            let _ = api.call("ExpungeImage", json!({ "imageUuid": image })).await;
+        }
+        api.ok("DeleteBackupStorage", enforcing(&self.backup_storage)).await;
+        api.ok("DeleteInstanceOffering", enforcing(&self.instance_offering)).await;
+        api.ok("DeleteDiskOffering", enforcing(&self.disk_offering)).await;
     }
 
     async fn storage(&mut self, api: &Api) {
