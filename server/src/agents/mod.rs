@@ -5,7 +5,7 @@ mod calls;
 mod hub;
 mod link;
 
-pub use authority::{Authority, Credentials};
+pub use authority::{Authority, Credentials, SERVER_NAME};
 pub use calls::AgentCalls;
 pub use hub::{Agents, CallOptions, Patience};
 #[allow(unused_imports)]

@@ -2,5 +2,5 @@
 
 mod cascade;
 mod hosts;
-mod site;
+pub mod site;
 mod zones;

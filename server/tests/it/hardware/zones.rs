@@ -12,7 +12,9 @@ async fn zone_01_create_update_and_read() {
     let answer = site.put(&format!("/v1/zones/{zone}/actions"), change).await.unwrap();
     assert_eq!(answer["inventory"]["name"], "room 2");
     assert_eq!(site.one("/v1/zones", &zone).await["description"], "second floor");
-    let twice = site.post("/v1/zones", json!({ "name": "x", "resourceUuid": zone })).await.unwrap_err();
+    let chosen = json!({ "name": "x", "resourceUuid": "0f6f3c7be3a94dcdb8b7f5b0c2a1d9e4" });
+    assert_eq!(uuid(site.post("/v1/zones", chosen.clone()).await), "0f6f3c7be3a94dcdb8b7f5b0c2a1d9e4");
+    let twice = site.post("/v1/zones", chosen).await.unwrap_err();
     assert_eq!(twice.code(), "RES.8002", "{twice:?}");
 }
 
