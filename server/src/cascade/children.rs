@@ -11,6 +11,9 @@ use crate::compute::vm::VmRow;
 use crate::compute::vm::delete::DeleteVm;
 use crate::compute::vm::stop::StopVm;
 use crate::hardware::{cluster, host};
+use crate::network::ip_range::delete::DeleteIpRange;
+use crate::network::l2::delete::DeleteL2Network;
+use crate::network::l3::delete::DeleteL3Network;
 use crate::platform::cleanup;
 use crate::storage::image::delete::ExpungeImage;
 use crate::storage::primary_storage::delete::DeletePrimaryStorage;
@@ -22,6 +25,9 @@ pub(super) async fn delete(cx: &mut Cx<App>, entity: &str, uuid: &str) -> Result
         "ClusterVO" => cx.child_for(uuid, cluster::delete::DeleteCluster::new(id(uuid)?)).await,
         "HostVO" => cx.child_for(uuid, host::delete::DeleteHost::new(id(uuid)?)).await,
         "PrimaryStorageVO" => cx.child_for(uuid, DeletePrimaryStorage::new(id(uuid)?)).await,
+        "L2NetworkVO" => cx.child_for(uuid, DeleteL2Network::new(id(uuid)?)).await,
+        "L3NetworkVO" => cx.child_for(uuid, DeleteL3Network::new(id(uuid)?)).await,
+        "IpRangeVO" => cx.child_for(uuid, DeleteIpRange::new(id(uuid)?)).await,
         "ImageVO" => cx.child_for(uuid, ExpungeImage::new(id(uuid)?)).await,
         other => Err(Fault::internal(format!("no workflow deletes {other}"))),
     };

@@ -324,13 +324,14 @@ fn update(call: &Call, tx: &mut dyn Tx, op: &UpdateVmInstance) -> Result<Value> 
     inventory::answer(tx, "VmInstanceInventory", vm, call.dates)
 }
 
-fn set_hostname(_call: &Call, tx: &mut dyn Tx, op: &SetVmHostname) -> Result<Value> {
+fn set_hostname(call: &Call, tx: &mut dyn Tx, op: &SetVmHostname) -> Result<Value> {
     let vm: Id<kind::Vm> = id("uuid", &op.uuid)?;
     let row = VmRow::load(tx, vm)?;
     row.allow(VmAction::SetVmHostname)?;
     let l3 = row.default_l3.ok_or_else(|| Fault::operation(format!("VM {vm} has no default L3 network")))?;
     check_hostname(tx, &[format!("hostname::{}", op.hostname)], l3, Some(vm))?;
     tags::set(tx, "VmInstanceVO", vm, "hostname::", &op.hostname, false)?;
+    call.after_commit(move |app| network::apply::refresh_vm(app, vm));
     Ok(json!({}))
 }
 
@@ -340,9 +341,10 @@ async fn hostname(call: Call, op: GetVmHostname) -> Result<Value> {
     Ok(name.map_or_else(|| json!({}), |n| json!({ "hostname": n })))
 }
 
-fn delete_hostname(_call: &Call, tx: &mut dyn Tx, op: &DeleteVmHostname) -> Result<Value> {
+fn delete_hostname(call: &Call, tx: &mut dyn Tx, op: &DeleteVmHostname) -> Result<Value> {
     let vm: Id<kind::Vm> = id("uuid", &op.uuid)?;
     tags::clear(tx, "VmInstanceVO", vm, "hostname::")?;
+    call.after_commit(move |app| network::apply::refresh_vm(app, vm));
     Ok(json!({}))
 }
 
@@ -355,6 +357,7 @@ fn set_ssh_key(call: &Call, tx: &mut dyn Tx, op: &SetVmSshKey) -> Result<Value> 
         return Err(Fault::argument("SshKey must be one public key, such as `ssh-ed25519 AAAA… me@home`"));
     }
     tags::set(tx, "VmInstanceVO", vm, "sshkey::", key, false)?;
+    call.after_commit(move |app| network::apply::refresh_vm(app, vm));
     inventory::answer(tx, "VmInstanceInventory", vm, call.dates)
 }
 
@@ -364,9 +367,10 @@ async fn ssh_key(call: Call, op: GetVmSshKey) -> Result<Value> {
     Ok(key.map_or_else(|| json!({}), |k| json!({ "sshKey": k })))
 }
 
-fn delete_ssh_key(_call: &Call, tx: &mut dyn Tx, op: &DeleteVmSshKey) -> Result<Value> {
+fn delete_ssh_key(call: &Call, tx: &mut dyn Tx, op: &DeleteVmSshKey) -> Result<Value> {
     let vm: Id<kind::Vm> = id("uuid", &op.uuid)?;
     tags::clear(tx, "VmInstanceVO", vm, "sshkey::")?;
+    call.after_commit(move |app| network::apply::refresh_vm(app, vm));
     Ok(json!({}))
 }
 
@@ -385,7 +389,7 @@ fn set_static_ip(_call: &Call, tx: &mut dyn Tx, op: &SetVmStaticIp) -> Result<Va
     let nic = nic_on(tx, vm, l3)?;
     let prefix = format!("staticIp::{l3}::");
     tags::set(tx, "VmInstanceVO", vm, &prefix, ip, false)?;
-    network::nics::readdress(tx, nic, l3)?;
+    network::nics::set_address(tx, nic, l3, ip)?;
     Ok(json!({}))
 }
 

@@ -12,6 +12,7 @@ use super::model::VmRow;
 use super::store;
 use crate::agents::CallOptions;
 use crate::app::App;
+use crate::network;
 
 /// States in which evidence from a host decides.
 const FOLLOWING: &[VmState] = &[VmState::Running, VmState::Paused, VmState::Unknown, VmState::Stopped];
@@ -30,6 +31,8 @@ pub async fn power_event(app: &Arc<App>, host: Id<kind::Host>, vm: Id<kind::Vm>,
     if held {
         // A run is at work on it. Whatever it finds, look again when it has ended.
         look_again(app, host, vm);
+    } else {
+        network::apply::catch_up(app, host);
     }
     Ok(())
 }
@@ -89,7 +92,9 @@ pub async fn sync(app: &Arc<App>, host: Id<kind::Host>, vms: Vec<VmOnHost>) -> R
             }
             Ok(())
         })
-        .await
+        .await?;
+    network::apply::catch_up(app, host);
+    Ok(())
 }
 
 /// Asks the host about a VM once no run holds it any more. For runs that ended in doubt and events that came meanwhile.
@@ -108,6 +113,7 @@ pub fn look_again(app: &Arc<App>, host: Id<kind::Host>, vm: Id<kind::Vm>) {
                 if let Err(f) = noted {
                     tracing::warn!(%vm, error = %f, "the state of VM {vm} could not be noted");
                 }
+                network::apply::catch_up(&app, host);
                 return;
             }
         }

@@ -68,6 +68,15 @@ impl Memory {
         self.lock().entry(host).or_default().slots.entry(thing).or_default().clone()
     }
 
+    /// L3 networks that the host was told anything about.
+    pub fn l3_networks(&self, host: Host) -> Vec<L3> {
+        let of_thing = |thing: &Thing| match thing {
+            Thing::Services(l3) => Some(*l3),
+            Thing::Bridge(_) => None,
+        };
+        self.lock().get(&host).map_or_else(Vec::new, |h| h.slots.keys().filter_map(of_thing).collect())
+    }
+
     /// Changes whenever the host connects; what was confirmed before counts no more.
     pub fn era(&self, host: Host) -> u64 {
         self.lock().get(&host).map_or(0, |h| h.era)

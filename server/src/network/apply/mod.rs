@@ -71,6 +71,11 @@ pub fn refresh(app: &Arc<App>, host: Host, l3s: Vec<L3>) {
     });
 }
 
+/// Applies all L3 networks on a host again after VMs there changed by themselves. Sends nothing if that changes nothing.
+pub fn catch_up(app: &Arc<App>, host: Host) {
+    refresh(app, host, app.networks.l3_networks(host));
+}
+
 /// Applies a changed L3 network on every host that has VMs in it. Does not wait.
 pub fn refresh_everywhere(app: &Arc<App>, l3: L3) {
     let app = app.clone();
