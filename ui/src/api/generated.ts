@@ -2450,7 +2450,7 @@ export interface Operations {
     ipRangeUuid: string;
     /** L3 network of the range. */
     l3NetworkUuid?: string;
-    /** List addresses after this one. */
+    /** List addresses from this one on. */
     start?: string;
     /** Most addresses to list. */
     limit?: number;
@@ -2464,7 +2464,7 @@ export interface Operations {
     l3NetworkUuid: string;
     /** Only addresses of this IP range. */
     ipRangeUuid?: string;
-    /** List addresses after this one. */
+    /** List addresses from this one on. */
     start?: string;
     /** Most addresses to list. */
     limit?: number;
