@@ -307,3 +307,6 @@ pub fn list_free(tx: &mut dyn Tx, range: &Range, start: Address, limit: usize) -
     }
     Ok(free)
 }
+
+#[cfg(test)]
+mod tests;
