@@ -1,16 +1,17 @@
 //! The agent put together.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use cairn_api::agent::vm::PowerState;
 use cairn_api::agent::{AgentEvent, AgentFrame, TargetKind};
 use cairn_types::random_uuid;
+use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::config::AgentDir;
 use crate::dispatch::{Dispatcher, Outbox};
-use crate::drivers::{Drivers, Hypervisor};
+use crate::drivers::{DomainEvent, Drivers, Hypervisor};
 use crate::host::facts::Facts;
 use crate::host::probe;
 use crate::image_store::FolderImageStore;
@@ -40,13 +41,17 @@ pub struct Agent {
     images: Arc<FolderImageStore>,
     lanes: Lanes,
     outbox: Outbox,
+    /// Taken once, when the agent serves.
+    events: Mutex<Option<broadcast::Receiver<DomainEvent>>>,
 }
 
 impl Agent {
     /// Puts everything together and makes again what an earlier process had made.
     pub async fn start(dir: AgentDir, options: Options) -> anyhow::Result<Self> {
         let (outbox, lanes) = (Outbox::default(), Lanes::default());
-        let hypervisor = Libvirt::start(&options.libvirt_uri);
+        let hypervisor = Libvirt::new(crate::vm::kept(&dir)?);
+        let events = Mutex::new(Some(hypervisor.watch()));
+        hypervisor.connect(&options.libvirt_uri);
         let accelerator = probe::accelerator(&dir.state()).await;
         let name = if accelerator.kvm { "KVM" } else { "emulation" };
         tracing::info!("guests run by {name}: {}", accelerator.why);
@@ -63,7 +68,7 @@ impl Agent {
             facts: Arc::new(Facts { state: dir.state() }),
         };
         let dispatcher = Dispatcher::open(&dir.state(), drivers, lanes.clone(), outbox.clone())?;
-        Ok(Self { dir, dispatcher, hypervisor, vms, images, lanes, outbox })
+        Ok(Self { dir, dispatcher, hypervisor, vms, images, lanes, outbox, events })
     }
 
     /// Serves until `stop` returns.
@@ -78,15 +83,10 @@ impl Agent {
             on_connect: Arc::new(move || images.flush()),
             boot: random_uuid(),
         };
-        let tidy = async {
-            self.tidy_once().await;
-            std::future::pending::<()>().await;
-        };
         tokio::select! {
             () = stop => (),
             () = link.run() => (),
             () = self.forward_events() => (),
-            () = tidy => (),
         }
         Ok(())
     }
@@ -103,12 +103,15 @@ impl Agent {
 
     /// Tells the server what domains do, and cleans up after those that went off by themselves.
     async fn forward_events(&self) {
-        let mut events = self.hypervisor.watch();
+        let watched = self.events.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut events = watched.unwrap_or_else(|| self.hypervisor.watch());
         loop {
             let event = match events.recv().await {
                 Ok(event) => event,
                 Err(RecvError::Lagged(n)) => {
-                    tracing::warn!("{n} events of domains were lost; the server will see the states when it lists them");
+                    tracing::warn!(
+                        "{n} events of domains were lost; the server will see the states when it lists them"
+                    );
                     continue;
                 }
                 Err(RecvError::Closed) => return,
@@ -127,14 +130,6 @@ impl Agent {
     fn tidy(&self, vm: &str) {
         let (vms, vm) = (self.vms.clone(), vm.to_owned());
         self.lanes.push(&vm_lane(&vm.clone()), async move { vms.tidy(&vm).await });
-    }
-
-    /// VMs that went off while no agent looked.
-    async fn tidy_once(&self) {
-        self.hypervisor.settled().await;
-        for vm in self.vms.known() {
-            self.tidy(&vm);
-        }
     }
 }
 

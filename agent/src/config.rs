@@ -72,9 +72,17 @@ impl AgentDir {
 
     /// Takes the folder for this process until it ends; fails if another agent has it.
     pub fn lock(&self) -> io::Result<nix::fcntl::Flock<std::fs::File>> {
-        let file = std::fs::File::options().create(true).write(true).truncate(false).open(self.file("agent.lock"))?;
-        nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock)
-            .map_err(|(_, e)| io::Error::new(io::ErrorKind::WouldBlock, format!("another agent runs in {}: {e}", self.0.display())))
+        let file = std::fs::File::options()
+            .create(true)
+            .write(true)
+            .truncate(false)
+            .open(self.file("agent.lock"))?;
+        nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock).map_err(|(_, e)| {
+            io::Error::new(
+                io::ErrorKind::WouldBlock,
+                format!("another agent runs in {}: {e}", self.0.display()),
+            )
+        })
     }
 }
 
@@ -92,7 +100,11 @@ mod tests {
     fn the_agent_waits_until_all_files_are_there() {
         let tmp = tempfile::tempdir().unwrap();
         let dir = AgentDir::open(tmp.path()).unwrap();
-        std::fs::write(dir.file("agent.json"), r#"{"agent":"a","server":"h:7443","serverName":"cairn-server"}"#).unwrap();
+        std::fs::write(
+            dir.file("agent.json"),
+            r#"{"agent":"a","server":"h:7443","serverName":"cairn-server"}"#,
+        )
+        .unwrap();
         assert_eq!(dir.enrolment().unwrap(), None);
         for file in ["ca.pem", "cert.pem", "key.pem"] {
             std::fs::write(dir.file(file), "x").unwrap();

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use cairn_api::agent::host::HostFacts;
 use cairn_api::agent::image_store::{
-    CloseDownload, DeleteImage, FetchImage, ImageFile, ImageStoreReady, ListImages, OpenDownload, OpenUpload, Opened,
-    ReadImage,
+    CloseDownload, DeleteImage, FetchImage, ImageFile, ImageStoreReady, ListImages, OpenDownload, OpenUpload,
+    Opened, ReadImage,
 };
 use cairn_api::agent::network::{Applied, ApplyBridge, ApplyL3, RemoveBridge};
 use cairn_api::agent::storage::{

@@ -26,7 +26,11 @@ impl Lanes {
     }
 
     /// Runs `work` in the lane and waits for its result; `None` if it panicked.
-    pub async fn run<T: Send + 'static>(&self, lane: &str, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
+    pub async fn run<T: Send + 'static>(
+        &self,
+        lane: &str,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
         let (tell, told) = tokio::sync::oneshot::channel();
         self.push(lane, async move {
             let _ = tell.send(work.await);
@@ -88,7 +92,16 @@ mod tests {
     #[tokio::test]
     async fn a_panic_ends_one_work_only() {
         let lanes = Lanes::default();
-        assert_eq!(lanes.run("a", async { if true { panic!("on purpose") } }).await, None);
+        assert_eq!(
+            lanes
+                .run("a", async {
+                    if true {
+                        panic!("on purpose")
+                    }
+                })
+                .await,
+            None
+        );
         assert_eq!(lanes.run("a", async { 1 }).await, Some(1));
         while !lanes.0.lock().unwrap().is_empty() {
             tokio::task::yield_now().await;

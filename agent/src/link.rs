@@ -58,7 +58,8 @@ impl Link {
                 pause = BACKOFF.0;
                 last_error.clear();
             }
-            let error = end.map_or_else(|e| e.to_string(), |()| "the server closed the connection".to_owned());
+            let error =
+                end.map_or_else(|e| e.to_string(), |()| "the server closed the connection".to_owned());
             if error != last_error {
                 tracing::warn!(server = enrolment.server, "no connection to the server: {error}");
                 last_error = error;
@@ -74,7 +75,9 @@ impl Link {
             match self.dir.enrolment() {
                 Ok(Some(enrolment)) => return enrolment,
                 Ok(None) if told => (),
-                Ok(None) => tracing::info!("waiting for agent.json and certificates in {}", self.dir.path().display()),
+                Ok(None) => {
+                    tracing::info!("waiting for agent.json and certificates in {}", self.dir.path().display())
+                }
                 Err(e) => tracing::warn!("agent.json cannot be read: {e}"),
             }
             told = true;
@@ -84,7 +87,9 @@ impl Link {
 
     /// One connection from dial to loss.
     async fn session(&self, enrolment: &Enrolment, welcome: &mut bool) -> io::Result<()> {
-        let stream = timeout(Duration::from_secs(10), dial(&self.dir, enrolment)).await.map_err(io::Error::other)??;
+        let stream = timeout(Duration::from_secs(10), dial(&self.dir, enrolment))
+            .await
+            .map_err(io::Error::other)??;
         let (mut reader, mut writer) = cairn_link::split(stream);
         let hello = AgentFrame::Hello {
             protocols: PROTOCOLS.to_vec(),
@@ -122,7 +127,9 @@ impl Link {
                 Ok(Some(ServerFrame::Cancel { id })) => self.dispatcher.cancel(&id),
                 Ok(Some(ServerFrame::Acknowledge { ids })) => self.dispatcher.acknowledge(&ids),
                 Ok(Some(ServerFrame::Targets { targets })) => self.dispatcher.set_targets(targets),
-                Ok(Some(ServerFrame::Refuse { fault })) => return Err(io::Error::other(format!("refused: {fault}"))),
+                Ok(Some(ServerFrame::Refuse { fault })) => {
+                    return Err(io::Error::other(format!("refused: {fault}")));
+                }
                 Ok(Some(ServerFrame::Welcome { .. })) => (),
                 Ok(None) => return Ok(()),
                 // A newer server may say what this agent does not know; it goes on with the rest.
@@ -140,13 +147,20 @@ impl Link {
     }
 }
 
-async fn send(mut writer: FrameWriter<impl AsyncWrite + Unpin>, mut outgoing: mpsc::UnboundedReceiver<AgentFrame>) -> io::Result<()> {
+async fn send(
+    mut writer: FrameWriter<impl AsyncWrite + Unpin>,
+    mut outgoing: mpsc::UnboundedReceiver<AgentFrame>,
+) -> io::Result<()> {
     while let Some(frame) = outgoing.recv().await {
         match timeout(SEND_LIMIT, writer.send(&frame)).await {
             Ok(Ok(())) => (),
-            Ok(Err(LinkError::TooLarge(bytes))) => tracing::error!("an answer of {bytes} bytes is too large to be sent"),
+            Ok(Err(LinkError::TooLarge(bytes))) => {
+                tracing::error!("an answer of {bytes} bytes is too large to be sent")
+            }
             Ok(Err(e)) => return Err(io::Error::other(e)),
-            Err(_) => return Err(io::Error::new(io::ErrorKind::TimedOut, "the server takes nothing any more")),
+            Err(_) => {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "the server takes nothing any more"));
+            }
         }
     }
     Ok(())
@@ -171,7 +185,8 @@ fn tls_config(dir: &AgentDir) -> io::Result<ClientConfig> {
     for certificate in certificates("ca.pem")? {
         roots.add(certificate).map_err(io::Error::other)?;
     }
-    let key = PrivateKeyDer::from_pem_file(dir.file("key.pem")).map_err(|e| io::Error::other(format!("key.pem: {e}")))?;
+    let key = PrivateKeyDer::from_pem_file(dir.file("key.pem"))
+        .map_err(|e| io::Error::other(format!("key.pem: {e}")))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

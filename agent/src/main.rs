@@ -14,7 +14,13 @@ fn command() -> Command {
     Command::new("cairn-agent")
         .version(cairn_agent::VERSION)
         .about("Runs on a host: carries out what its Cairn server asks and reports what it sees.")
-        .arg(Arg::new("dir").long("dir").value_name("FOLDER").required(true).help("agent.json, certificates and state"))
+        .arg(
+            Arg::new("dir")
+                .long("dir")
+                .value_name("FOLDER")
+                .required(true)
+                .help("agent.json, certificates and state"),
+        )
         .arg(
             Arg::new("libvirt-uri")
                 .long("libvirt-uri")
@@ -70,7 +76,8 @@ fn run(folder: PathBuf, options: Options, purge: bool) -> anyhow::Result<()> {
     // Each arena of the allocator keeps memory for itself; two are enough for what the agent does.
     // SAFETY: mallopt only sets a parameter of the allocator, before any other thread runs.
     unsafe { libc::mallopt(libc::M_ARENA_MAX, 2) };
-    let dir = AgentDir::open(&folder).with_context(|| format!("the folder {} cannot be used", folder.display()))?;
+    let dir =
+        AgentDir::open(&folder).with_context(|| format!("the folder {} cannot be used", folder.display()))?;
     let _lock = dir.lock()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let done = runtime.block_on(async {
@@ -88,7 +95,8 @@ fn run(folder: PathBuf, options: Options, purge: bool) -> anyhow::Result<()> {
 /// Returns at SIGTERM or SIGINT. Guests, bridges and DHCP servers go on without the agent.
 async fn stop_signal() {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         tracing::error!("signals cannot be heard");
         return std::future::pending().await;
     };

@@ -5,7 +5,8 @@ use std::pin::Pin;
 
 use cairn_api::agent::host::ReadHostFacts;
 use cairn_api::agent::image_store::{
-    CloseDownload, ConnectImageStore, DeleteImage, FetchImage, ListImages, OpenDownload, OpenUpload, ReadImage,
+    CloseDownload, ConnectImageStore, DeleteImage, FetchImage, ListImages, OpenDownload, OpenUpload,
+    ReadImage,
 };
 use cairn_api::agent::network::{ApplyBridge, ApplyL3, RemoveBridge, RemoveL3};
 use cairn_api::agent::storage::{
@@ -102,7 +103,12 @@ fn prepare_vm(d: Drivers, command: &Command, call: Call) -> Result<Prepared> {
         }
         RebootVm::NAME => {
             let args: RebootVm = decode(command)?;
-            on(host, lane(&args.spec.vm)?, args, |a| async move { d.vms.reboot(a.spec, a.grace_ms, &call).await })
+            on(
+                host,
+                lane(&args.spec.vm)?,
+                args,
+                |a| async move { d.vms.reboot(a.spec, a.grace_ms, &call).await },
+            )
         }
         PauseVm::NAME => {
             let args: PauseVm = decode(command)?;
@@ -131,7 +137,9 @@ fn prepare_storage(d: Drivers, command: &Command, call: Call) -> Result<Prepared
     let volume = |v: &str| Ok::<_, Fault>(Some(format!("volume/{}", uuid("volume", v)?)));
     Ok(match command.op.as_str() {
         ConnectLocalStorage::NAME => {
-            on(host, None, decode::<ConnectLocalStorage>(command)?, |a| async move { d.storage.connect(&a.path).await })
+            on(host, None, decode::<ConnectLocalStorage>(command)?, |a| async move {
+                d.storage.connect(&a.path).await
+            })
         }
         // No lane: two requests for one image share one download.
         CacheImage::NAME => {
@@ -153,7 +161,9 @@ fn prepare_storage(d: Drivers, command: &Command, call: Call) -> Result<Prepared
         }
         DeleteVolume::NAME => {
             let args: DeleteVolume = decode(command)?;
-            on(host, volume(&args.volume)?, args, |a| async move { d.storage.delete_volume(a).await.map(|()| Done {}) })
+            on(host, volume(&args.volume)?, args, |a| async move {
+                d.storage.delete_volume(a).await.map(|()| Done {})
+            })
         }
         ReadVolume::NAME => {
             let args: ReadVolume = decode(command)?;
@@ -189,7 +199,12 @@ fn prepare_network(d: Drivers, command: &Command) -> Result<Prepared> {
         RemoveL3::NAME => {
             let args: RemoveL3 = decode(command)?;
             uuid("L3 network", &args.l3_network)?;
-            on(host, lane, args, |a| async move { d.network.remove_l3(&a.l3_network).await.map(|()| Done {}) })
+            on(
+                host,
+                lane,
+                args,
+                |a| async move { d.network.remove_l3(&a.l3_network).await.map(|()| Done {}) },
+            )
         }
         _ => return Err(unknown(command)),
     })
@@ -217,7 +232,9 @@ fn prepare_image_store(d: Drivers, command: &Command, call: Call) -> Result<Prep
         }
         CloseDownload::NAME => {
             let args: CloseDownload = decode(command)?;
-            on(store, lane(&args.image)?, args, |a| async move { d.images.close_download(a).await.map(|()| Done {}) })
+            on(store, lane(&args.image)?, args, |a| async move {
+                d.images.close_download(a).await.map(|()| Done {})
+            })
         }
         DeleteImage::NAME => {
             let args: DeleteImage = decode(command)?;
@@ -228,7 +245,9 @@ fn prepare_image_store(d: Drivers, command: &Command, call: Call) -> Result<Prep
             uuid("image", &args.image)?;
             on(store, None, args, |a| async move { d.images.read(a, call).await })
         }
-        ListImages::NAME => on(store, None, decode::<ListImages>(command)?, |a| async move { d.images.list(a).await }),
+        ListImages::NAME => {
+            on(store, None, decode::<ListImages>(command)?, |a| async move { d.images.list(a).await })
+        }
         _ => return Err(unknown(command)),
     })
 }

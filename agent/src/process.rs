@@ -47,7 +47,10 @@ pub fn is_no_space(text: &str) -> bool {
 
 /// `AGENT.8005`: the host has no room left.
 pub fn no_space(details: impl Into<String>) -> Fault {
-    Fault::new(code::AGENT_NO_SPACE, format!("{}: no room is left on the storage of the host", details.into()))
+    Fault::new(
+        code::AGENT_NO_SPACE,
+        format!("{}: no room is left on the storage of the host", details.into()),
+    )
 }
 
 /// The fault for a failed file operation: `AGENT.8005` when the disk is full, else `code`.
@@ -70,10 +73,18 @@ impl Tool {
     /// `program` with these arguments, 30 seconds, without input.
     pub fn new<S: AsRef<std::ffi::OsStr>>(program: &str, args: &[S]) -> Self {
         let mut command = Command::new(program);
-        command.args(args).env("LC_ALL", "C").env("PATH", "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin");
+        command
+            .args(args)
+            .env("LC_ALL", "C")
+            .env("PATH", "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let words: Vec<_> = args.iter().map(|a| a.as_ref().to_string_lossy()).collect();
-        Self { command, shown: format!("{program} {}", words.join(" ")), input: None, limit: Duration::from_secs(30) }
+        Self {
+            command,
+            shown: format!("{program} {}", words.join(" ")),
+            input: None,
+            limit: Duration::from_secs(30),
+        }
     }
 
     /// Text for its standard input.
@@ -185,7 +196,8 @@ mod tests {
 
     #[test]
     fn a_full_disk_has_its_own_code() {
-        let error = ToolError { command: "x".into(), status: Some(1), text: "write: No space left on device".into() };
+        let error =
+            ToolError { command: "x".into(), status: Some(1), text: "write: No space left on device".into() };
         assert_eq!(error.fault(code::AGENT_NETWORK, "it failed").code, "AGENT.8005");
     }
 }

@@ -70,7 +70,9 @@ impl Shelf {
     /// Reads a document. One that cannot be read counts as absent: the server holds the truth and sends it again.
     pub fn get<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
         let bytes = fs::read(self.file(key)).ok()?;
-        serde_json::from_slice(&bytes).map_err(|e| tracing::warn!("{} is damaged: {e}", self.file(key).display())).ok()
+        serde_json::from_slice(&bytes)
+            .map_err(|e| tracing::warn!("{} is damaged: {e}", self.file(key).display()))
+            .ok()
     }
 
     /// Forgets a document.

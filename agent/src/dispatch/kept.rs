@@ -51,7 +51,8 @@ pub struct Kept {
 impl Kept {
     /// Reads what an earlier process kept.
     pub fn open(folder: &Path) -> io::Result<Self> {
-        let epochs = std::fs::read(folder.join("epochs.json")).ok().and_then(|b| serde_json::from_slice(&b).ok());
+        let epochs =
+            std::fs::read(folder.join("epochs.json")).ok().and_then(|b| serde_json::from_slice(&b).ok());
         let inner = Inner {
             results: read_results(&folder.join("results.jsonl"))?,
             epochs: epochs.unwrap_or_default(),
@@ -79,7 +80,11 @@ impl Kept {
             let written = write_file(&self.folder.join("epochs.json"), &json(&inner.epochs)?, 0o600);
             if let Err(e) = written {
                 inner.epochs.insert(target.to_owned(), seen);
-                return Err(crate::process::io_fault(code::INTERNAL, "the agent could not keep its epoch", &e));
+                return Err(crate::process::io_fault(
+                    code::INTERNAL,
+                    "the agent could not keep its epoch",
+                    &e,
+                ));
             }
         }
         Ok(())
@@ -148,7 +153,8 @@ impl Kept {
         let log = match &mut inner.log {
             Some(log) => log,
             none => {
-                let file = File::options().append(true).create(true).open(self.folder.join("results.jsonl"))?;
+                let file =
+                    File::options().append(true).create(true).open(self.folder.join("results.jsonl"))?;
                 none.insert(file)
             }
         };
@@ -191,7 +197,8 @@ impl From<Outcome> for Result<Value, Fault> {
 }
 
 fn json<T: Serialize>(value: &T) -> Result<Vec<u8>, Fault> {
-    serde_json::to_vec(value).map_err(|e| Fault::internal("a state could not be written as JSON").for_operator(e))
+    serde_json::to_vec(value)
+        .map_err(|e| Fault::internal("a state could not be written as JSON").for_operator(e))
 }
 
 /// Replays the file. A torn last line (power loss) is skipped: its command runs again, which is safe.

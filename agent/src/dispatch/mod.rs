@@ -159,7 +159,8 @@ impl Dispatcher {
         // While it waited in its lane a newer server may have taken the target over.
         let result = match self.kept.admit_epoch(&command.target, command.epoch) {
             Ok(()) => tokio::spawn(prepared.work).await.unwrap_or_else(|e| {
-                Err(Fault::internal(format!("{} failed by a mistake of the agent", command.op)).for_operator(e))
+                Err(Fault::internal(format!("{} failed by a mistake of the agent", command.op))
+                    .for_operator(e))
             }),
             Err(fault) => Err(fault),
         };

@@ -37,7 +37,8 @@ impl Facts {
         );
         let links = links?;
         let addresses = links::addresses().await?;
-        let memory_kib = read("/proc/meminfo").lines().find_map(|l| number(l.strip_prefix("MemTotal:")?)).unwrap_or(0);
+        let memory_kib =
+            read("/proc/meminfo").lines().find_map(|l| number(l.strip_prefix("MemTotal:")?)).unwrap_or(0);
         Ok(HostFacts {
             cpu_num: cpu.count,
             cpu_sockets: cpu.sockets,
@@ -64,8 +65,11 @@ async fn version(program: &str) -> Result<String> {
     let text = run(program, &["--version"]).await.map_err(|e| {
         e.fault(code::AGENT_HYPERVISOR, format!("{program} is not installed on the host or does not run"))
     })?;
-    let found = text.split_whitespace().skip_while(|w| *w != "version").nth(1).map(|v| v.trim_end_matches(','));
-    found.map(str::to_owned).ok_or_else(|| Fault::new(code::AGENT_HYPERVISOR, format!("{program} tells no version")))
+    let found =
+        text.split_whitespace().skip_while(|w| *w != "version").nth(1).map(|v| v.trim_end_matches(','));
+    found
+        .map(str::to_owned)
+        .ok_or_else(|| Fault::new(code::AGENT_HYPERVISOR, format!("{program} tells no version")))
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -86,7 +90,12 @@ fn cpu(cpuinfo: &str) -> Cpu {
     let count = u32::try_from(values("processor").count()).unwrap_or(0);
     let sockets = u32::try_from(values("physical id").collect::<BTreeSet<_>>().len()).unwrap_or(0);
     let mhz = values("cpu MHz").find_map(|v| v.split('.').next()?.parse().ok()).unwrap_or(0);
-    Cpu { count, sockets: sockets.max(1), mhz, model: values("model name").next().unwrap_or_default().to_owned() }
+    Cpu {
+        count,
+        sockets: sockets.max(1),
+        mhz,
+        model: values("model name").next().unwrap_or_default().to_owned(),
+    }
 }
 
 fn number(text: &str) -> Option<u64> {
@@ -94,7 +103,8 @@ fn number(text: &str) -> Option<u64> {
 }
 
 fn os_field(os_release: &str, name: &str) -> String {
-    let value = os_release.lines().find_map(|l| l.split_once('=').filter(|(k, _)| *k == name).map(|(_, v)| v));
+    let value =
+        os_release.lines().find_map(|l| l.split_once('=').filter(|(k, _)| *k == name).map(|(_, v)| v));
     value.unwrap_or_default().trim_matches('"').to_owned()
 }
 

@@ -27,7 +27,8 @@ pub struct Accelerator {
 
 /// The accelerator of this host, from the cache of this boot or by a run of a few hundred milliseconds.
 pub async fn accelerator(state: &Path) -> Accelerator {
-    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
+    let boot =
+        std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
     let device = Path::new("/dev/kvm").exists();
     let file = state.join("accelerator.json");
     let kept = std::fs::read(&file).ok().and_then(|b| serde_json::from_slice::<Accelerator>(&b).ok());
@@ -39,7 +40,8 @@ pub async fn accelerator(state: &Path) -> Accelerator {
         Err(why) => (false, why),
     };
     let found = Accelerator { kvm, why, boot, device };
-    let written = serde_json::to_vec(&found).map_err(std::io::Error::other).and_then(|b| write_file(&file, &b, 0o600));
+    let written =
+        serde_json::to_vec(&found).map_err(std::io::Error::other).and_then(|b| write_file(&file, &b, 0o600));
     if let Err(e) = written {
         tracing::warn!("the result of the KVM probe could not be kept: {e}");
     }
@@ -50,7 +52,13 @@ pub async fn accelerator(state: &Path) -> Accelerator {
 pub fn hvm_flag(cpuinfo: &str) -> &'static str {
     let flags = cpuinfo.lines().find(|l| l.starts_with("flags")).unwrap_or_default();
     let has = |flag| flags.split_whitespace().any(|f| f == flag);
-    if has("vmx") { "vmx" } else if has("svm") { "svm" } else { "" }
+    if has("vmx") {
+        "vmx"
+    } else if has("svm") {
+        "svm"
+    } else {
+        ""
+    }
 }
 
 async fn prove(device: bool) -> Result<(), String> {
@@ -64,14 +72,27 @@ async fn prove(device: bool) -> Result<(), String> {
     std::fs::write(&disk, GUEST).map_err(|e| format!("the test guest could not be written: {e}"))?;
     let drive = format!("file={},format=raw,if=ide", disk.display());
     let args = [
-        "-accel", "kvm", "-m", "64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-drive", &drive,
-        "-device", "isa-debug-exit,iobase=0xf4,iosize=1",
+        "-accel",
+        "kvm",
+        "-m",
+        "64",
+        "-nodefaults",
+        "-no-user-config",
+        "-display",
+        "none",
+        "-no-reboot",
+        "-drive",
+        &drive,
+        "-device",
+        "isa-debug-exit,iobase=0xf4,iosize=1",
     ];
     let run = Tool::new("qemu-system-x86_64", &args).limit(Duration::from_secs(3)).run_any().await;
     let _ = std::fs::remove_file(&disk);
     match run {
         Ok((Some(GUEST_SAYS_WELL), ..)) => Ok(()),
-        Ok((_, _, error)) => Err(format!("a test guest did not run on KVM: {}", error.lines().last().unwrap_or("no output"))),
+        Ok((_, _, error)) => {
+            Err(format!("a test guest did not run on KVM: {}", error.lines().last().unwrap_or("no output")))
+        }
         Err(e) => Err(format!("a test guest did not run on KVM: {}", e.text)),
     }
 }

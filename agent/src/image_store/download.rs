@@ -95,7 +95,9 @@ impl Sink {
         }
         self.md5.update(chunk);
         self.sha256.update(chunk);
-        self.file.write_all(chunk).map_err(|e| io_fault(code::AGENT_STORAGE, format!("{what} could not be written"), &e))
+        self.file
+            .write_all(chunk)
+            .map_err(|e| io_fault(code::AGENT_STORAGE, format!("{what} could not be written"), &e))
     }
 
     /// Bytes taken so far.
@@ -107,7 +109,11 @@ impl Sink {
     pub fn finish(self, what: &str) -> Result<Received> {
         let synced = self.file.sync_all();
         synced.map_err(|e| io_fault(code::AGENT_STORAGE, format!("{what} could not be written"), &e))?;
-        Ok(Received { bytes: self.bytes, md5: hex(&self.md5.finalize()), sha256: hex(&self.sha256.finalize()) })
+        Ok(Received {
+            bytes: self.bytes,
+            md5: hex(&self.md5.finalize()),
+            sha256: hex(&self.sha256.finalize()),
+        })
     }
 }
 
@@ -127,7 +133,11 @@ enum Hop {
 
 impl Download {
     /// Downloads. `stop` ends it early with `RUN.8000`; `progress` hears percentages when the size is known.
-    pub async fn run(mut self, progress: &(dyn Fn(u8) + Send + Sync), stop: impl Future<Output = ()> + Send) -> Result<Received> {
+    pub async fn run(
+        mut self,
+        progress: &(dyn Fn(u8) + Send + Sync),
+        stop: impl Future<Output = ()> + Send,
+    ) -> Result<Received> {
         let shared = Arc::new(Progress::default());
         shared.total.store(self.expected.unwrap_or(0), Ordering::Relaxed);
         let mut stop = std::pin::pin!(stop);
@@ -137,7 +147,8 @@ impl Download {
                 None => Vec::new(),
             };
             let config = curl_config(&self.source.url, &ips);
-            let (to, max, what, thread) = (self.to.clone(), self.max_bytes, self.what.clone(), shared.clone());
+            let (to, max, what, thread) =
+                (self.to.clone(), self.max_bytes, self.what.clone(), shared.clone());
             let mut work = tokio::task::spawn_blocking(move || request(&config, &to, max, &what, &thread));
             let hop = loop {
                 tokio::select! {
@@ -149,10 +160,18 @@ impl Download {
             match hop {
                 Hop::Done(received) => return Ok(received),
                 Hop::Redirect(to) if self.source.policy.is_some() => self.source.url = Url::redirect(&to)?,
-                Hop::Redirect(_) => return Err(Fault::new(code::IMAGE_SERVER, format!("{}: the image store redirects", self.what))),
+                Hop::Redirect(_) => {
+                    return Err(Fault::new(
+                        code::IMAGE_SERVER,
+                        format!("{}: the image store redirects", self.what),
+                    ));
+                }
             }
         }
-        Err(Fault::new(code::IMAGE_SERVER, format!("{}: the image server redirects more than {MAX_HOPS} times", self.what)))
+        Err(Fault::new(
+            code::IMAGE_SERVER,
+            format!("{}: the image server redirects more than {MAX_HOPS} times", self.what),
+        ))
     }
 }
 
@@ -180,13 +199,34 @@ pub fn curl_config(url: &Url, ips: &[IpAddr]) -> String {
 /// Arguments of curl. `-q` first: no configuration of the host counts. Answers go to standard output, what they were to
 /// standard error.
 pub const CURL_ARGS: &[&str] = &[
-    "-q", "--silent", "--show-error", "--globoff", "--fail", "--proto", "=http,https,ftp", "--max-redirs", "0", "--noproxy", "*",
-    "--connect-timeout", "15", "--speed-limit", "1", "--speed-time", "60", "--dump-header", "/dev/stderr", "--write-out",
-    "%{stderr}\ncairn-end %{http_code} %{redirect_url}\n", "--config", "-",
+    "-q",
+    "--silent",
+    "--show-error",
+    "--globoff",
+    "--fail",
+    "--proto",
+    "=http,https,ftp",
+    "--max-redirs",
+    "0",
+    "--noproxy",
+    "*",
+    "--connect-timeout",
+    "15",
+    "--speed-limit",
+    "1",
+    "--speed-time",
+    "60",
+    "--dump-header",
+    "/dev/stderr",
+    "--write-out",
+    "%{stderr}\ncairn-end %{http_code} %{redirect_url}\n",
+    "--config",
+    "-",
 ];
 
 fn request(config: &str, to: &std::path::Path, max: u64, what: &str, shared: &Arc<Progress>) -> Result<Hop> {
-    let start = |e: std::io::Error| Fault::new(code::BS_DOWNLOAD, "curl does not run on the host").for_operator(e);
+    let start =
+        |e: std::io::Error| Fault::new(code::BS_DOWNLOAD, "curl does not run on the host").for_operator(e);
     let mut command = Command::new("curl");
     command.args(CURL_ARGS).env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").env("LC_ALL", "C");
     let mut child =
@@ -215,8 +255,15 @@ fn request(config: &str, to: &std::path::Path, max: u64, what: &str, shared: &Ar
 }
 
 /// The outer error stops curl (too large, disk full, cancelled); the inner one comes after its end.
-fn receive(child: &mut Child, to: &std::path::Path, max: u64, what: &str, shared: &Progress) -> Result<Result<Received>> {
-    let failed = |e: &std::io::Error| io_fault(code::AGENT_STORAGE, format!("{what} could not be written"), e);
+fn receive(
+    child: &mut Child,
+    to: &std::path::Path,
+    max: u64,
+    what: &str,
+    shared: &Progress,
+) -> Result<Result<Received>> {
+    let failed =
+        |e: &std::io::Error| io_fault(code::AGENT_STORAGE, format!("{what} could not be written"), e);
     let mut sink = Sink::create(to, max).map_err(|e| failed(&e))?;
     let Some(mut pipe) = child.stdout.take() else { return Ok(Err(Fault::internal("curl has no output"))) };
     let mut buffer = vec![0; 128 << 10];
@@ -287,7 +334,8 @@ mod tests {
     fn curl_is_pinned_to_what_was_checked() {
         let url = Url::parse("https://example.org/a.qcow2").unwrap();
         let ips = ["9.9.9.9".parse().unwrap(), "2606::1".parse().unwrap()];
-        let golden = "url = \"https://example.org:443/a.qcow2\"\nresolve = \"example.org:443:9.9.9.9,[2606::1]\"\n";
+        let golden =
+            "url = \"https://example.org:443/a.qcow2\"\nresolve = \"example.org:443:9.9.9.9,[2606::1]\"\n";
         assert_eq!(curl_config(&url, &ips), golden);
     }
 }

@@ -127,7 +127,12 @@ fn qcow2(head: &[u8]) -> Option<Qcow2> {
         _ => return None,
     };
     let named = extensions(head, header_length)?.contains(&DATA_FILE_NAME);
-    Some(Qcow2 { virtual_bytes, backing_file, external_data: incompatible & EXTERNAL_DATA != 0 || named, encrypted })
+    Some(Qcow2 {
+        virtual_bytes,
+        backing_file,
+        external_data: incompatible & EXTERNAL_DATA != 0 || named,
+        encrypted,
+    })
 }
 
 /// Incompatible-features bit: guest data lies in an external file.
@@ -168,7 +173,8 @@ mod tests {
         let path = tmp.path().join("disk");
         let text = path.to_string_lossy().into_owned();
         let base = tmp.path().join("base").to_string_lossy().into_owned();
-        let args: Vec<String> = args.iter().map(|a| a.replace("DISK", &text).replace("BASE", &base)).collect();
+        let args: Vec<String> =
+            args.iter().map(|a| a.replace("DISK", &text).replace("BASE", &base)).collect();
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         run("qemu-img", &["create", "-f", "raw", &base, "1M"]).await.unwrap();
         run("qemu-img", &args).await.unwrap();
@@ -178,7 +184,8 @@ mod tests {
     #[tokio::test]
     async fn qcow2_headers_are_read() {
         let (_tmp, path) = made(&["create", "-f", "qcow2", "DISK", "10M"]).await;
-        let plain = Qcow2 { virtual_bytes: 10 << 20, backing_file: None, external_data: false, encrypted: false };
+        let plain =
+            Qcow2 { virtual_bytes: 10 << 20, backing_file: None, external_data: false, encrypted: false };
         assert_eq!(detect(&path).unwrap(), Kind::Qcow2(plain.clone()));
         let (_tmp, path) = made(&["create", "-f", "qcow2", "-o", "compat=0.10", "DISK", "10M"]).await;
         assert_eq!(detect(&path).unwrap(), Kind::Qcow2(plain));
@@ -190,7 +197,8 @@ mod tests {
         let (_tmp, path) = made(&["create", "-f", "qcow2", "-b", "BASE", "-F", "raw", "DISK", "10M"]).await;
         let Kind::Qcow2(header) = detect(&path).unwrap() else { panic!() };
         assert!(header.backing_file.unwrap().ends_with("/base"));
-        let (_tmp, path) = made(&["create", "-f", "qcow2", "-o", "data_file=BASE,data_file_raw=on", "DISK", "1M"]).await;
+        let (_tmp, path) =
+            made(&["create", "-f", "qcow2", "-o", "data_file=BASE,data_file_raw=on", "DISK", "1M"]).await;
         let Kind::Qcow2(header) = detect(&path).unwrap() else { panic!() };
         assert!(header.external_data);
     }
@@ -199,7 +207,10 @@ mod tests {
     fn damaged_and_foreign_files_are_named() {
         assert_eq!(kind(b""), Kind::Refused("empty"));
         assert_eq!(kind(b"QFI\xfb\0\0\0\x03"), Kind::Refused("a damaged qcow2 file"));
-        assert_eq!(kind(b"QFI\xfb\0\0\0\x01 and so on, an old version"), Kind::Refused("a damaged qcow2 file"));
+        assert_eq!(
+            kind(b"QFI\xfb\0\0\0\x01 and so on, an old version"),
+            Kind::Refused("a damaged qcow2 file")
+        );
         assert!(matches!(kind(b"KDMV...."), Kind::Refused(_)));
         assert!(matches!(kind(b"<!DOCTYPE html>"), Kind::Refused("a web page, not an image")));
         assert_eq!(kind(&[0; 512]), Kind::Raw);

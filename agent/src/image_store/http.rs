@@ -27,8 +27,14 @@ struct Token {
 
 /// Checks that a token can stand in an address as it is.
 pub fn checked_token(token: &str) -> Result<&str> {
-    let fits = token.len() >= 16 && token.len() <= 128 && token.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
-    if fits { Ok(token) } else { Err(Fault::argument("the token of an address must be 16 to 128 letters and digits")) }
+    let fits = token.len() >= 16
+        && token.len() <= 128
+        && token.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
+    if fits {
+        Ok(token)
+    } else {
+        Err(Fault::argument("the token of an address must be 16 to 128 letters and digits"))
+    }
 }
 
 /// Compares two secrets in a time that tells nothing about where they differ.
@@ -61,8 +67,11 @@ pub async fn listen(inner: Arc<Inner>, port: u16) -> std::io::Result<()> {
 
 /// The page comes from another port. The token in the address is the permission, so every origin may try.
 async fn allow_browsers(request: Request, next: Next) -> Response {
-    let mut response =
-        if request.method() == Method::OPTIONS { StatusCode::NO_CONTENT.into_response() } else { next.run(request).await };
+    let mut response = if request.method() == Method::OPTIONS {
+        StatusCode::NO_CONTENT.into_response()
+    } else {
+        next.run(request).await
+    };
     for (name, value) in [
         (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
         (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD, POST, PUT, OPTIONS"),
@@ -82,14 +91,21 @@ fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
     headers.get(name)?.to_str().ok()?.trim().parse().ok()
 }
 
-async fn upload(State(inner): State<Arc<Inner>>, Path(image): Path<String>, Query(t): Query<Token>, request: Request) -> Response {
+async fn upload(
+    State(inner): State<Arc<Inner>>,
+    Path(image): Path<String>,
+    Query(t): Query<Token>,
+    request: Request,
+) -> Response {
     let said = request.headers().get("x-image-uuid").and_then(|v| v.to_str().ok());
     if said.is_some_and(|s| s != image) {
         return plain(StatusCode::BAD_REQUEST, "X-IMAGE-UUID names another image than the address");
     }
     let pending = match upload::begin(&inner, &image, &t.token) {
         Ok(pending) => pending,
-        Err(NotTaken::Unknown) => return plain(StatusCode::NOT_FOUND, "no upload is awaited at this address"),
+        Err(NotTaken::Unknown) => {
+            return plain(StatusCode::NOT_FOUND, "no upload is awaited at this address");
+        }
         Err(NotTaken::Busy) => return plain(StatusCode::CONFLICT, "this image is being uploaded already"),
     };
     let announced = number(request.headers(), "x-image-size");
@@ -97,7 +113,10 @@ async fn upload(State(inner): State<Arc<Inner>>, Path(image): Path<String>, Quer
     let result = if kind.to_ascii_lowercase().starts_with("multipart/form-data") {
         match Multipart::from_request(request, &()).await {
             Ok(form) => upload::receive(inner, pending, announced, Box::pin(first_file(form))).await,
-            Err(e) => upload::receive(inner, pending, announced, Box::pin(futures_util::stream::iter([Err(e)]))).await,
+            Err(e) => {
+                upload::receive(inner, pending, announced, Box::pin(futures_util::stream::iter([Err(e)])))
+                    .await
+            }
         }
     } else {
         let announced = announced.or_else(|| number(request.headers(), "content-length"));
@@ -118,7 +137,9 @@ async fn upload(State(inner): State<Arc<Inner>>, Path(image): Path<String>, Quer
 }
 
 /// The bytes of the first part of a form that is a file, or of the first part at all.
-fn first_file(form: Multipart) -> impl futures_util::Stream<Item = std::result::Result<bytes::Bytes, String>> + Send {
+fn first_file(
+    form: Multipart,
+) -> impl futures_util::Stream<Item = std::result::Result<bytes::Bytes, String>> + Send {
     // A field borrows its form, so a task of its own reads it.
     let (send, receive) = tokio::sync::mpsc::channel(4);
     tokio::spawn(async move {
@@ -150,10 +171,16 @@ fn first_file(form: Multipart) -> impl futures_util::Stream<Item = std::result::
     futures_util::stream::unfold(receive, |mut r| async move { r.recv().await.map(|item| (item, r)) })
 }
 
-async fn download(State(inner): State<Arc<Inner>>, Path(image): Path<String>, Query(t): Query<Token>, headers: HeaderMap) -> Response {
+async fn download(
+    State(inner): State<Arc<Inner>>,
+    Path(image): Path<String>,
+    Query(t): Query<Token>,
+    headers: HeaderMap,
+) -> Response {
     let open = {
         let live = inner.live();
-        let all = live.downloads.get(&image).filter(|_| is_uuid(&image)).map(Vec::as_slice).unwrap_or_default();
+        let all =
+            live.downloads.get(&image).filter(|_| is_uuid(&image)).map(Vec::as_slice).unwrap_or_default();
         all.iter().find(|d| d.is_valid(now_ms()) && same_secret(&d.token, &t.token)).cloned()
     };
     let Some(open) = open else { return plain(StatusCode::NOT_FOUND, "there is nothing at this address") };
@@ -162,7 +189,9 @@ async fn download(State(inner): State<Arc<Inner>>, Path(image): Path<String>, Qu
         let length = file.metadata().await?.len();
         Ok::<_, std::io::Error>((file, length))
     };
-    let Ok((mut file, length)) = opened.await else { return plain(StatusCode::NOT_FOUND, "the image is gone") };
+    let Ok((mut file, length)) = opened.await else {
+        return plain(StatusCode::NOT_FOUND, "the image is gone");
+    };
     let range = headers.get(header::RANGE).and_then(|v| v.to_str().ok()).and_then(|r| byte_range(r, length));
     let (status, from, to) = match range {
         None => (StatusCode::OK, 0, length),

@@ -21,8 +21,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cairn_api::agent::image_store::{
-    CloseDownload, DeleteImage, FetchImage, ImageFile, ImageStoreReady, ListImages, OpenDownload, OpenUpload, Opened,
-    ReadImage,
+    CloseDownload, DeleteImage, FetchImage, ImageFile, ImageStoreReady, ListImages, OpenDownload, OpenUpload,
+    Opened, ReadImage,
 };
 use cairn_api::agent::{AgentEvent, AgentFrame};
 use cairn_types::{Fault, Result, code, time::now_ms};
@@ -71,11 +71,17 @@ impl FolderImageStore {
 
     /// Serves the stores that an earlier process served.
     pub async fn restore(&self) {
-        let stores: HashMap<String, String> =
-            std::fs::read(&self.inner.kept).ok().and_then(|b| serde_json::from_slice(&b).ok()).unwrap_or_default();
+        let stores: HashMap<String, String> = std::fs::read(&self.inner.kept)
+            .ok()
+            .and_then(|b| serde_json::from_slice(&b).ok())
+            .unwrap_or_default();
         for (target, path) in stores {
             if let Err(e) = self.inner.connect(&target, &path).await {
-                tracing::error!(target, operator = e.operator, "the image store could not be opened again: {e}");
+                tracing::error!(
+                    target,
+                    operator = e.operator,
+                    "the image store could not be opened again: {e}"
+                );
             }
         }
     }
@@ -94,7 +100,8 @@ impl Inner {
             let cut_short = shelf.clear_leftovers()?;
             self.live().downloads.extend(shelf.open_downloads());
             for (target, image) in cut_short {
-                let text = format!("the upload of image {image} was cut short by a restart of the image store");
+                let text =
+                    format!("the upload of image {image} was cut short by a restart of the image store");
                 self.upload_ended(&target, &image, Err(Fault::new(code::IMAGE_UPLOAD_LATE, text)));
             }
         }
@@ -103,10 +110,13 @@ impl Inner {
             live.stores.insert(target.to_owned(), path.to_owned());
             live.stores.clone()
         };
-        let kept = serde_json::to_vec(&stores).map_err(io::Error::other).and_then(|b| write_file(&self.kept, &b, 0o600));
+        let kept = serde_json::to_vec(&stores)
+            .map_err(io::Error::other)
+            .and_then(|b| write_file(&self.kept, &b, 0o600));
         kept.map_err(|e| io_fault(code::BS_CONNECT, "the image store could not be kept in mind", &e))?;
         let http_port = self.serve().await?;
-        let room = capacity(shelf.root()).map_err(|e| io_fault(code::BS_CONNECT, "the image store cannot be read", &e))?;
+        let room = capacity(shelf.root())
+            .map_err(|e| io_fault(code::BS_CONNECT, "the image store cannot be read", &e))?;
         Ok(ImageStoreReady { capacity: room, http_port })
     }
 
@@ -160,7 +170,10 @@ impl FolderImageStore {
 
 /// Where the HTTP server listens: all addresses of both families.
 pub(crate) fn listen_addresses(port: u16) -> [SocketAddr; 2] {
-    [SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port), SocketAddr::new(IpAddr::from([0, 0, 0, 0]), port)]
+    [
+        SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port),
+        SocketAddr::new(IpAddr::from([0, 0, 0, 0]), port),
+    ]
 }
 
 impl ImageStore for FolderImageStore {

@@ -28,7 +28,8 @@ fn is_plain(c: char) -> bool {
 impl Url {
     /// Reads an address. Whatever could be read in two ways (blanks, backslashes, quotes, other alphabets) is refused.
     pub fn parse(text: &str) -> Result<Self> {
-        let refuse = |why: &str| Fault::new(code::IMAGE_URL_REFUSED, format!("the image address is refused: {why}"));
+        let refuse =
+            |why: &str| Fault::new(code::IMAGE_URL_REFUSED, format!("the image address is refused: {why}"));
         let (scheme, rest) = text.split_once("://").ok_or_else(|| refuse("it has no scheme"))?;
         let scheme = scheme.to_ascii_lowercase();
         let default_port = match scheme.as_str() {
@@ -68,7 +69,10 @@ impl Url {
     pub fn redirect(location: &str) -> Result<Self> {
         let next = Self::parse(location)?;
         if next.scheme == "ftp" {
-            return Err(Fault::new(code::IMAGE_URL_REFUSED, "the image server redirects to ftp, which is refused"));
+            return Err(Fault::new(
+                code::IMAGE_URL_REFUSED,
+                "the image server redirects to ftp, which is refused",
+            ));
         }
         Ok(next)
     }
@@ -158,18 +162,21 @@ pub fn check(policy: &UrlPolicy, host: &str, ip: IpAddr) -> Result<()> {
     if policy.allow_internal {
         return Ok(());
     }
-    let refused = is_internal(ip) || policy.refused_networks.iter().any(|n| contains(n, undress(ip)) || contains(n, ip));
+    let refused = is_internal(ip)
+        || policy.refused_networks.iter().any(|n| contains(n, undress(ip)) || contains(n, ip));
     if !refused {
         return Ok(());
     }
-    let text = format!("the image address is refused: {host} lies in a network that images may not be fetched from");
+    let text =
+        format!("the image address is refused: {host} lies in a network that images may not be fetched from");
     Err(Fault::new(code::IMAGE_URL_REFUSED, text).with("host", host).for_operator(ip))
 }
 
 /// Resolves the host of an address. Every answer must pass: a server with one address inside could be led there.
 pub async fn resolve(policy: &UrlPolicy, url: &Url) -> Result<Vec<IpAddr>> {
     let unknown = || {
-        Fault::new(code::IMAGE_SERVER, format!("the image server {} is not known by that name", url.host)).with("host", url.host.as_str())
+        Fault::new(code::IMAGE_SERVER, format!("the image server {} is not known by that name", url.host))
+            .with("host", url.host.as_str())
     };
     let found: Vec<SocketAddr> = match tokio::net::lookup_host((url.host.as_str(), url.port)).await {
         Ok(found) => found.collect(),
@@ -198,9 +205,29 @@ mod tests {
     #[test]
     fn img_01_inside_addresses_are_refused_in_every_form() {
         for ip in [
-            "127.0.0.1", "127.8.8.8", "10.1.2.3", "172.16.0.1", "172.31.255.255", "192.168.1.1", "169.254.169.254",
-            "0.0.0.0", "100.64.0.1", "224.0.0.1", "255.255.255.255", "::1", "::", "fe80::1", "fd00::1", "fc00::1",
-            "::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "fec0::1", "ff02::1", "::127.0.0.1",
+            "127.0.0.1",
+            "127.8.8.8",
+            "10.1.2.3",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.168.1.1",
+            "169.254.169.254",
+            "0.0.0.0",
+            "100.64.0.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::1",
+            "::",
+            "fe80::1",
+            "fd00::1",
+            "fc00::1",
+            "::ffff:127.0.0.1",
+            "::ffff:10.0.0.1",
+            "64:ff9b::7f00:1",
+            "2002:7f00:1::",
+            "fec0::1",
+            "ff02::1",
+            "::127.0.0.1",
         ] {
             assert!(check(&policy(&[]), "h", ip.parse().unwrap()).is_err(), "{ip}");
         }
@@ -212,7 +239,13 @@ mod tests {
     #[test]
     fn refused_networks_count_for_both_families() {
         let p = policy(&["8.8.8.0/24", "2606:4700::/32", "9.9.9.9", "nonsense"]);
-        for (ip, ok) in [("8.8.8.8", false), ("8.8.9.8", true), ("2606:4700::1", false), ("9.9.9.9", false), ("::ffff:8.8.8.8", false)] {
+        for (ip, ok) in [
+            ("8.8.8.8", false),
+            ("8.8.9.8", true),
+            ("2606:4700::1", false),
+            ("9.9.9.9", false),
+            ("::ffff:8.8.8.8", false),
+        ] {
             assert_eq!(check(&p, "h", ip.parse().unwrap()).is_ok(), ok, "{ip}");
         }
         let open = UrlPolicy { allow_internal: true, ..p };
@@ -226,9 +259,22 @@ mod tests {
         assert_eq!(Url::parse("https://[::1]/x").unwrap().place(), "[::1]:443");
         assert_eq!(Url::parse("http://h?x").unwrap().path, "/?x");
         for bad in [
-            "gopher://h/", "file:///etc/passwd", "http://", "http:///x", "http://h\\@127.0.0.1/", "http://a b/", "http://h/\n",
-            "http://h:99999/", "http://h:/", "http://[::1/", "http://exämple/", "http://h/\"", "-oProxy://h", "http://-h/",
-            "http://h/$(reboot) x", "http://[fe80::1%25eth0]/",
+            "gopher://h/",
+            "file:///etc/passwd",
+            "http://",
+            "http:///x",
+            "http://h\\@127.0.0.1/",
+            "http://a b/",
+            "http://h/\n",
+            "http://h:99999/",
+            "http://h:/",
+            "http://[::1/",
+            "http://exämple/",
+            "http://h/\"",
+            "-oProxy://h",
+            "http://-h/",
+            "http://h/$(reboot) x",
+            "http://[fe80::1%25eth0]/",
         ] {
             assert!(Url::parse(bad).is_err(), "{bad}");
         }
@@ -239,7 +285,10 @@ mod tests {
         for host in ["2130706433", "0x7f000001", "127.1", "localhost", "0177.0.0.1"] {
             let url = Url::parse(&format!("http://{host}/x")).unwrap();
             let result = resolve(&policy(&[]), &url).await;
-            assert!(matches!(&result, Err(f) if f.code == "IMG.8002" || f.code == "IMG.8003"), "{host} {result:?}");
+            assert!(
+                matches!(&result, Err(f) if f.code == "IMG.8002" || f.code == "IMG.8003"),
+                "{host} {result:?}"
+            );
         }
     }
 }

@@ -79,7 +79,11 @@ pub enum NotTaken {
 /// Takes the one right to send an image.
 pub fn begin(inner: &Inner, image: &str, token: &str) -> std::result::Result<Pending, NotTaken> {
     let mut live = inner.live();
-    let pending = live.uploads.get_mut(image).filter(|p| http::same_secret(&p.args.token, token)).ok_or(NotTaken::Unknown)?;
+    let pending = live
+        .uploads
+        .get_mut(image)
+        .filter(|p| http::same_secret(&p.args.token, token))
+        .ok_or(NotTaken::Unknown)?;
     if pending.begun {
         return Err(NotTaken::Busy);
     }
@@ -119,7 +123,12 @@ impl Drop for Ending {
 }
 
 /// Receives the file. `announced`: its size in bytes, if the client said.
-pub async fn receive<S, E>(inner: Arc<Inner>, pending: Pending, announced: Option<u64>, body: S) -> Result<ImageFile>
+pub async fn receive<S, E>(
+    inner: Arc<Inner>,
+    pending: Pending,
+    announced: Option<u64>,
+    body: S,
+) -> Result<ImageFile>
 where
     S: Stream<Item = std::result::Result<bytes::Bytes, E>> + Send + Unpin,
     E: std::fmt::Display,
@@ -130,7 +139,12 @@ where
     result
 }
 
-async fn take<S, E>(inner: &Inner, pending: &Pending, announced: Option<u64>, mut body: S) -> Result<ImageFile>
+async fn take<S, E>(
+    inner: &Inner,
+    pending: &Pending,
+    announced: Option<u64>,
+    mut body: S,
+) -> Result<ImageFile>
 where
     S: Stream<Item = std::result::Result<bytes::Bytes, E>> + Send + Unpin,
     E: std::fmt::Display,
@@ -143,11 +157,14 @@ where
     }
     let shelf = Shelf::at(&args.store_path)?;
     let part: PathBuf = shelf.tmp(&format!("{}.part", args.image))?;
-    let failed = |e: std::io::Error| io_fault(code::AGENT_STORAGE, format!("{what} could not be written"), &e);
+    let failed =
+        |e: std::io::Error| io_fault(code::AGENT_STORAGE, format!("{what} could not be written"), &e);
     let mut sink = Sink::create(&part, args.max_bytes).map_err(failed)?;
     let mut told = Instant::now();
     while let Some(chunk) = body.next().await {
-        let chunk = chunk.map_err(|e| Fault::new(code::IMAGE_UPLOAD_SIZE, format!("the upload of {what} broke off")).for_operator(e))?;
+        let chunk = chunk.map_err(|e| {
+            Fault::new(code::IMAGE_UPLOAD_SIZE, format!("the upload of {what} broke off")).for_operator(e)
+        })?;
         // Short writes into the page cache; the sync at the end runs elsewhere.
         sink.take(&chunk, &what)?;
         if told.elapsed() >= PROGRESS_EVERY {
@@ -156,8 +173,11 @@ where
         }
     }
     if let Some(announced) = announced.filter(|n| *n != sink.bytes()) {
-        let text = format!("the upload of {what} has {} bytes where {announced} were announced", sink.bytes());
-        return Err(Fault::new(code::IMAGE_UPLOAD_SIZE, text).with("bytes", sink.bytes()).with("announced", announced));
+        let text =
+            format!("the upload of {what} has {} bytes where {announced} were announced", sink.bytes());
+        return Err(Fault::new(code::IMAGE_UPLOAD_SIZE, text)
+            .with("bytes", sink.bytes())
+            .with("announced", announced));
     }
     let name = what.clone();
     let finished = tokio::task::spawn_blocking(move || sink.finish(&name)).await;

@@ -18,7 +18,11 @@ pub async fn apply(wanted: &ApplyBridge) -> Result<Applied> {
         Some(i) if i.kind() == "bridge" => (),
         Some(_) => return Err(refuse(wanted, format!("{bridge} is an interface that is no bridge"))),
         None => {
-            ip(wanted, &["link", "add", "name", bridge, "type", "bridge", "forward_delay", "0", "stp_state", "0"]).await?;
+            ip(
+                wanted,
+                &["link", "add", "name", bridge, "type", "bridge", "forward_delay", "0", "stp_state", "0"],
+            )
+            .await?;
             // The mark by which a removal knows that the bridge is ours.
             ip(wanted, &["link", "set", "dev", bridge, "alias", &alias(&wanted.l2_network)]).await?;
             // Without link-local addresses guests cannot reach services of the host.
@@ -50,13 +54,15 @@ pub async fn remove(args: &RemoveBridge) -> Result<()> {
         tracing::info!(bridge = args.bridge, "bridge {} was not made by Cairn and stays", args.bridge);
         return Ok(());
     }
-    let taps: Vec<&str> = links.ports(&args.bridge).filter(|i| i.kind() == "tun").map(|i| i.name.as_str()).collect();
+    let taps: Vec<&str> =
+        links.ports(&args.bridge).filter(|i| i.kind() == "tun").map(|i| i.name.as_str()).collect();
     if !taps.is_empty() {
         let text = format!("bridge {} has VMs on it", args.bridge);
         return Err(Fault::new(code::AGENT_NETWORK, text).with("interfaces", taps.join(", ")));
     }
     let done = run("ip", &["link", "delete", "dev", &args.bridge, "type", "bridge"]).await;
-    done.map(drop).map_err(|e| e.fault(code::AGENT_NETWORK, format!("bridge {} could not be removed", args.bridge)))
+    done.map(drop)
+        .map_err(|e| e.fault(code::AGENT_NETWORK, format!("bridge {} could not be removed", args.bridge)))
 }
 
 fn alias(l2_network: &str) -> String {
@@ -99,11 +105,15 @@ async fn check_uplink(wanted: &ApplyBridge, links: &Links) -> Result<()> {
         Some(other) => return Err(refuse(wanted, format!("{uplink} is part of {other} already"))),
         None => (),
     }
-    if interface.link_type != "ether" || matches!(interface.kind(), "bridge" | "tun") || is_service_veth(uplink) {
+    if interface.link_type != "ether"
+        || matches!(interface.kind(), "bridge" | "tun")
+        || is_service_veth(uplink)
+    {
         return Err(refuse(wanted, format!("{uplink} cannot carry an L2 network")));
     }
     if links::default_routes().await?.contains(uplink) {
-        let why = format!("{uplink} carries the host's default route; give the L2 network an interface of its own");
+        let why =
+            format!("{uplink} carries the host's default route; give the L2 network an interface of its own");
         return Err(refuse(wanted, why));
     }
     if !links::addresses_of(uplink).await?.is_empty() {

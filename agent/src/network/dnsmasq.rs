@@ -61,7 +61,10 @@ fn tag(lease: &Lease) -> String {
 /// What may stand in a host name; anything else would be read as syntax.
 fn host_name(lease: &Lease) -> Option<&str> {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '-';
-    lease.hostname.as_deref().filter(|h| !h.is_empty() && h.len() <= 63 && h.chars().all(fits) && !h.starts_with('-'))
+    lease
+        .hostname
+        .as_deref()
+        .filter(|h| !h.is_empty() && h.len() <= 63 && h.chars().all(fits) && !h.starts_with('-'))
 }
 
 fn hosts(wanted: &ApplyL3) -> String {
@@ -78,13 +81,16 @@ fn options(wanted: &ApplyL3, service: Subnet) -> String {
     for lease in &wanted.leases {
         let tag = tag(lease);
         let mut option = |name: &str, value: &str| {
-            let _ = writeln!(out, "tag:{tag},option:{name}{}{value}", if value.is_empty() { "" } else { "," });
+            let _ =
+                writeln!(out, "tag:{tag},option:{name}{}{value}", if value.is_empty() { "" } else { "," });
         };
-        let gateway = lease.gateway.as_deref().or(wanted.gateway.as_deref()).filter(|g| g.parse::<Ipv4Addr>().is_ok());
+        let gateway =
+            lease.gateway.as_deref().or(wanted.gateway.as_deref()).filter(|g| g.parse::<Ipv4Addr>().is_ok());
         let gateway = gateway.filter(|_| lease.is_default);
         // Without a value the option is not sent; dnsmasq would name itself.
         option("router", gateway.unwrap_or_default());
-        let dns: Vec<&str> = wanted.dns.iter().map(String::as_str).filter(|d| d.parse::<Ipv4Addr>().is_ok()).collect();
+        let dns: Vec<&str> =
+            wanted.dns.iter().map(String::as_str).filter(|d| d.parse::<Ipv4Addr>().is_ok()).collect();
         option("dns-server", &if lease.is_default { dns.join(",") } else { String::new() });
         let routes = routes(wanted, lease, service, gateway);
         if !routes.is_empty() {
@@ -137,18 +143,22 @@ impl Dnsmasq {
     /// Brings it to the wanted files: started, told to read again, or started anew.
     pub async fn apply(&self, files: &Files) -> Result<()> {
         let (old_conf, old_hosts) = (self.read("conf"), self.read("hosts"));
-        let same = old_conf == files.conf && old_hosts == files.hosts && self.read("options") == files.options;
+        let same =
+            old_conf == files.conf && old_hosts == files.hosts && self.read("options") == files.options;
         let pid = self.pid();
         if same && pid.is_some() {
             return Ok(());
         }
-        self.write(files).map_err(|e| io_fault(code::AGENT_NETWORK, "the DHCP configuration could not be written", &e))?;
+        self.write(files)
+            .map_err(|e| io_fault(code::AGENT_NETWORK, "the DHCP configuration could not be written", &e))?;
         // It keeps in memory whom it gave an address to. When an address has left its owner only a new process will
         // give it to the next one.
-        let only_added = old_conf == files.conf && old_hosts.lines().all(|l| files.hosts.lines().any(|n| n == l));
+        let only_added =
+            old_conf == files.conf && old_hosts.lines().all(|l| files.hosts.lines().any(|n| n == l));
         match pid {
-            Some(pid) if only_added => kill(pid, Signal::SIGHUP)
-                .map_err(|e| Fault::new(code::AGENT_NETWORK, "the DHCP server could not be told").for_operator(e)),
+            Some(pid) if only_added => kill(pid, Signal::SIGHUP).map_err(|e| {
+                Fault::new(code::AGENT_NETWORK, "the DHCP server could not be told").for_operator(e)
+            }),
             Some(_) => {
                 self.stop().await;
                 self.start().await
@@ -183,7 +193,9 @@ impl Dnsmasq {
         let conf = format!("--conf-file={}", self.folder.join("conf").display());
         let args = ["netns", "exec", &self.namespace, "dnsmasq", &conf];
         let started = Tool::new("ip", &args).run().await;
-        started.map(drop).map_err(|e| e.fault(code::AGENT_NETWORK, "the DHCP server did not start on the host"))
+        started
+            .map(drop)
+            .map_err(|e| e.fault(code::AGENT_NETWORK, "the DHCP server did not start on the host"))
     }
 
     fn read(&self, name: &str) -> String {

@@ -39,7 +39,8 @@ pub struct Checked<'a> {
 
 /// Checks everything that becomes a name, a file or an argument.
 pub fn check(wanted: &ApplyL3) -> Result<Checked<'_>> {
-    let refuse = |what: String| Err(Fault::argument(format!("L3 network {} is wrong: {what}", wanted.l3_network)));
+    let refuse =
+        |what: String| Err(Fault::argument(format!("L3 network {} is wrong: {what}", wanted.l3_network)));
     if !is_uuid(&wanted.l3_network) || !is_device_name(&wanted.bridge) {
         return refuse(format!("the bridge {:?}", wanted.bridge));
     }
@@ -51,7 +52,10 @@ pub fn check(wanted: &ApplyL3) -> Result<Checked<'_>> {
     }
     let bad = |l: &&Lease| !is_mac(&l.mac) || Subnet::of_lease(l).is_none() || !is_uuid(&l.vm);
     if let Some(lease) = wanted.leases.iter().find(bad) {
-        return refuse(format!("the lease {:?} {}/{} of VM {:?}", lease.mac, lease.ip, lease.prefix, lease.vm));
+        return refuse(format!(
+            "the lease {:?} {}/{} of VM {:?}",
+            lease.mac, lease.ip, lease.prefix, lease.vm
+        ));
     }
     Ok(Checked { wanted, service })
 }
@@ -133,23 +137,25 @@ impl L3 {
         netns::ensure(&self.namespace).await?;
         self.make_veth(wanted).await?;
         self.set_addresses(service).await?;
-        // Its listening socket stood in the old devices, if they were made anew.
         self.devices = made_for;
         Ok(())
     }
 
     async fn make_veth(&self, wanted: &ApplyL3) -> Result<()> {
         let (ns, veth, mtu) = (self.namespace.as_str(), self.veth.as_str(), wanted.mtu.to_string());
-        let inner = netns::inside(ns, || nix::net::if_::if_nametoindex(SERVICE_DEVICE).map_err(Into::into)).is_ok();
+        let inner =
+            netns::inside(ns, || nix::net::if_::if_nametoindex(SERVICE_DEVICE).map_err(Into::into)).is_ok();
         let outer = Path::new("/sys/class/net").join(veth).exists();
         if !inner || !outer {
             if outer {
                 run("ip", &["link", "delete", "dev", veth]).await.map_err(|e| self.failed(e))?;
             }
-            let add = ["link", "add", "name", veth, "type", "veth", "peer", "name", SERVICE_DEVICE, "netns", ns];
+            let add =
+                ["link", "add", "name", veth, "type", "veth", "peer", "name", SERVICE_DEVICE, "netns", ns];
             run("ip", &add).await.map_err(|e| self.failed(e))?;
         }
-        let set = ["link", "set", "dev", veth, "mtu", &mtu, "addrgenmode", "none", "master", &wanted.bridge, "up"];
+        let set =
+            ["link", "set", "dev", veth, "mtu", &mtu, "addrgenmode", "none", "master", &wanted.bridge, "up"];
         run("ip", &set).await.map_err(|e| self.failed(e))?;
         let set = ["-n", ns, "link", "set", "dev", SERVICE_DEVICE, "mtu", &mtu, "up"];
         run("ip", &set).await.map(drop).map_err(|e| self.failed(e))
@@ -157,8 +163,13 @@ impl L3 {
 
     async fn set_addresses(&self, service: Subnet) -> Result<()> {
         let ns = self.namespace.as_str();
-        run("ip", &["-n", ns, "-4", "address", "flush", "dev", SERVICE_DEVICE]).await.map_err(|e| self.failed(e))?;
         let (near, meta) = (service.to_string(), format!("{METADATA_ADDRESS}/32"));
+        let shown = run("ip", &["-n", ns, "-4", "-o", "address", "show", "dev", SERVICE_DEVICE]).await;
+        let now = shown.map_err(|e| self.failed(e))?;
+        if now.lines().count() != 1 || !now.contains(&format!(" {near} ")) {
+            let flush = ["-n", ns, "-4", "address", "flush", "dev", SERVICE_DEVICE];
+            run("ip", &flush).await.map_err(|e| self.failed(e))?;
+        }
         for (address, device) in [(near.as_str(), SERVICE_DEVICE), (meta.as_str(), "lo")] {
             let args = ["-n", ns, "address", "replace", address, "dev", device];
             run("ip", &args).await.map_err(|e| self.failed(e))?;

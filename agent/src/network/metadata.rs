@@ -69,7 +69,11 @@ impl Drop for Metadata {
     }
 }
 
-async fn handle(State(guests): State<Guests>, ConnectInfo(from): ConnectInfo<SocketAddr>, request: Request) -> Response {
+async fn handle(
+    State(guests): State<Guests>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Response {
     let answer = {
         let guests = guests.read().unwrap_or_else(PoisonError::into_inner);
         let guest = guests.get(&from.ip().to_canonical());
@@ -78,7 +82,9 @@ async fn handle(State(guests): State<Guests>, ConnectInfo(from): ConnectInfo<Soc
     };
     match answer {
         Some((kind, body)) => ([(header::CONTENT_TYPE, kind)], body).into_response(),
-        None => (StatusCode::NOT_FOUND, [(header::CONTENT_TYPE, "text/plain")], "not found\n").into_response(),
+        None => {
+            (StatusCode::NOT_FOUND, [(header::CONTENT_TYPE, "text/plain")], "not found\n").into_response()
+        }
     }
 }
 
@@ -99,7 +105,9 @@ pub fn answer(guest: &Lease, path: &str) -> Option<(&'static str, String)> {
 
 /// `latest`, or a date as EC2 names its versions.
 fn is_version(text: &str) -> bool {
-    text == "latest" || text == "1.0" || (text.len() == 10 && text.chars().all(|c| c.is_ascii_digit() || c == '-'))
+    text == "latest"
+        || text == "1.0"
+        || (text.len() == 10 && text.chars().all(|c| c.is_ascii_digit() || c == '-'))
 }
 
 fn openstack(guest: &Lease, path: &[&str]) -> Option<(&'static str, String)> {
@@ -129,7 +137,9 @@ fn ec2(guest: &Lease, path: &[&str]) -> Option<(&'static str, String)> {
         }
         ["meta-data", "instance-id"] => xml::dashed(&guest.vm),
         ["meta-data", "ami-id"] => drive.meta.get("image").cloned().unwrap_or_else(|| "none".to_owned()),
-        ["meta-data", "instance-type"] => drive.meta.get("offering").cloned().unwrap_or_else(|| "none".to_owned()),
+        ["meta-data", "instance-type"] => {
+            drive.meta.get("offering").cloned().unwrap_or_else(|| "none".to_owned())
+        }
         ["meta-data", "hostname" | "local-hostname"] => drive.hostname.clone(),
         ["meta-data", "local-ipv4"] => guest.ip.clone(),
         ["meta-data", "mac"] => guest.mac.clone(),
@@ -183,9 +193,15 @@ mod tests {
         ] {
             assert_eq!(body(path).as_deref(), Some(wanted), "{path}");
         }
-        let json: serde_json::Value = serde_json::from_str(&body("/openstack/latest/meta_data.json").unwrap()).unwrap();
+        let json: serde_json::Value =
+            serde_json::from_str(&body("/openstack/latest/meta_data.json").unwrap()).unwrap();
         assert_eq!(json["public_keys"]["key-1"], "ssh-rsa BBBB b");
-        for path in ["/latest/meta-data/nothing", "/latest/meta-data/public-keys/9/openssh-key", "/../etc/passwd", "/latest/api/token"] {
+        for path in [
+            "/latest/meta-data/nothing",
+            "/latest/meta-data/public-keys/9/openssh-key",
+            "/../etc/passwd",
+            "/latest/api/token",
+        ] {
             assert_eq!(body(path), None, "{path}");
         }
     }

@@ -62,7 +62,10 @@ impl Subnet {
     /// The network's own address.
     #[must_use]
     pub fn network(self) -> Self {
-        Self { address: Ipv4Addr::from(u32::from(self.address) & u32::from(self.mask())), prefix: self.prefix }
+        Self {
+            address: Ipv4Addr::from(u32::from(self.address) & u32::from(self.mask())),
+            prefix: self.prefix,
+        }
     }
 
     /// The mask with dots.
@@ -177,7 +180,10 @@ impl LinuxNetwork {
     pub async fn purge(&self) -> Result<()> {
         let (networks, bridges) = {
             let live = self.live.lock().await;
-            (live.wanted.keys().cloned().collect::<Vec<_>>(), live.bridges.values().cloned().collect::<Vec<_>>())
+            (
+                live.wanted.keys().cloned().collect::<Vec<_>>(),
+                live.bridges.values().cloned().collect::<Vec<_>>(),
+            )
         };
         for l3_network in networks {
             self.remove_l3(&l3_network).await?;
@@ -189,13 +195,16 @@ impl LinuxNetwork {
     }
 
     async fn kept<T>(&self, result: io::Result<T>) -> Result<T> {
-        result.map_err(|e| io_fault(code::AGENT_NETWORK, "the wanted state of the network could not be kept", &e))
+        result.map_err(|e| {
+            io_fault(code::AGENT_NETWORK, "the wanted state of the network could not be kept", &e)
+        })
     }
 }
 
 async fn apply_services(live: &mut Live, wanted: &ApplyL3) -> Result<()> {
     let checked = l3::check(wanted)?;
-    let service = live.services.entry(wanted.l3_network.clone()).or_insert_with(|| L3::new(&wanted.l3_network));
+    let service =
+        live.services.entry(wanted.l3_network.clone()).or_insert_with(|| L3::new(&wanted.l3_network));
     service.apply(&checked).await
 }
 

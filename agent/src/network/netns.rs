@@ -30,7 +30,9 @@ pub async fn ensure(name: &str) -> Result<()> {
         let _ = run("ip", &["netns", "delete", name]).await;
         run("ip", &["netns", "add", name]).await.map_err(|e| e.fault(code::AGENT_NETWORK, failed))?;
     }
-    run("ip", &["-n", name, "link", "set", "dev", "lo", "up"]).await.map_err(|e| e.fault(code::AGENT_NETWORK, failed))?;
+    run("ip", &["-n", name, "link", "set", "dev", "lo", "up"])
+        .await
+        .map_err(|e| e.fault(code::AGENT_NETWORK, failed))?;
     // 169.254.169.254 is an address of the loopback, reached by a route to the service address. Nobody shall find it by
     // ARP: other networks on the same bridge have it too.
     let set = || std::fs::write("/proc/sys/net/ipv4/conf/all/arp_ignore", "1");

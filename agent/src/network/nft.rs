@@ -48,7 +48,10 @@ pub fn ruleset(nics: &[Nic], services: &[Service]) -> String {
     out.push_str("\t\tip6 saddr :: icmpv6 type { nd-neighbor-solicit, mld-listener-report, mld2-listener-report } accept\n");
     out.push_str("\t\tiifname . ip6 saddr != @own_ip6 drop\n");
     for (tap, targets) in &sets.advertised {
-        let _ = writeln!(out, "\t\tiifname \"{tap}\" icmpv6 type nd-neighbor-advert @th,64,128 != {{ {targets} }} drop");
+        let _ = writeln!(
+            out,
+            "\t\tiifname \"{tap}\" icmpv6 type nd-neighbor-advert @th,64,128 != {{ {targets} }} drop"
+        );
     }
     out.push_str("\t\taccept\n\t}\n\n");
     out.push_str(AT_UPLINK);
@@ -204,7 +207,8 @@ fn set(out: &mut String, name: &str, of: &str, elements: &BTreeSet<String>) {
 /// Replaces the table in the kernel.
 pub async fn load(ruleset: &str) -> Result<()> {
     let done = Tool::new("nft", &["-f", "-"]).input(ruleset).run().await;
-    done.map(drop).map_err(|e| e.fault(code::AGENT_NETWORK, "the guard at the guests' interfaces could not be set"))
+    done.map(drop)
+        .map_err(|e| e.fault(code::AGENT_NETWORK, "the guard at the guests' interfaces could not be set"))
 }
 
 /// Removes the table.

@@ -15,7 +15,8 @@ fn nic(n: u32, strict: bool, addresses: &[&str]) -> Nic {
 }
 
 fn lease(n: u8, ip: &str, is_default: bool) -> Lease {
-    let metadata = ConfigDrive { hostname: String::new(), ssh_keys: vec![], user_data: String::new(), meta: [].into() };
+    let metadata =
+        ConfigDrive { hostname: String::new(), ssh_keys: vec![], user_data: String::new(), meta: [].into() };
     Lease {
         vm: format!("{n:032x}"),
         mac: format!("fa:16:3e:00:00:{n:02x}"),
@@ -54,10 +55,24 @@ fn golden(name: &str, text: &str) {
 
 #[test]
 fn sg_03_rulesets_are_as_they_were() {
-    let nics = [nic(1, true, &["10.0.0.5"]), nic(2, true, &["10.0.0.6", "2001:db8::6"]), nic(3, false, &["10.0.0.7"])];
+    let nics = [
+        nic(1, true, &["10.0.0.5"]),
+        nic(2, true, &["10.0.0.6", "2001:db8::6"]),
+        nic(3, false, &["10.0.0.7"]),
+    ];
     let services = [
-        nft::Service { bridge: "br_eth1".into(), uplink: Some("eth1".into()), address: [10, 0, 0, 2].into(), dhcp: true },
-        nft::Service { bridge: "br_eth2".into(), uplink: Some("eth2".into()), address: [10, 1, 0, 2].into(), dhcp: false },
+        nft::Service {
+            bridge: "br_eth1".into(),
+            uplink: Some("eth1".into()),
+            address: [10, 0, 0, 2].into(),
+            dhcp: true,
+        },
+        nft::Service {
+            bridge: "br_eth2".into(),
+            uplink: Some("eth2".into()),
+            address: [10, 1, 0, 2].into(),
+            dhcp: false,
+        },
     ];
     golden("guard.nft", &nft::ruleset(&nics, &services));
     golden("guard-empty.nft", &nft::ruleset(&[], &[]));
@@ -99,14 +114,30 @@ fn wrong_leases_are_refused_whole() {
 
 #[test]
 fn names_and_addresses_are_read_strictly() {
-    for (name, ok) in [("eth1", true), ("br_eth1.100", true), ("-x", false), ("a b", false), ("..", false), ("1234567890123456", false), ("", false)] {
+    for (name, ok) in [
+        ("eth1", true),
+        ("br_eth1.100", true),
+        ("-x", false),
+        ("a b", false),
+        ("..", false),
+        ("1234567890123456", false),
+        ("", false),
+    ] {
         assert_eq!(is_device_name(name), ok, "{name}");
     }
-    for (mac, ok) in [("fa:16:3e:00:00:01", true), ("01:00:5e:00:00:01", false), ("FA:16:3e:00:00:01", false), ("fa:16:3e:00:00", false)] {
+    for (mac, ok) in [
+        ("fa:16:3e:00:00:01", true),
+        ("01:00:5e:00:00:01", false),
+        ("FA:16:3e:00:00:01", false),
+        ("fa:16:3e:00:00", false),
+    ] {
         assert_eq!(is_mac(mac), ok, "{mac}");
     }
     let subnet = Subnet::parse("10.1.2.3/20").unwrap();
-    assert_eq!((subnet.network().to_string(), subnet.mask().to_string()), ("10.1.0.0/20".into(), "255.255.240.0".into()));
+    assert_eq!(
+        (subnet.network().to_string(), subnet.mask().to_string()),
+        ("10.1.0.0/20".into(), "255.255.240.0".into())
+    );
     assert_eq!(Subnet::parse("10.0.0.1/32").unwrap().mask().to_string(), "255.255.255.255");
     assert_eq!(Subnet::parse("10.0.0.1/0"), None);
 }

@@ -79,7 +79,11 @@ fn find(storage: &Storage, args: &CacheImage) -> Option<CachedImage> {
     same.then(|| CachedImage { path: path.to_string_lossy().into_owned(), file_bytes: bytes })
 }
 
-async fn bring(storage: &Storage, args: &CacheImage, progress: &(dyn Fn(u8) + Send + Sync)) -> Result<CachedImage> {
+async fn bring(
+    storage: &Storage,
+    args: &CacheImage,
+    progress: &(dyn Fn(u8) + Send + Sync),
+) -> Result<CachedImage> {
     if let Some(found) = find(storage, args) {
         return Ok(found);
     }
@@ -98,14 +102,28 @@ async fn bring(storage: &Storage, args: &CacheImage, progress: &(dyn Fn(u8) + Se
     brought
 }
 
-async fn download(storage: &Storage, args: &CacheImage, tmp: &Path, progress: &(dyn Fn(u8) + Send + Sync)) -> Result<CachedImage> {
+async fn download(
+    storage: &Storage,
+    args: &CacheImage,
+    tmp: &Path,
+    progress: &(dyn Fn(u8) + Send + Sync),
+) -> Result<CachedImage> {
     let what = format!("image {}", args.image);
     let source = Source::trusted(&args.url)?;
-    let wanted = Download { source, to: tmp.to_owned(), max_bytes: args.file_bytes, what: what.clone(), expected: Some(args.file_bytes) };
+    let wanted = Download {
+        source,
+        to: tmp.to_owned(),
+        max_bytes: args.file_bytes,
+        what: what.clone(),
+        expected: Some(args.file_bytes),
+    };
     let got = wanted.run(progress, std::future::pending()).await?;
     if got.bytes != args.file_bytes || got.sha256 != args.sha256 {
         let text = format!("{what} arrived damaged: its size or checksum is not that of the image store");
-        return Err(Fault::new(code::IMAGE_CHECKSUM, text).with("bytes", got.bytes).with("sha256", got.sha256).retry());
+        return Err(Fault::new(code::IMAGE_CHECKSUM, text)
+            .with("bytes", got.bytes)
+            .with("sha256", got.sha256)
+            .retry());
     }
     let folder = storage.cache_folder(&args.image)?;
     let path = folder.join(format!("{}.{}", args.image, args.format));
@@ -142,5 +160,6 @@ pub async fn uncache(args: UncacheImage) -> Result<()> {
             }
         }
     }
-    remove_any(&folder).map_err(|e| io_fault(code::AGENT_STORAGE, format!("image {} could not be removed", args.image), &e))
+    remove_any(&folder)
+        .map_err(|e| io_fault(code::AGENT_STORAGE, format!("image {} could not be removed", args.image), &e))
 }

@@ -10,7 +10,12 @@ use crate::process::Tool;
 pub fn create_args(path: &Path, size_bytes: u64, below: Option<(&Path, &str)>) -> Vec<String> {
     let mut args: Vec<String> = ["create", "-q", "-f", "qcow2"].map(str::to_owned).into();
     if let Some((file, format)) = below {
-        args.extend(["-F".to_owned(), format.to_owned(), "-b".to_owned(), file.to_string_lossy().into_owned()]);
+        args.extend([
+            "-F".to_owned(),
+            format.to_owned(),
+            "-b".to_owned(),
+            file.to_string_lossy().into_owned(),
+        ]);
     }
     args.push(path.to_string_lossy().into_owned());
     // A disk is made of sectors.
@@ -34,6 +39,9 @@ mod tests {
         let golden = "create -q -f qcow2 -F raw -b /ps/imageCache/i/i.raw /ps/tmp/v 1024";
         let below = (Path::new("/ps/imageCache/i/i.raw"), "raw");
         assert_eq!(create_args(Path::new("/ps/tmp/v"), 1000, Some(below)).join(" "), golden);
-        assert_eq!(create_args(Path::new("/ps/tmp/v"), 512, None).join(" "), "create -q -f qcow2 /ps/tmp/v 512");
+        assert_eq!(
+            create_args(Path::new("/ps/tmp/v"), 512, None).join(" "),
+            "create -q -f qcow2 /ps/tmp/v 512"
+        );
     }
 }

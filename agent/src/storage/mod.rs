@@ -53,15 +53,18 @@ impl FolderStorage {
     async fn open(path: &str) -> Result<Capacity> {
         let storage = Storage::at(path)?;
         storage.make_folders()?;
-        capacity(storage.root()).map_err(|e| io_fault(code::AGENT_STORAGE, "the storage could not be read", &e))
+        capacity(storage.root())
+            .map_err(|e| io_fault(code::AGENT_STORAGE, "the storage could not be read", &e))
     }
 
     async fn content(path: &str) -> Result<StorageContent> {
         let storage = Storage::at(path)?;
         let names = |folders: &[std::path::PathBuf]| -> Vec<String> {
             let entries = folders.iter().filter_map(|f| std::fs::read_dir(f).ok()).flatten();
-            let mut names: Vec<String> =
-                entries.filter_map(|e| e.ok()?.file_name().into_string().ok()).filter(|n| is_uuid(n)).collect();
+            let mut names: Vec<String> = entries
+                .filter_map(|e| e.ok()?.file_name().into_string().ok())
+                .filter(|n| is_uuid(n))
+                .collect();
             names.sort_unstable();
             names
         };

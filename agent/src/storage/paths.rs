@@ -8,7 +8,8 @@ use crate::process::io_fault;
 use crate::state::remove_any;
 
 /// Folders of the system in which no storage may lie.
-const FORBIDDEN: &[&str] = &["proc", "sys", "dev", "etc", "usr", "bin", "sbin", "lib", "lib64", "boot", "run"];
+const FORBIDDEN: &[&str] =
+    &["proc", "sys", "dev", "etc", "usr", "bin", "sbin", "lib", "lib64", "boot", "run"];
 
 /// Checks that a folder from outside is absolute, plain, and none of the system's own.
 pub fn folder(path: &str) -> Result<PathBuf> {
@@ -118,9 +119,20 @@ mod tests {
 
     #[test]
     fn folders_of_the_system_and_tricks_are_refused() {
-        for bad in
-            ["", "/", "cairn", "./x", "/proc/x", "/etc", "/usr/lib/x", "/boot", "/var/../etc", "/dev/shm/x", "/a\0b", "/a\nb"]
-        {
+        for bad in [
+            "",
+            "/",
+            "cairn",
+            "./x",
+            "/proc/x",
+            "/etc",
+            "/usr/lib/x",
+            "/boot",
+            "/var/../etc",
+            "/dev/shm/x",
+            "/a\0b",
+            "/a\nb",
+        ] {
             assert!(folder(bad).is_err(), "{bad:?}");
         }
         assert_eq!(folder("/cairn_ps//x/").unwrap(), Path::new("/cairn_ps/x"));
@@ -134,7 +146,8 @@ mod tests {
         assert!(storage.volume("Other", "0189b2c3d4e57f60a1b2c3d4e5f60718").is_err());
         assert!(storage.cache_folder("x").is_err());
         let path = storage.volume("Data", "0189b2c3d4e57f60a1b2c3d4e5f60718").unwrap();
-        let wanted = "/cairn_ps/dataVolumes/0189b2c3d4e57f60a1b2c3d4e5f60718/0189b2c3d4e57f60a1b2c3d4e5f60718.qcow2";
+        let wanted =
+            "/cairn_ps/dataVolumes/0189b2c3d4e57f60a1b2c3d4e5f60718/0189b2c3d4e57f60a1b2c3d4e5f60718.qcow2";
         assert_eq!(path, Path::new(wanted));
     }
 }

@@ -27,7 +27,8 @@ pub async fn create(args: CreateVolume) -> Result<VolumeFile> {
     }
     let below = match &args.image {
         Some(image) => Some(storage.cached(image).ok_or_else(|| {
-            Fault::new(code::AGENT_STORAGE, format!("image {image} is not in the cache of the host")).with("image", image.as_str())
+            Fault::new(code::AGENT_STORAGE, format!("image {image} is not in the cache of the host"))
+                .with("image", image.as_str())
         })?),
         None => None,
     };
@@ -35,7 +36,8 @@ pub async fn create(args: CreateVolume) -> Result<VolumeFile> {
     let failed = |e: std::io::Error| io_fault(code::AGENT_STORAGE, format!("{what} could not be made"), &e);
     std::fs::create_dir_all(storage.tmp()).map_err(failed)?;
     let tmp = storage.tmp().join(format!("{}.qcow2", args.volume));
-    let below = below.as_ref().map(|(path, format)| (path.as_path(), if *format == "iso" { "raw" } else { format }));
+    let below =
+        below.as_ref().map(|(path, format)| (path.as_path(), if *format == "iso" { "raw" } else { format }));
     let made = make(&tmp, &path, args.size_bytes, below, &what).await;
     if made.is_err() {
         let _ = remove_any(&tmp);
@@ -43,7 +45,13 @@ pub async fn create(args: CreateVolume) -> Result<VolumeFile> {
     made
 }
 
-async fn make(tmp: &Path, path: &Path, size: u64, below: Option<(&Path, &str)>, what: &str) -> Result<VolumeFile> {
+async fn make(
+    tmp: &Path,
+    path: &Path,
+    size: u64,
+    below: Option<(&Path, &str)>,
+    what: &str,
+) -> Result<VolumeFile> {
     let failed = |e: std::io::Error| io_fault(code::AGENT_STORAGE, format!("{what} could not be made"), &e);
     remove_any(tmp).map_err(failed)?;
     if let Some((image, _)) = below
@@ -55,7 +63,8 @@ async fn make(tmp: &Path, path: &Path, size: u64, below: Option<(&Path, &str)>, 
     let file = evidence(tmp, what)?;
     let folder = path.parent().unwrap_or(path);
     std::fs::create_dir_all(folder).map_err(failed)?;
-    let renamed = std::fs::File::open(tmp).and_then(|f| f.sync_all()).and_then(|()| std::fs::rename(tmp, path));
+    let renamed =
+        std::fs::File::open(tmp).and_then(|f| f.sync_all()).and_then(|()| std::fs::rename(tmp, path));
     renamed.and_then(|()| sync_folder(folder)).map_err(failed)?;
     Ok(VolumeFile { path: path.to_string_lossy().into_owned(), ..file })
 }

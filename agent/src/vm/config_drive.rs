@@ -41,7 +41,9 @@ pub async fn write(folder: &Path, vm: &str, drive: &ConfigDrive) -> Result<PathB
         let _ = remove_any(&tmp);
         return Err(e.fault(code::AGENT_STORAGE, "the config drive could not be written"));
     }
-    crate::config::set_mode(&tmp, 0o600).and_then(|()| std::fs::rename(&tmp, &iso)).map_err(|e| failed(&e))?;
+    crate::config::set_mode(&tmp, 0o600)
+        .and_then(|()| std::fs::rename(&tmp, &iso))
+        .map_err(|e| failed(&e))?;
     Ok(iso)
 }
 

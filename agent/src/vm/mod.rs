@@ -9,6 +9,8 @@ pub mod libvirt;
 mod start;
 mod stop;
 #[cfg(test)]
+pub mod testing;
+#[cfg(test)]
 mod tests;
 pub mod xml;
 
@@ -25,6 +27,11 @@ use crate::drivers::{HostNetwork, Hypervisor};
 use crate::process::io_fault;
 use crate::state::{Shelf, remove_any};
 
+/// VMs whose specification an earlier process kept.
+pub fn kept(dir: &AgentDir) -> std::io::Result<Vec<String>> {
+    Ok(Shelf::new(&dir.state(), "vms")?.all::<VmSpec>().into_iter().map(|(vm, _)| vm).collect())
+}
+
 /// The VMs of this host.
 pub struct Vms {
     hypervisor: Arc<dyn Hypervisor>,
@@ -36,7 +43,12 @@ pub struct Vms {
 
 impl Vms {
     /// VMs on this hypervisor and network; `kvm` as the probe found.
-    pub fn new(dir: &AgentDir, hypervisor: Arc<dyn Hypervisor>, network: Arc<dyn HostNetwork>, kvm: bool) -> std::io::Result<Self> {
+    pub fn new(
+        dir: &AgentDir,
+        hypervisor: Arc<dyn Hypervisor>,
+        network: Arc<dyn HostNetwork>,
+        kvm: bool,
+    ) -> std::io::Result<Self> {
         Ok(Self { hypervisor, network, specs: Shelf::new(&dir.state(), "vms")?, folder: dir.vms(), kvm })
     }
 
@@ -77,11 +89,6 @@ impl Vms {
     /// Interfaces of all VMs whose specification is kept: what a new process must guard again.
     pub fn guarded_nics(&self) -> Vec<(String, Vec<Nic>)> {
         self.specs.all::<VmSpec>().into_iter().map(|(vm, spec)| (vm, spec.nics)).collect()
-    }
-
-    /// VMs whose specification is kept.
-    pub fn known(&self) -> Vec<String> {
-        self.specs.all::<VmSpec>().into_iter().map(|(vm, _)| vm).collect()
     }
 
     /// Cleans up after a VM that went off by itself. Does nothing when it runs (again). Call it in the VM's lane.

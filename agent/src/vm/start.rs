@@ -58,7 +58,10 @@ impl Vms {
     pub(super) async fn evidence(&self, vm: &str) -> Result<VmStarted> {
         let (state, console) = (self.hypervisor.state(vm).await?, self.hypervisor.console(vm).await);
         if state == PowerState::Off {
-            return Err(Fault::new(code::AGENT_HYPERVISOR, format!("VM {vm} went off right after its start")));
+            return Err(Fault::new(
+                code::AGENT_HYPERVISOR,
+                format!("VM {vm} went off right after its start"),
+            ));
         }
         Ok(VmStarted { state, vnc_port: console?.port })
     }
@@ -66,7 +69,8 @@ impl Vms {
 
 /// Names become domains, devices and files, so they are checked although the server made them.
 fn check(spec: &VmSpec) -> Result<()> {
-    let refuse = |what: String| Err(Fault::argument(format!("the specification of VM {} is wrong: {what}", spec.vm)));
+    let refuse =
+        |what: String| Err(Fault::argument(format!("the specification of VM {} is wrong: {what}", spec.vm)));
     if spec.cpu_num == 0 || spec.memory_bytes < xml::MIN_MEMORY {
         return refuse(format!("{} processors and {} bytes of memory", spec.cpu_num, spec.memory_bytes));
     }

@@ -1,13 +1,12 @@
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Mutex;
 
 use cairn_api::agent::network::{Applied, ApplyBridge, ApplyL3, RemoveBridge};
-use cairn_api::agent::vm::{ConfigDrive, ConsoleAddress, Disk, Nic};
-use tokio::sync::broadcast;
+use cairn_api::agent::vm::{ConfigDrive, Disk, Nic};
 
+use super::testing::Fake;
 use super::*;
-use crate::drivers::{Answer, Ask, Call, DomainEvent};
+use crate::drivers::{Answer, Ask, Call};
 
 const VM: &str = "0189b2c3d4e57f60a1b2c3d4e5f60718";
 
@@ -68,9 +67,17 @@ fn domains_are_as_they_were() {
     let emulated = xml::HostSide { kvm: false, config_drive: Some(drive) };
     golden("linux-emulated.xml", &xml::domain(&spec("Linux"), emulated));
     golden("linux-kvm.xml", &xml::domain(&spec("Linux"), kvm));
-    let windows = VmSpec { cpu_mode: "host-passthrough".into(), video: "vga".into(), kvm_hidden: true, ..spec("Windows") };
+    let windows = VmSpec {
+        cpu_mode: "host-passthrough".into(),
+        video: "vga".into(),
+        kvm_hidden: true,
+        ..spec("Windows")
+    };
     golden("windows-kvm.xml", &xml::domain(&windows, kvm));
-    golden("windows-virtio-kvm.xml", &xml::domain(&VmSpec { cpu_mode: "host-model".into(), ..spec("WindowsVirtio") }, kvm));
+    golden(
+        "windows-virtio-kvm.xml",
+        &xml::domain(&VmSpec { cpu_mode: "host-model".into(), ..spec("WindowsVirtio") }, kvm),
+    );
     let other = VmSpec {
         disks: (0..4).map(disk).collect(),
         iso: Some("/cairn_ps/imageCache/i/i.iso".into()),
@@ -81,14 +88,20 @@ fn domains_are_as_they_were() {
     };
     golden("other-emulated.xml", &xml::domain(&other, xml::HostSide { kvm: false, config_drive: None }));
     let limited = Disk { bytes_per_second: Some(10 << 20), iops: Some(500), ..disk(0) };
-    let limited = VmSpec { disks: vec![limited, disk(1)], cache: "writeback".into(), memory_bytes: 4 << 30, ..spec("Paravirtualization") };
+    let limited = VmSpec {
+        disks: vec![limited, disk(1)],
+        cache: "writeback".into(),
+        memory_bytes: 4 << 30,
+        ..spec("Paravirtualization")
+    };
     golden("off-01-limited.xml", &xml::domain(&limited, kvm));
 }
 
 #[test]
 fn hostile_names_are_escaped() {
     let title = "</title><os>$(reboot)\n\0'\"&😀\u{fffe}".to_owned();
-    let xml = xml::domain(&VmSpec { title, ..spec("Linux") }, xml::HostSide { kvm: true, config_drive: None });
+    let xml =
+        xml::domain(&VmSpec { title, ..spec("Linux") }, xml::HostSide { kvm: true, config_drive: None });
     assert!(xml.contains("<title>&lt;/title&gt;&lt;os&gt;$(reboot)  "), "{xml}");
     assert!(xml.contains('😀') && !xml.contains('\0') && !xml.contains('\u{fffe}'));
 }
@@ -96,91 +109,6 @@ fn hostile_names_are_escaped() {
 #[test]
 fn uuids_get_dashes() {
     assert_eq!(xml::dashed(VM), "0189b2c3-d4e5-7f60-a1b2-c3d4e5f60718");
-}
-
-/// A hypervisor in memory.
-struct Fake {
-    domains: Mutex<HashMap<String, PowerState>>,
-    log: Mutex<Vec<String>>,
-    events: broadcast::Sender<DomainEvent>,
-    /// The guest goes when it is asked in this way.
-    obeys: Option<Ask>,
-    refuses_start: bool,
-}
-
-impl Fake {
-    fn new(obeys: Option<Ask>) -> Self {
-        Self { domains: Mutex::default(), log: Mutex::default(), events: broadcast::channel(16).0, obeys, refuses_start: false }
-    }
-
-    fn did(&self, what: String) {
-        self.log.lock().unwrap().push(what);
-    }
-
-    fn off(&self, vm: &str) {
-        self.domains.lock().unwrap().remove(vm);
-        let _ = self.events.send(DomainEvent { vm: vm.into(), state: PowerState::Off, reason: String::new() });
-    }
-}
-
-impl Hypervisor for Fake {
-    fn create<'a>(&'a self, vm: &'a str, _xml: &'a str) -> Answer<'a, ()> {
-        self.did("create".into());
-        Box::pin(async move {
-            if self.refuses_start {
-                return Err(Fault::new(code::AGENT_HYPERVISOR, "no"));
-            }
-            self.domains.lock().unwrap().insert(vm.into(), PowerState::Running);
-            Ok(())
-        })
-    }
-    fn state<'a>(&'a self, vm: &'a str) -> Answer<'a, PowerState> {
-        let state = self.domains.lock().unwrap().get(vm).copied().unwrap_or(PowerState::Off);
-        Box::pin(async move { Ok(state) })
-    }
-    fn list(&self) -> Answer<'_, Vec<VmOnHost>> {
-        Box::pin(async { Ok(Vec::new()) })
-    }
-    fn ask_to_stop<'a>(&'a self, vm: &'a str, how: Ask) -> Answer<'a, bool> {
-        self.did(format!("{how:?}"));
-        Box::pin(async move {
-            if self.obeys == Some(how) {
-                self.off(vm);
-            }
-            Ok(self.obeys == Some(how) || how == Ask::PowerButton)
-        })
-    }
-    fn destroy<'a>(&'a self, vm: &'a str) -> Answer<'a, ()> {
-        self.did("destroy".into());
-        Box::pin(async move {
-            self.off(vm);
-            Ok(())
-        })
-    }
-    fn reset<'a>(&'a self, _vm: &'a str) -> Answer<'a, ()> {
-        self.did("reset".into());
-        Box::pin(async { Ok(()) })
-    }
-    fn suspend<'a>(&'a self, vm: &'a str) -> Answer<'a, ()> {
-        self.domains.lock().unwrap().insert(vm.into(), PowerState::Paused);
-        Box::pin(async { Ok(()) })
-    }
-    fn resume<'a>(&'a self, vm: &'a str) -> Answer<'a, ()> {
-        self.domains.lock().unwrap().insert(vm.into(), PowerState::Running);
-        Box::pin(async { Ok(()) })
-    }
-    fn console<'a>(&'a self, _vm: &'a str) -> Answer<'a, ConsoleAddress> {
-        Box::pin(async { Ok(ConsoleAddress { address: "10.99.0.1".into(), port: 5900 }) })
-    }
-    fn version(&self) -> Answer<'_, String> {
-        Box::pin(async { Ok("9.0.0".into()) })
-    }
-    fn watch(&self) -> broadcast::Receiver<DomainEvent> {
-        self.events.subscribe()
-    }
-    fn failing(&self) -> Option<Fault> {
-        None
-    }
 }
 
 #[derive(Default)]
@@ -250,7 +178,10 @@ async fn vm_04_a_guest_that_obeys_is_not_forced() {
         b.vms.start(spec("Linux")).await.unwrap();
         assert!(!b.vms.stop(VM, 10_000, &Call::silent()).await.unwrap().forced);
         assert!(!b.log().contains("destroy"));
-        assert!(!b.vms.stop(VM, 10_000, &Call::silent()).await.unwrap().forced, "stopping twice is a success");
+        assert!(
+            !b.vms.stop(VM, 10_000, &Call::silent()).await.unwrap().forced,
+            "stopping twice is a success"
+        );
     }
 }
 
@@ -297,12 +228,15 @@ async fn a_running_vm_is_left_alone_and_a_failed_start_leaves_nothing() {
     b.vms.start(spec("Linux")).await.unwrap();
     b.vms.start(spec("Linux")).await.unwrap();
     assert_eq!(b.log(), "create");
-    let b = bench(Fake { refuses_start: true, ..Fake::new(None) });
-    let drive = ConfigDrive { hostname: "h".into(), ssh_keys: vec![], user_data: String::new(), meta: [].into() };
+    let mut fake = Fake::new(None);
+    fake.refuses_start = true;
+    let b = bench(fake);
+    let drive =
+        ConfigDrive { hostname: "h".into(), ssh_keys: vec![], user_data: String::new(), meta: [].into() };
     let wanted = VmSpec { config_drive: Some(drive), ..spec("Linux") };
     assert_eq!(b.vms.start(wanted).await.unwrap_err().code, "AGENT.8002");
     assert_eq!(b.guarded(), 0);
-    assert!(b.vms.known().is_empty());
+    assert!(b.vms.guarded_nics().is_empty());
     assert!(!b.vms.folder.join(VM).exists());
 }
 
@@ -328,7 +262,7 @@ async fn pause_and_resume_are_idempotent_and_need_a_domain() {
     b.vms.resume(VM).await.unwrap();
     b.vms.resume(VM).await.unwrap();
     b.vms.remove(VM).await.unwrap();
-    assert!(b.vms.known().is_empty());
+    assert!(b.vms.guarded_nics().is_empty());
 }
 
 #[tokio::test]

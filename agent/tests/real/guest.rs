@@ -77,7 +77,8 @@ impl Net {
         };
         let file: ImageFile = lab.store(fetch).await.unwrap();
         assert_eq!(file.format, "qcow2");
-        let open = OpenDownload { store_path, image: self.image.clone(), token: random_uuid(), valid_ms: 60_000 };
+        let open =
+            OpenDownload { store_path, image: self.image.clone(), token: random_uuid(), valid_ms: 60_000 };
         let opened = lab.store(open).await.unwrap();
         let cache = CacheImage {
             storage_path: lab.path("ps"),
@@ -141,7 +142,14 @@ impl Net {
             image: Some(self.image.clone()),
         };
         let file = self.lab.host(create).await.unwrap();
-        let disk = Disk { volume, path: file.path, format: file.format, device_id: 0, bytes_per_second: None, iops: None };
+        let disk = Disk {
+            volume,
+            path: file.path,
+            format: file.format,
+            device_id: 0,
+            bytes_per_second: None,
+            iops: None,
+        };
         let nic = Nic {
             nic: new_uuid(),
             tap: format!("vnic{n}.0"),
@@ -181,8 +189,20 @@ impl Net {
     pub fn ssh(&self, n: u8, command: &str) -> Option<String> {
         let to = format!("root@10.77.0.{n}");
         let args = [
-            "-i", &self.key, "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
-            "-o", "ConnectTimeout=3", "-o", "LogLevel=ERROR", &to, command,
+            "-i",
+            &self.key,
+            "-o",
+            "BatchMode=yes",
+            "-o",
+            "StrictHostKeyChecking=no",
+            "-o",
+            "UserKnownHostsFile=/dev/null",
+            "-o",
+            "ConnectTimeout=3",
+            "-o",
+            "LogLevel=ERROR",
+            &to,
+            command,
         ];
         let (ok, text) = attempt("ssh", &args);
         ok.then_some(text)

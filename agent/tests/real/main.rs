@@ -5,7 +5,10 @@
 //!     cargo test -p cairn-agent --features lab --test real -- --test-threads=1
 //! ```
 
+#![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
+
 mod guest;
+mod host;
 mod server;
 mod sniff;
 mod vm;

@@ -60,7 +60,8 @@ impl Lab {
 
     pub async fn start_agent(&self) {
         let hellos = self.seen.lock().unwrap().hellos;
-        let log = std::fs::File::options().create(true).append(true).open(self.dir.join("agent.log")).unwrap();
+        let log =
+            std::fs::File::options().create(true).append(true).open(self.dir.join("agent.log")).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_cairn-agent"))
             .args(["--dir", &self.dir.join("agent").to_string_lossy(), "--log", "info"])
             .stdin(Stdio::null())
@@ -118,12 +119,19 @@ impl Lab {
 
     pub async fn send<Op: AgentOp>(&self, target: &str, id: &str, op: Op) -> Result<Op::Reply, Fault> {
         let answer = self.post(target, id, 1, op);
-        let value = tokio::time::timeout(Duration::from_secs(180), answer).await.expect("an answer").unwrap()?;
+        let value =
+            tokio::time::timeout(Duration::from_secs(180), answer).await.expect("an answer").unwrap()?;
         Ok(serde_json::from_value(value).unwrap())
     }
 
     /// Sends a command; its answer comes through the channel.
-    pub fn post<Op: AgentOp>(&self, target: &str, id: &str, epoch: u64, op: Op) -> oneshot::Receiver<Result<Value, Fault>> {
+    pub fn post<Op: AgentOp>(
+        &self,
+        target: &str,
+        id: &str,
+        epoch: u64,
+        op: Op,
+    ) -> oneshot::Receiver<Result<Value, Fault>> {
         let command = cairn_api::agent::Command {
             id: id.to_owned(),
             target: target.to_owned(),
@@ -185,7 +193,10 @@ fn enrol(dir: &Path, agent: &str, port: u16) -> TlsAcceptor {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = rustls::RootCertStore::empty();
     roots.add(ca_cert.der().clone()).unwrap();
-    let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build().unwrap();
+    let verifier =
+        rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+            .build()
+            .unwrap();
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(server_key.serialize_der()));
     let config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use nix::sys::socket::{AddressFamily, LinkAddr, SockFlag, SockProtocol, SockType, recvfrom, setsockopt, socket, sockopt};
+use nix::sys::socket::{
+    AddressFamily, LinkAddr, SockFlag, SockProtocol, SockType, recvfrom, setsockopt, socket, sockopt,
+};
 use nix::sys::time::{TimeVal, TimeValLike};
 
 pub struct Sniffer {
@@ -17,7 +19,8 @@ pub struct Sniffer {
 impl Sniffer {
     pub fn at(interface: &str) -> Self {
         let index = nix::net::if_::if_nametoindex(interface).unwrap() as usize;
-        let fd = socket(AddressFamily::Packet, SockType::Raw, SockFlag::empty(), SockProtocol::EthAll).unwrap();
+        let fd =
+            socket(AddressFamily::Packet, SockType::Raw, SockFlag::empty(), SockProtocol::EthAll).unwrap();
         setsockopt(&fd, sockopt::ReceiveTimeout, &TimeVal::milliseconds(50)).unwrap();
         let (frames, stop) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
         let (seen, ended) = (frames.clone(), stop.clone());
@@ -34,17 +37,20 @@ impl Sniffer {
     }
 
     /// Frames with this hardware address as sender.
-    pub fn from_mac(&self, mac: [u8; 6]) -> usize {
+    pub fn count_mac(&self, mac: [u8; 6]) -> usize {
         self.count(|f| f[6..12] == mac || (is(f, 0x0806) && f.len() >= 28 && f[22..28] == mac))
     }
 
     /// IPv4 packets and ARP messages with this address as sender.
-    pub fn from_ip(&self, ip: [u8; 4]) -> usize {
-        self.count(|f| (is(f, 0x0800) && f.len() >= 30 && f[26..30] == ip) || (is(f, 0x0806) && f.len() >= 32 && f[28..32] == ip))
+    pub fn count_ip(&self, ip: [u8; 4]) -> usize {
+        self.count(|f| {
+            (is(f, 0x0800) && f.len() >= 30 && f[26..30] == ip)
+                || (is(f, 0x0806) && f.len() >= 32 && f[28..32] == ip)
+        })
     }
 
     /// UDP packets from this port.
-    pub fn from_udp_port(&self, port: u16) -> usize {
+    pub fn count_udp_port(&self, port: u16) -> usize {
         self.count(|f| is(f, 0x0800) && f.len() >= 36 && f[23] == 17 && f[34..36] == port.to_be_bytes())
     }
 

@@ -15,7 +15,10 @@ use crate::server::{attempt, run};
 use crate::sniff::Sniffer;
 
 fn told(net: &Net, vm: &str, wanted: PowerState) -> bool {
-    net.lab.events().iter().any(|e| matches!(e, AgentEvent::Vm { vm: v, state, .. } if v == vm && *state == wanted))
+    net.lab
+        .events()
+        .iter()
+        .any(|e| matches!(e, AgentEvent::Vm { vm: v, state, .. } if v == vm && *state == wanted))
 }
 
 fn virsh_state(vm: &str) -> String {
@@ -46,7 +49,11 @@ async fn vm_04_flat_01_flat_03_a_guest_lives_and_goes() {
     assert!(in_guest("ip -4 addr show eth0").contains("10.77.0.10/24"));
     assert!(in_guest("ip link show eth0").contains("mtu 1400"));
     let routes = in_guest("ip route");
-    assert!(routes.contains("default via 10.77.0.1") && routes.contains(&format!("169.254.169.254 via {SERVICE}")), "{routes}");
+    assert!(
+        routes.contains("default via 10.77.0.1")
+            && routes.contains(&format!("169.254.169.254 via {SERVICE}")),
+        "{routes}"
+    );
     assert!(in_guest("cat /etc/resolv.conf").contains("nameserver 10.77.0.1"));
     let meta = |path: &str| in_guest(&format!("wget -q -O - http://169.254.169.254/{path}"));
     assert_eq!(meta("latest/meta-data/hostname"), "guest-10");
@@ -82,7 +89,11 @@ async fn clean(net: Net, specs: &[&VmSpec]) {
     for spec in specs {
         lab.host(RemoveVm { vm: spec.vm.clone() }).await.unwrap();
         lab.host(RemoveVm { vm: spec.vm.clone() }).await.unwrap();
-        let volume = DeleteVolume { storage_path: lab.path("ps"), volume: spec.disks[0].volume.clone(), r#type: "Root".into() };
+        let volume = DeleteVolume {
+            storage_path: lab.path("ps"),
+            volume: spec.disks[0].volume.clone(),
+            r#type: "Root".into(),
+        };
         lab.host(volume).await.unwrap();
     }
     for _ in 0..2 {
@@ -118,7 +129,11 @@ async fn vm_04_a_deaf_guest_is_powered_off_and_a_reboot_restarts() {
     // Without grace: the reset button.
     let second = boot(&net).unwrap();
     net.lab.host(RebootVm { spec: spec.clone(), grace_ms: 0 }).await.unwrap();
-    net.lab.until_in(Duration::from_secs(90), "the guest is back", &mut || boot(&net).is_some_and(|b| b != second)).await;
+    net.lab
+        .until_in(Duration::from_secs(90), "the guest is back", &mut || {
+            boot(&net).is_some_and(|b| b != second)
+        })
+        .await;
     let facts = net.lab.host(ReadHostFacts {}).await.unwrap();
     assert_eq!((facts.vms.len(), facts.accelerator.as_str()), (1, "qemu"));
     assert!(facts.libvirt_version.starts_with("9.") && facts.qemu_version.starts_with("7."), "{facts:?}");
@@ -154,15 +169,19 @@ async fn sg_03_forged_packets_of_a_guest_never_arrive() {
         let seen = Sniffer::at(OUTSIDE);
         forge(&net, n);
         tokio::time::sleep(Duration::from_secs(8)).await;
-        net.lab.until("the guest has its own address again", || net.ssh(n, "cat /tmp/forged").is_some()).await;
-        let (ip, mac) = (seen.from_ip([10, 77, 0, 99]), seen.from_mac(FORGED_MAC));
-        println!("guest with anti-spoofing {is_strict}: {ip} packets with a forged address, {mac} with a forged MAC");
+        net.lab
+            .until("the guest has its own address again", || net.ssh(n, "cat /tmp/forged").is_some())
+            .await;
+        let (ip, mac) = (seen.count_ip([10, 77, 0, 99]), seen.count_mac(FORGED_MAC));
+        println!(
+            "guest with anti-spoofing {is_strict}: {ip} packets with a forged address, {mac} with a forged MAC"
+        );
         assert_eq!(ip == 0, is_strict, "forged addresses pass exactly without anti-spoofing");
         assert_eq!(mac == 0, is_strict, "forged hardware addresses too");
-        assert!(seen.from_ip([10, 77, 0, n]) > 0, "honest packets pass");
+        assert!(seen.count_ip([10, 77, 0, n]) > 0, "honest packets pass");
         // Whatever the setting: nobody speaks for the services, and no DHCP leaves or enters by the uplink.
-        assert_eq!(seen.from_ip([10, 77, 0, 2]), 0);
-        assert_eq!(seen.from_udp_port(67) + seen.from_udp_port(68), 0);
+        assert_eq!(seen.count_ip([10, 77, 0, 2]), 0);
+        assert_eq!(seen.count_udp_port(67) + seen.count_udp_port(68), 0);
         net.lab.host(StopVm { vm: spec.vm.clone(), grace_ms: 0 }).await.unwrap();
     }
     clean(net, &[&strict, &free]).await;
@@ -177,8 +196,8 @@ async fn flat_01_dhcp_stays_on_the_host() {
     let rogue = Rogue::start();
     net.start(&spec).await;
     net.until_ssh(16).await;
-    assert_eq!(seen.from_udp_port(67) + seen.from_udp_port(68), 0, "DHCP left by the uplink");
-    assert_eq!(seen.from_ip([10, 77, 0, 2]), 0, "the service address left by the uplink");
+    assert_eq!(seen.count_udp_port(67) + seen.count_udp_port(68), 0, "DHCP left by the uplink");
+    assert_eq!(seen.count_ip([10, 77, 0, 2]), 0, "the service address left by the uplink");
     drop(rogue);
     // A lease that moves to another guest: the old owner's claim does not block it.
     let other = net.prepare(17, false).await;
@@ -200,10 +219,24 @@ struct Rogue(std::process::Child);
 impl Rogue {
     fn start() -> Self {
         let args = [
-            "--conf-file=/dev/null", "--keep-in-foreground", "--port=0", "--bind-interfaces", "--dhcp-authoritative", "--no-ping",
-            "--dhcp-range=10.77.0.200,10.77.0.220,1h", "--leasefile-ro", "--pid-file=", &format!("--interface={OUTSIDE}"),
+            "--conf-file=/dev/null",
+            "--keep-in-foreground",
+            "--port=0",
+            "--bind-interfaces",
+            "--dhcp-authoritative",
+            "--no-ping",
+            "--dhcp-range=10.77.0.200,10.77.0.220,1h",
+            "--leasefile-ro",
+            "--pid-file=",
+            &format!("--interface={OUTSIDE}"),
         ];
-        Self(std::process::Command::new("dnsmasq").args(args).stderr(std::process::Stdio::null()).spawn().unwrap())
+        Self(
+            std::process::Command::new("dnsmasq")
+                .args(args)
+                .stderr(std::process::Stdio::null())
+                .spawn()
+                .unwrap(),
+        )
     }
 }
 
@@ -230,7 +263,10 @@ async fn guests_outlive_agent_and_libvirtd() {
     run("nft", &["delete", "table", "bridge", "cairn_guard"]);
     run("pkill", &["-x", "dnsmasq"]);
     lab.start_agent().await;
-    assert!(run("nft", &["list", "table", "bridge", "cairn_guard"]).contains(&spec.nics[0].mac), "the guard is made again");
+    assert!(
+        run("nft", &["list", "table", "bridge", "cairn_guard"]).contains(&spec.nics[0].mac),
+        "the guard is made again"
+    );
     assert!(attempt("pgrep", &["-x", "dnsmasq"]).0, "the DHCP server is started again");
     assert!(net.ssh(14, "wget -q -O - http://169.254.169.254/latest/meta-data/hostname").is_some());
     let vms = lab.host(ListVms {}).await.unwrap();
@@ -258,7 +294,10 @@ async fn guests_outlive_agent_and_libvirtd() {
     run("pkill", &["-KILL", "-f", "qemu-system-x86_64"]);
     restart_libvirtd();
     lab.until("the end of the VM is told", || told(&net, &spec.vm, PowerState::Off)).await;
-    lab.until("nothing is left", || !lab.dir.join("agent/state/vms").join(format!("{}.json", spec.vm)).exists()).await;
+    lab.until("nothing is left", || {
+        !lab.dir.join("agent/state/vms").join(format!("{}.json", spec.vm)).exists()
+    })
+    .await;
     leaves_nothing(&net, &spec);
     clean(net, &[&spec]).await;
 }
@@ -279,7 +318,8 @@ async fn starts_cost_little_over_bare_libvirt_and_failures_leave_nothing() {
         let began = Instant::now();
         net.start(&spec).await;
         ours.push(began.elapsed().as_secs_f64() * 1000.0);
-        std::fs::write(&xml, run("virsh", &["-c", "qemu:///system", "dumpxml", "--inactive", &spec.vm])).unwrap();
+        std::fs::write(&xml, run("virsh", &["-c", "qemu:///system", "dumpxml", "--inactive", &spec.vm]))
+            .unwrap();
         net.lab.host(StopVm { vm: spec.vm.clone(), grace_ms: 0 }).await.unwrap();
         let text = std::fs::read_to_string(&xml).unwrap();
         let without_drive = remove_config_drive(&text);

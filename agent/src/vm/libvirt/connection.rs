@@ -62,7 +62,9 @@ impl Shared {
     /// The connection, or why there is none.
     pub fn connection(&self) -> Result<Arc<Connection>> {
         let slot = self.slot();
-        slot.connection.clone().ok_or_else(|| slot.failing.clone().unwrap_or_else(|| unreachable_fault("not connected yet")))
+        slot.connection
+            .clone()
+            .ok_or_else(|| slot.failing.clone().unwrap_or_else(|| unreachable_fault("not connected yet")))
     }
 
     /// Why there is no connection, if so.
@@ -87,7 +89,12 @@ pub fn unreachable_fault(detail: impl std::fmt::Display) -> Fault {
 }
 
 /// Keeps the connection open and says so through `heard`. Never returns.
-pub async fn supervise(uri: String, shared: Shared, heard: mpsc::UnboundedSender<Heard>, lost: Arc<tokio::sync::Notify>) {
+pub async fn supervise(
+    uri: String,
+    shared: Shared,
+    heard: mpsc::UnboundedSender<Heard>,
+    lost: Arc<tokio::sync::Notify>,
+) {
     start_event_loop();
     let mut told = false;
     loop {
@@ -153,8 +160,13 @@ fn open(uri: &str, heard: mpsc::UnboundedSender<Heard>) -> Result<Connection> {
     // SAFETY: `on_lifecycle` has the signature that VIR_DOMAIN_EVENT_ID_LIFECYCLE calls; libvirt documents the cast to
     // the generic callback type. The boxed sender lives until libvirt calls `free_sender` once.
     let registered = unsafe {
-        let callback: unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, c_int, c_int, *mut c_void) -> c_int =
-            on_lifecycle;
+        let callback: unsafe extern "C" fn(
+            sys::virConnectPtr,
+            sys::virDomainPtr,
+            c_int,
+            c_int,
+            *mut c_void,
+        ) -> c_int = on_lifecycle;
         let generic = std::mem::transmute::<
             unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, c_int, c_int, *mut c_void) -> c_int,
             unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, *mut c_void),
@@ -162,14 +174,27 @@ fn open(uri: &str, heard: mpsc::UnboundedSender<Heard>) -> Result<Connection> {
         let event = c_int::try_from(sys::VIR_DOMAIN_EVENT_ID_LIFECYCLE).unwrap_or(0);
         let any = std::ptr::null_mut();
         let opaque = boxed(heard.clone());
-        sys::virConnectDomainEventRegisterAny(connect.as_ptr(), any, event, Some(generic), opaque, Some(free_sender))
+        sys::virConnectDomainEventRegisterAny(
+            connect.as_ptr(),
+            any,
+            event,
+            Some(generic),
+            opaque,
+            Some(free_sender),
+        )
     };
     if registered < 0 {
         return Err(unreachable_fault(virt::error::Error::last_error()));
     }
     // SAFETY: as above; `on_close` has the type that libvirt asks for.
-    let watched =
-        unsafe { sys::virConnectRegisterCloseCallback(connect.as_ptr(), Some(on_close), boxed(heard), Some(free_sender)) };
+    let watched = unsafe {
+        sys::virConnectRegisterCloseCallback(
+            connect.as_ptr(),
+            Some(on_close),
+            boxed(heard),
+            Some(free_sender),
+        )
+    };
     if watched < 0 {
         tracing::debug!("the driver tells no loss of its connection: {}", virt::error::Error::last_error());
     }

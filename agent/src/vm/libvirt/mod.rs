@@ -30,25 +30,22 @@ pub struct Libvirt {
 }
 
 impl Libvirt {
-    /// Connects to `uri` and stays connected from now on.
-    pub fn start(uri: &str) -> Arc<Self> {
-        let this = Arc::new(Self {
+    /// For these VMs, which ran when the agent last looked; those that are gone by now will be told as off.
+    pub fn new(expected: impl IntoIterator<Item = String>) -> Arc<Self> {
+        let known = expected.into_iter().map(|vm| (vm, PowerState::Running)).collect();
+        Arc::new(Self {
             shared: Shared::default(),
             lost: Arc::default(),
-            known: Mutex::default(),
+            known: Mutex::new(known),
             events: broadcast::channel(1024).0,
-        });
-        let (heard, hearing) = mpsc::unbounded_channel();
-        tokio::spawn(connection::supervise(uri.to_owned(), this.shared.clone(), heard, this.lost.clone()));
-        tokio::spawn(this.clone().listen(hearing));
-        this
+        })
     }
 
-    /// Waits until the first connection stands or has failed.
-    pub async fn settled(&self) {
-        while self.shared.connection().is_err() && self.shared.failing().is_none() {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
+    /// Connects to `uri` and stays connected from now on. Who wants to hear of every change watches before.
+    pub fn connect(self: &Arc<Self>, uri: &str) {
+        let (heard, hearing) = mpsc::unbounded_channel();
+        tokio::spawn(connection::supervise(uri.to_owned(), self.shared.clone(), heard, self.lost.clone()));
+        tokio::spawn(self.clone().listen(hearing));
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<String, PowerState>> {
@@ -71,7 +68,8 @@ impl Libvirt {
             }
             result
         });
-        work.await.unwrap_or_else(|e| Err(Fault::internal("a call to libvirt ended by a panic").for_operator(e)))
+        work.await
+            .unwrap_or_else(|e| Err(Fault::internal("a call to libvirt ended by a panic").for_operator(e)))
     }
 
     /// Runs a blocking call on a domain of ours; `None` when there is none.
@@ -85,7 +83,10 @@ impl Libvirt {
         self.call(move |c| {
             let Some(domain) = lookup(c, &name)? else { return Ok(None) };
             if !ours && !is_marked(&domain) {
-                return Err(Fault::new(code::AGENT_HYPERVISOR, format!("the domain {name} is not one of Cairn's")));
+                return Err(Fault::new(
+                    code::AGENT_HYPERVISOR,
+                    format!("the domain {name} is not one of Cairn's"),
+                ));
             }
             match run(&domain) {
                 Ok(value) => Ok(Some(value)),
@@ -102,7 +103,8 @@ impl Libvirt {
         T: Send + 'static,
         F: FnOnce(&Domain) -> std::result::Result<T, Error> + Send + 'static,
     {
-        let missing = || Fault::new(code::VM_NOT_IN_STATE, format!("VM {vm} does not run on the host")).with("vm", vm);
+        let missing =
+            || Fault::new(code::VM_NOT_IN_STATE, format!("VM {vm} does not run on the host")).with("vm", vm);
         self.on_domain(vm, run).await?.ok_or_else(missing)
     }
 
@@ -198,7 +200,9 @@ impl Hypervisor for Libvirt {
             // Known before it exists, so that its first event is not missed.
             self.known().insert(vm.to_owned(), PowerState::Off);
             let created = self
-                .call(move |c| Domain::create_xml(c.get(), &xml, 0).map(drop).map_err(|e| text::fault(&name, &e)))
+                .call(move |c| {
+                    Domain::create_xml(c.get(), &xml, 0).map(drop).map_err(|e| text::fault(&name, &e))
+                })
                 .await;
             if created.is_err() {
                 self.known().remove(vm);
@@ -256,8 +260,9 @@ impl Hypervisor for Libvirt {
     fn console<'a>(&'a self, vm: &'a str) -> Answer<'a, ConsoleAddress> {
         Box::pin(async move {
             let xml = self.must(vm, |d| d.get_xml_desc(0)).await?;
-            text::vnc_address(&xml)
-                .ok_or_else(|| Fault::new(code::AGENT_HYPERVISOR, format!("VM {vm} has no console")).with("vm", vm))
+            text::vnc_address(&xml).ok_or_else(|| {
+                Fault::new(code::AGENT_HYPERVISOR, format!("VM {vm} has no console")).with("vm", vm)
+            })
         })
     }
 

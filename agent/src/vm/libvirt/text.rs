@@ -68,7 +68,11 @@ const HINTS: &[(&str, &str)] = &[
 /// The fault for an error about a VM (or about none: "").
 pub fn fault(vm: &str, error: &Error) -> Fault {
     let message = error.message();
-    let what = if vm.is_empty() { "the hypervisor failed".to_owned() } else { format!("the hypervisor failed on VM {vm}") };
+    let what = if vm.is_empty() {
+        "the hypervisor failed".to_owned()
+    } else {
+        format!("the hypervisor failed on VM {vm}")
+    };
     if is_no_space(message) {
         return no_space(what).for_operator(error);
     }
