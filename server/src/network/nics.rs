@@ -22,24 +22,23 @@ pub fn create(
     nic: Id<kind::Nic>,
 ) -> Result<()> {
     l3::claim_for_vm(tx, l3)?;
-    let row = tx.query_opt("SELECT internal_id FROM vm_instance WHERE uuid = ?", params![vm])?;
-    let number = row.ok_or_else(|| Fault::not_found("VmInstanceVO", vm))?.opt_int("internal_id")?.unwrap_or(0);
+    rows::must_exist(tx, "VmInstanceVO", vm)?;
     let (owner, mac) = (rows::owner(tx, vm)?, mac::fresh(tx)?);
     rows::register(tx, ENTITY, nic, owner)?;
     let now = time::now_ms();
     let sql = "INSERT INTO vm_nic (uuid, vm_instance_uuid, l3_network_uuid, mac, device_id, internal_name, create_ms, last_op_ms)
                VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
-    tx.execute(sql, params![nic, vm, l3, mac, device_id, tap(number, device_id), now, now])?;
+    tx.execute(sql, params![nic, vm, l3, mac, device_id, tap(nic), now, now])?;
     if wanted_ip.is_some() || !ip::ranges(tx, l3)?.is_empty() {
         address(tx, nic, l3, wanted_ip)?;
     }
     Ok(())
 }
 
-/// `vnic<number>.<device>`, at most the 15 bytes that Linux allows.
-fn tap(number: i64, device_id: i64) -> String {
-    let name = format!("vnic{number}.{device_id}");
-    if name.len() <= 15 { name } else { format!("v{number:x}.{device_id:x}") }
+/// `vn` and the last 12 digits of the NIC's uuid, which are random: 14 of the 15 bytes that Linux allows, and different from
+/// those of any other installation on the same machine.
+fn tap(nic: Id<kind::Nic>) -> String {
+    format!("vn{:012x}", nic.as_u128() & ((1 << 48) - 1))
 }
 
 /// Takes an address for a NIC that has none, and notes it in its row.

@@ -12,7 +12,7 @@ use super::agent::{How, Machine};
 use super::store::{self, HostRow};
 use crate::agents::targets_of;
 use crate::app::App;
-use crate::{cascade, rows};
+use crate::{cascade, network, rows};
 
 /// The workflow.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -115,6 +115,10 @@ impl DeleteHost {
     async fn dismiss(&mut self, cx: &mut Cx<App>) -> Result<()> {
         let app = cx.env().clone();
         let targets = targets_of(&app, self.agent.clone()).await?;
+        if app.agents.is_connected(self.host) {
+            cx.effect().await?;
+            network::apply::leave_host(&app, self.host).await;
+        }
         let Some(how) = self.how.clone() else { return Ok(()) };
         // An unreachable machine is not waited for. What it had is told to it if its agent ever dials: it is not known here.
         let reachable = self.was_connected || !matches!(how, How::Ssh { .. });

@@ -83,6 +83,27 @@ async fn remove_thing<O: AgentOp + Clone>(app: &Arc<App>, host: Host, thing: Thi
     }
 }
 
+/// Takes all networks from a host that is about to go for good. What it refuses stays on it.
+pub async fn leave_host(app: &Arc<App>, host: Host) {
+    let orders = app.store.read(move |tx| of_host(tx, host)).await.unwrap_or_default();
+    for order in orders {
+        if let Err(f) = remove(app, host, &order, "").await {
+            tracing::warn!(%host, ?order, error = %f, "host {host} goes and keeps part of a network");
+        }
+    }
+    app.networks.remove(host);
+}
+
+/// Services first: they stand on the bridges.
+fn of_host(tx: &mut dyn Tx, host: Host) -> Result<Vec<Order>> {
+    let (l2s, l3s) = super::wanted::of_host(tx, host)?;
+    let mut orders: Vec<Order> = l3s.into_iter().map(Order::Services).collect();
+    for l2 in l2s {
+        orders.push(bridge_order(tx, l2)?);
+    }
+    Ok(orders)
+}
+
 /// Forgets removals of a network that wait for hosts of a cluster: it is attached again.
 pub fn cancel(tx: &mut dyn Tx, l2: L2, cluster: Id<kind::Cluster>) -> Result<()> {
     let sql = "SELECT c.uuid, c.data FROM cleanup c JOIN host h ON h.uuid = c.target_uuid
