@@ -9,7 +9,7 @@ use cairn_types::{Fault, Result};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use crate::sqlite::{fault, open};
+use crate::sqlite::{open, run};
 use crate::Tx;
 
 type Work = Box<dyn FnOnce(&mut Connection) + Send>;
@@ -62,11 +62,11 @@ impl Drop for Readers {
 
 /// Several statements of one read see the same state.
 fn in_snapshot<T>(connection: &mut Connection, f: impl FnOnce(&mut dyn Tx) -> Result<T>) -> Result<T> {
-    connection.execute_batch("BEGIN DEFERRED").map_err(|e| fault(&e))?;
+    run(connection, "BEGIN DEFERRED")?;
     let result = catch_unwind(AssertUnwindSafe(|| f(connection)))
         .unwrap_or_else(|_| Err(Fault::internal("a read panicked")));
-    if let Err(e) = connection.execute_batch("COMMIT") {
-        tracing::warn!(error = %e, "a read transaction did not end cleanly");
+    if let Err(f) = run(connection, "COMMIT") {
+        tracing::warn!(error = %f, "a read transaction did not end cleanly");
         let _ = connection.execute_batch("ROLLBACK");
     }
     result

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cairn_types::{Fault, Result, code};
+use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql};
 
@@ -22,8 +23,16 @@ pub(crate) fn open(path: &Path, read_only: bool) -> Result<Connection> {
     let readers = "PRAGMA busy_timeout=5000; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-8192;
                    PRAGMA case_sensitive_like=ON; PRAGMA query_only=OFF;";
     connection.execute_batch(if read_only { readers } else { settings }).map_err(|e| fault(&e))?;
+    // A cached statement keeps its plan whatever is bound to it; else a bound LIMIT has it compiled anew at every use.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(|e| fault(&e))?;
     connection.set_prepared_statement_cache_capacity(256);
     Ok(connection)
+}
+
+/// Runs a statement without parameters or rows, such as `SAVEPOINT t`, compiled once.
+pub(crate) fn run(connection: &Connection, sql: &str) -> Result<()> {
+    let done = connection.prepare_cached(sql).and_then(|mut s| s.execute([]));
+    done.map(|_| ()).map_err(|e| fault(&e))
 }
 
 impl ToSql for Value {

@@ -9,7 +9,7 @@ use cairn_types::{Fault, Result, code};
 use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
 
-use crate::sqlite::fault;
+use crate::sqlite::run;
 use crate::{Tx, stopped};
 
 /// Most logical transactions in one COMMIT.
@@ -112,7 +112,7 @@ fn batch(
     requests: &Receiver<Request>,
     commits: &watch::Sender<u64>,
 ) -> Option<Request> {
-    let begun = connection.execute_batch("BEGIN IMMEDIATE").map_err(|e| fault(&e));
+    let begun = run(connection, "BEGIN IMMEDIATE");
     let mut answers = Vec::new();
     let mut left = None;
     let mut work = Some(first);
@@ -141,25 +141,23 @@ fn batch(
 
 /// Runs one logical transaction; `None` if it could not even begin and has been answered.
 fn in_savepoint(connection: &mut Connection, work: Work) -> Option<Answer> {
-    if let Err(e) = connection.execute_batch("SAVEPOINT t") {
-        work.refuse(fault(&e));
+    if let Err(f) = run(connection, "SAVEPOINT t") {
+        work.refuse(f);
         return None;
     }
     let (keep, answer) = work.run(connection);
-    let sql = if keep { "RELEASE t" } else { "ROLLBACK TO t; RELEASE t" };
-    if let Err(e) = connection.execute_batch(sql) {
-        answer(Err(fault(&e)));
+    let taken_back = if keep { Ok(()) } else { run(connection, "ROLLBACK TO t") };
+    if let Err(f) = taken_back.and_then(|()| run(connection, "RELEASE t")) {
+        answer(Err(f));
         return None;
     }
     Some(answer)
 }
 
 fn commit(connection: &Connection) -> Result<()> {
-    connection.execute_batch("COMMIT").map_err(|e| {
-        let f = fault(&e);
+    run(connection, "COMMIT").inspect_err(|f| {
         tracing::error!(error = %f, detail = ?f.operator, "a commit failed; its transactions are taken back");
         let _ = connection.execute_batch("ROLLBACK");
-        f
     })
 }
 
