@@ -47,16 +47,28 @@ fn resolve_value(client: &Client, entity: &str, value: &mut Value) -> Result<()>
     Ok(())
 }
 
-/// Providers of network services are the keys of their map.
+/// Providers of network services are the keys of their map, by uuid, name or type.
 fn resolve_keys(client: &Client, map: &mut Map<String, Value>) -> Result<()> {
     let mut out = Map::new();
     for (key, services) in std::mem::take(map) {
-        let mut provider = Value::String(key);
-        resolve_value(client, "NetworkServiceProviderVO", &mut provider)?;
-        out.insert(provider.as_str().unwrap_or_default().to_owned(), services);
+        let uuid = if is_uuid(&key) { key } else { provider(client, &key)? };
+        out.insert(uuid, services);
     }
     *map = out;
     Ok(())
+}
+
+/// There is one provider of each type, and `Flat` is easier to type than its name.
+fn provider(client: &Client, key: &str) -> Result<String> {
+    const ENTITY: &str = "NetworkServiceProviderVO";
+    let rows = match call::query_of(ENTITY) {
+        Some(query) => search(client, query, &[format!("type={key}")], 2)?,
+        None => Vec::new(),
+    };
+    match rows.as_slice() {
+        [only] => Ok(only.get("uuid").and_then(Value::as_str).unwrap_or_default().to_owned()),
+        _ => uuid_of(client, ENTITY, key),
+    }
 }
 
 /// Whether the text has the form of a uuid: 32 hexadecimal digits.

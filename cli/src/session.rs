@@ -16,7 +16,9 @@ pub fn login(matches: &ArgMatches) -> Result<()> {
     let mut profiles = Profiles::load()?;
     let asked = profile::asked(matches.get_one::<String>("@profile"));
     let name = profiles.name(asked.as_deref());
-    let known = profiles.profiles.get(&name).map(|p| p.server.clone());
+    // A new profile is for the same server as the current one, unless it is said otherwise.
+    let current = profiles.profiles.get(&profiles.name(None));
+    let known = profiles.profiles.get(&name).or(current).map(|p| p.server.clone());
     let typed = matches.get_one::<String>("@server").cloned().or_else(|| std::env::var("CAIRN_SERVER").ok());
     let server = server_address(&typed.or(known).unwrap_or_else(|| DEFAULT_SERVER.to_owned()))?;
     let fresh = match matches.get_one::<String>("access-key") {

@@ -50,6 +50,7 @@ pub fn of(inventory: &str) -> Option<&'static [&'static str]> {
         "QuotaInventory" => &["name", "value", "identityUuid"],
         "SharedResourceInventory" => &["resourceUuid", "resourceType", "receiverAccountUuid", "toPublic"],
         "SystemTagInventory" | "UserTagInventory" => &["uuid", "tag", "resourceType", "resourceUuid"],
+        "TaskProgressInventory" => &["taskName", "type", "content", "time"],
         "VmInstanceInventory" => &["uuid", "name", "state", "vmNics.ip", "cpuNum", "memorySize", "hostUuid"],
         "VmNicInventory" => &["uuid", "ip", "mac", "l3NetworkUuid", "vmInstanceUuid"],
         "VolumeInventory" => {

@@ -96,6 +96,10 @@ pub fn list_table(
         (None, Some(fixed)) => fixed.iter().map(|c| (*c).to_owned()).collect(),
         (None, None) => guessed_columns(rows),
     };
+    if columns.is_empty() {
+        let each = rows.iter().filter_map(Value::as_object).map(|row| details(row, None, indent));
+        return each.collect::<Vec<_>>().join("\n");
+    }
     let head: Vec<String> = columns.iter().map(|c| title(c)).collect();
     let cells =
         rows.iter().map(|row| columns.iter().map(|c| column_cell(row, c)).collect()).collect::<Vec<Vec<_>>>();
@@ -244,6 +248,14 @@ mod tests {
         assert_eq!(content(&json!({"inventories": [], "schema": {}})), json!([]));
         assert_eq!(content(&json!({"inventories": [], "total": 3})), json!({"inventories": [], "total": 3}));
         assert_eq!(content(&json!({})), json!({}));
+    }
+
+    #[test]
+    fn cli_01_what_no_table_fits_is_shown_in_full() {
+        let results =
+            json!({"results": [{"inventories": [{"uuid": "u", "name": "z"}]}, {"inventories": []}]});
+        let text = render(Format::Table, &results, None);
+        assert_eq!(text, "results:\n  inventories:\n    UUID  NAME\n    u     z\n\n  inventories\n");
     }
 
     #[test]

@@ -69,6 +69,19 @@ fn cli_01_names_that_are_missing_or_not_unique_list_candidates() {
 }
 
 #[test]
+fn cli_01_providers_of_network_services_have_short_names() {
+    let mock = Mock::start(|seen, _| match seen.line.as_str() {
+        "GET /zstack/v1/network-services/providers?limit=2&q=type%3DFlat" => {
+            answer(200, json!({"inventories": [{"uuid": OTHER}]}))
+        }
+        _ => answer(200, json!({})),
+    });
+    let ran = cairn(&mock, &["l3-network", "attach-service", VM, "--network-services", "Flat=DHCP,Userdata"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_eq!(mock.seen()[1].json()["params"]["networkServices"], json!({OTHER: ["DHCP", "Userdata"]}));
+}
+
+#[test]
 fn cli_01_errors_show_their_chain_and_exit_with_one() {
     let mock = Mock::start(|_, n| match n {
         0 => accepted("j"),
@@ -206,6 +219,12 @@ fn cli_01_login_keeps_a_profile_that_later_calls_use() {
     assert!(!std::fs::read_to_string(&file).unwrap().contains("example"), "the password is not kept");
     assert_eq!(run(&["zone", "list"], "").code, 0);
     assert_eq!(mock.seen().last().unwrap().header("authorization"), "OAuth 5a1c0e8d3f7b4c2e9d6a8b1f0c3e5d7a");
+    assert_eq!(
+        run(&["login", "--profile", "two", "--account", "second"], "example").code,
+        0,
+        "the same server is meant"
+    );
+    assert_eq!(run(&["profile", "use", "lab"], "").code, 0);
     let list = run(&["profile", "list"], "");
     assert!(
         list.out.contains("lab") && list.out.contains("admin") && !list.out.contains("5a1c0e8d"),
