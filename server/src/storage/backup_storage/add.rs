@@ -10,11 +10,12 @@ use cairn_workflow::{About, Cx, Dir, Workflow};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{ENTITY, IMAGE_STORE, SIMULATOR, Store, answer, assign, ready, remove_rows};
+use super::{ENTITY, IMAGE_STORE, SIMULATOR, Store, answer, assign, deploy, ready, remove_rows};
 use crate::agents::AgentCalls;
 use crate::app::App;
 use crate::call::{Call, id, opt_id};
 use crate::handlers::{Handlers, Launch};
+use crate::hardware::ssh;
 use crate::platform::tags;
 use crate::rows;
 use crate::storage::answer::Dates;
@@ -90,6 +91,7 @@ async fn add_by_ssh(call: Call, op: AddImageStoreBackupStorage) -> Result<Launch
     let mut add = AddBackupStorage::new(&call, op.resource_uuid.as_deref(), &op.name, url, By::Ssh)?;
     add.description = op.description;
     add.hostname = Some(check::hostname("hostname", &op.hostname)?);
+    ssh::check_user(&op.username)?;
     add.username = Some(op.username);
     add.ssh_port = Some(op.ssh_port);
     add.password_sealed = Some(call.app.secrets.seal(&op.password)?);
@@ -147,7 +149,8 @@ impl Workflow for AddBackupStorage {
             (Register, Dir::Undo) => cx.tx(self, |w, tx| w.unregister(tx)).await,
 
             (FindAgent, Dir::Do) => self.find_agent(cx).await,
-            // An agent that was deployed stays: the machine may have become a host meanwhile, and it serves nothing else.
+            (FindAgent, Dir::Undo) if matches!(self.by, By::Ssh) => deploy::dismiss(cx.env(), self.uuid).await,
+            // An agent that was there before stays.
             (FindAgent, Dir::Undo) => Ok(()),
             (FindAgent, Dir::Plan) => {
                 cx.tell("FindAgent", self.agent_in_words(), "");
@@ -262,7 +265,7 @@ impl AddBackupStorage {
         }
         cx.effect().await?;
         let app = cx.env().clone();
-        super::reconnect::deploy(&app, self.uuid).await.map(Some)
+        deploy::deploy(&app, cx.run(), self.uuid).await.map(Some)
     }
 
     async fn connect(&mut self, cx: &mut Cx<App>) -> Result<()> {

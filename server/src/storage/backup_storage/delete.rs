@@ -7,7 +7,7 @@ use cairn_workflow::{About, Cx, Dir, Workflow};
 use serde::{Deserialize, Serialize};
 
 use super::add::store_id;
-use super::{ENTITY, Store, assign, remove_rows};
+use super::{ENTITY, Store, assign, deploy, remove_rows};
 use crate::app::App;
 use crate::call::Call;
 use crate::handlers::{Handlers, Launch};
@@ -102,7 +102,12 @@ impl DeleteBackupStorage {
         match store.agent {
             _ if store.is_simulated() && is_going => simulator::stop(&app, uuid),
             _ if store.is_simulated() => simulator::start(&app, uuid, store.free_bytes),
-            Some(agent) => assign(&app, &agent, is_going.then_some(uuid)).await?,
+            Some(agent) => {
+                assign(&app, &agent, is_going.then_some(uuid)).await?;
+                if is_going {
+                    deploy::dismiss(&app, uuid).await?;
+                }
+            }
             None => {}
         }
         Ok(())

@@ -4,6 +4,7 @@
 mod add;
 mod attach;
 pub mod delete;
+mod deploy;
 mod reconnect;
 mod update;
 

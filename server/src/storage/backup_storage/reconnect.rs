@@ -1,6 +1,5 @@
 //! Connecting a backup storage again. If its agent is gone and we may log in to its machine, the agent is deployed again.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_api::ops::storage::{ReconnectBackupStorage as ReconnectOp, ReconnectImageStoreBackupStorage};
@@ -11,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::add::store_id;
-use super::{ENTITY, Store, answer, assign, connect};
+use super::{ENTITY, Store, answer, assign, connect, deploy};
 use crate::app::App;
 use crate::call::Call;
 use crate::handlers::{Handlers, Launch};
@@ -108,12 +107,11 @@ impl ReconnectBackupStorage {
                 return Ok(());
             }
         }
-        let may_log_in = cx.read(move |tx| credentials(tx, uuid)).await?.is_some();
-        if !may_log_in {
+        if !deploy::is_possible(&app, uuid).await? {
             let text = format!("the agent of backup storage {uuid} is not connected; start it on its machine, or reconnect its host");
             return Err(Fault::new(code::BS_CONNECT, text).with("uuid", uuid.to_string()));
         }
-        let agent = deploy(&app, uuid).await?;
+        let agent = deploy::deploy(&app, cx.run(), uuid).await?;
         cx.tx(self, move |w, tx| {
             tx.execute("UPDATE backup_storage SET agent_uuid = ? WHERE uuid = ?", params![&agent, w.uuid]).map(|_| ())
         })
@@ -121,38 +119,4 @@ impl ReconnectBackupStorage {
         app.agents.wait_for(uuid, Duration::from_secs(30)).await;
         Ok(())
     }
-}
-
-/// How to log in to a store's machine.
-pub(super) struct Credentials {
-    pub(super) hostname: String,
-    pub(super) username: String,
-    pub(super) port: u16,
-    pub(super) password_sealed: String,
-}
-
-fn credentials(tx: &mut dyn Tx, uuid: Id<kind::BackupStorage>) -> Result<Option<Credentials>> {
-    let sql = "SELECT hostname, username, ssh_port, password_sealed FROM backup_storage WHERE uuid = ?";
-    let Some(row) = tx.query_opt(sql, params![uuid])? else { return Ok(None) };
-    let (hostname, username, password) =
-        (row.opt_text("hostname")?, row.opt_text("username")?, row.opt_text("password_sealed")?);
-    let port = u16::try_from(row.opt_int("ssh_port")?.unwrap_or(22)).unwrap_or(22);
-    Ok(match (hostname, username, password) {
-        (Some(hostname), Some(username), Some(password_sealed)) => {
-            Some(Credentials { hostname, username, port, password_sealed })
-        }
-        _ => None,
-    })
-}
-
-/// Deploys an agent on the store's machine by SSH; tells its uuid.
-pub(super) async fn deploy(app: &Arc<App>, uuid: Id<kind::BackupStorage>) -> Result<String> {
-    let found = app.store.read(move |tx| credentials(tx, uuid)).await?;
-    let login = found.ok_or_else(|| Fault::new(code::BS_CONNECT, format!("there is no login for backup storage {uuid}")))?;
-    let _password = app.secrets.open_sealed(&login.password_sealed)?;
-    let text = format!(
-        "no agent is connected at {} (port {}, user {}); add that machine as a host first, then the image store",
-        login.hostname, login.port, login.username
-    );
-    Err(Fault::new(code::BS_CONNECT, text))
 }

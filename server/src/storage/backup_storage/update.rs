@@ -9,6 +9,7 @@ use super::add::store_id;
 use super::{ENTITY, Store, answer};
 use crate::call::Call;
 use crate::handlers::Handlers;
+use crate::hardware::ssh;
 use crate::rows;
 use crate::storage::check;
 
@@ -33,6 +34,7 @@ fn update_image_store(call: &Call, tx: &mut dyn Tx, op: &UpdateImageStoreBackupS
     if Store::find(tx, uuid)?.is_simulated() {
         return Err(Fault::argument(format!("backup storage {uuid} is no image store")).with("parameter", "uuid"));
     }
+    op.username.as_deref().map_or(Ok(()), ssh::check_user)?;
     let hostname = op.hostname.as_deref().map(|h| check::hostname("hostname", h)).transpose()?;
     let password = op.password.as_deref().map(|p| call.app.secrets.seal(p)).transpose()?;
     let columns = [

@@ -1,6 +1,7 @@
 //! Deleting images (IMG-07): with policy Delay a copy can be recovered until its time has come, with Direct it goes at once,
 //! with Never its record goes and the file stays.
 
+use cairn_api::agent::AgentOp;
 use cairn_api::agent::image_store::DeleteImage as DeleteFile;
 use cairn_api::ops::image::{DeleteImage as DeleteOp, ExpungeImage as ExpungeOp};
 use cairn_store::{Tx, params};
@@ -11,10 +12,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{Copy, ENTITY, chosen, copies, forget_copy, judge, status, stop_adding};
-use crate::agents::AgentCalls;
 use crate::app::App;
 use crate::call::{Call, id};
 use crate::handlers::{Handlers, Launch};
+use crate::platform::cleanup;
 use crate::rows;
 use crate::storage::backup_storage::Store;
 
@@ -147,6 +148,9 @@ impl TrashImage {
 }
 
 /// Removes copies of an image with their files, and the image with its last copy. One that is gone is a success.
+///
+/// The rows go in one transaction with a note of the files that must go (table `cleanup`): at once if the store can be
+/// reached, else when it is back. So no image is ever offered for recovery without its file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ExpungeImage {
     image: Id<kind::Image>,
@@ -154,71 +158,55 @@ pub struct ExpungeImage {
     stores: Stores,
     /// Only copies that are still Deleted.
     is_deleted_only: bool,
-    /// Found in the first step: what goes.
-    going: Vec<Going>,
-    /// The whole image goes.
-    is_whole: bool,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Going {
-    store: Id<kind::BackupStorage>,
-    status: String,
-    install_path: Option<String>,
-    sha256: Option<String>,
-    deleted_ms: Option<i64>,
-    create_ms: i64,
 }
 
 impl ExpungeImage {
     /// Removes the image with all its copies.
     pub fn new(image: Id<kind::Image>) -> Self {
-        Self { image, stores: Vec::new(), is_deleted_only: false, going: Vec::new(), is_whole: false }
+        Self { image, stores: Vec::new(), is_deleted_only: false }
     }
 
     /// Removes these copies, as far as they are Deleted when the turn comes.
     pub(super) fn deleted_copies(image: Id<kind::Image>, stores: Stores) -> Self {
-        Self { stores, is_deleted_only: true, ..Self::new(image) }
+        Self { image, stores, is_deleted_only: true }
     }
 }
 
 /// See [`ExpungeImage`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum ExpungeStep {
-    /// No new use of these copies from here on.
-    Mark,
-    /// The files go.
-    DeleteFiles,
-    /// The rows go.
+    /// Rows and files go.
     Remove,
 }
-use ExpungeStep::{DeleteFiles, Mark, Remove};
+use ExpungeStep::Remove;
 
 impl Workflow for ExpungeImage {
     type Env = App;
     type Step = ExpungeStep;
     const NAME: &'static str = "image.expunge/1";
-    const STEPS: &'static [ExpungeStep] = &[Mark, DeleteFiles, Remove];
+    const STEPS: &'static [ExpungeStep] = &[Remove];
 
     fn about(&self) -> About {
         about(self.image)
     }
 
     async fn step(&mut self, cx: &mut Cx<App>, step: ExpungeStep, dir: Dir) -> Result<()> {
-        let run = cx.run();
         match (step, dir) {
-            (Mark, Dir::Do | Dir::Plan) => cx.tx(self, move |w, tx| w.mark(tx, run)).await,
-            (Mark, Dir::Undo) => cx.tx(self, move |w, tx| w.unmark(tx, run)).await,
-
-            (DeleteFiles, Dir::Do) => self.delete_files(cx).await,
-            // A file that is gone is gone. The command is repeated when the image is expunged again.
-            (DeleteFiles, Dir::Undo) => Ok(()),
-            (DeleteFiles, Dir::Plan) => {
-                cx.tell("DeleteFiles", format!("{} backup storages would remove the file", self.going.len()), "");
+            (Remove, Dir::Do) => {
+                let stores = cx.tx(self, |w, tx| w.remove(tx)).await?;
+                let app = cx.env().clone();
+                tokio::spawn(async move {
+                    for store in stores {
+                        cleanup::drain(&app, &store).await;
+                    }
+                });
                 Ok(())
             }
-
-            (Remove, Dir::Do | Dir::Plan) => cx.tx(self, |w, tx| w.remove(tx)).await,
+            (Remove, Dir::Plan) => {
+                let stores = cx.tx(self, |w, tx| w.remove(tx)).await?;
+                cx.tell("Remove", format!("{} backup storages would remove the file", stores.len()), "");
+                Ok(())
+            }
             // One write, committed with the end of the run: nothing to take back.
             (Remove, Dir::Undo) => Ok(()),
         }
@@ -226,69 +214,36 @@ impl Workflow for ExpungeImage {
 }
 
 impl ExpungeImage {
-    /// Takes the copies out of use: the whole image by its mark, single copies by taking their rows away.
-    fn mark(&mut self, tx: &mut dyn Tx, run: Id<kind::Run>) -> Result<()> {
+    /// Tells which stores have a file to remove.
+    fn remove(&self, tx: &mut dyn Tx) -> Result<Vec<String>> {
         if status(tx, self.image)?.is_none() {
-            return Ok(());
-        }
-        let rows = tx.query("SELECT * FROM image_backup_storage_ref WHERE image_uuid = ? ORDER BY backup_storage_uuid", params![self.image])?;
-        let all = rows.len();
-        for row in rows {
-            let going = Going {
-                store: row.id("backup_storage_uuid")?,
-                status: row.text("status")?,
-                install_path: row.opt_text("install_path")?,
-                sha256: row.opt_text("sha256")?,
-                deleted_ms: row.opt_int("deleted_ms")?,
-                create_ms: row.int("create_ms")?,
-            };
-            let is_meant = self.stores.is_empty() || self.stores.contains(&going.store);
-            if is_meant && (!self.is_deleted_only || going.status == "Deleted") {
-                self.going.push(going);
-            }
-        }
-        self.is_whole = self.going.len() == all && (all > 0 || !self.is_deleted_only);
-        if self.is_whole {
-            return rows::begin_delete(tx, ENTITY, self.image, run);
+            return Ok(Vec::new());
         }
         rows::claim(tx, ENTITY, self.image)?;
-        for going in &self.going {
-            forget_copy(tx, self.image, going.store)?;
-        }
-        Ok(())
-    }
-
-    fn unmark(&self, tx: &mut dyn Tx, run: Id<kind::Run>) -> Result<()> {
-        if status(tx, self.image)?.is_none() {
-            return Ok(());
-        }
-        if self.is_whole {
-            return rows::end_delete(tx, ENTITY, self.image, run);
-        }
-        for g in &self.going {
-            let known = "SELECT 1 FROM image_backup_storage_ref WHERE image_uuid = ? AND backup_storage_uuid = ?";
-            if tx.exists(known, params![self.image, g.store])? || Store::find_opt(tx, g.store)?.is_none() {
+        let mut stores = Vec::new();
+        for copy in copies(tx, self.image)? {
+            let is_meant = self.stores.is_empty() || self.stores.contains(&copy.store);
+            if !is_meant || (self.is_deleted_only && copy.status != ImageStatus::Deleted) {
                 continue;
             }
-            let sql = "INSERT INTO image_backup_storage_ref (image_uuid, backup_storage_uuid, install_path, status, sha256, deleted_ms,
-                         create_ms, last_op_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
-            let (path, sha256) = (g.install_path.clone(), g.sha256.clone());
-            let values = params![self.image, g.store, path, &g.status, sha256, g.deleted_ms, g.create_ms, time::now_ms()];
-            tx.execute(sql, values)?;
+            let store = Store::find(tx, copy.store)?;
+            cleanup::later(tx, copy.store, &DeleteFile { store_path: store.url, image: self.image.to_string() })?;
+            forget_copy(tx, self.image, copy.store)?;
+            stores.push(copy.store.to_string());
         }
-        judge(tx, self.image)
+        Ok(stores)
     }
+}
 
-    async fn delete_files(&self, cx: &mut Cx<App>) -> Result<()> {
-        for uuid in self.going.iter().map(|g| g.store) {
-            let Some(store) = cx.read(move |tx| Store::find_opt(tx, uuid)).await? else { continue };
-            let op = DeleteFile { store_path: store.url, image: self.image.to_string() };
-            cx.agent_or_later(uuid, &format!("delete-{uuid}"), &op).await?;
+/// Whether the file of an earlier image with this uuid has yet to be removed from a store.
+pub(super) fn is_being_removed(tx: &mut dyn Tx, image: Id<kind::Image>, store: Id<kind::BackupStorage>) -> Result<bool> {
+    let sql = "SELECT data FROM cleanup WHERE kind = 'agent' AND target_uuid = ?";
+    let (op, image) = (DeleteFile::NAME, image.to_string());
+    for row in tx.query(sql, params![store])? {
+        let data = row.text("data")?;
+        if data.contains(op) && data.contains(&image) {
+            return Ok(true);
         }
-        Ok(())
     }
-
-    fn remove(&self, tx: &mut dyn Tx) -> Result<()> {
-        if self.is_whole { super::forget(tx, self.image) } else { Ok(()) }
-    }
+    Ok(false)
 }

@@ -52,7 +52,7 @@ impl NewImage {
             (None, "iso") => "ISO".into(),
             (None, _) => "RootVolumeTemplate".into(),
         };
-        if format != "" && (media_type == "ISO") != (format == "iso") {
+        if !format.is_empty() && (media_type == "ISO") != (format == "iso") {
             let text = format!("format {format:?} and mediaType {media_type:?} contradict each other");
             return Err(Fault::argument(text).with("parameter", "format"));
         }
@@ -92,6 +92,11 @@ impl NewImage {
             if is_simulated_url && !store.is_simulated() {
                 let text = format!("backup storage {} is a real one, so it can't take sim:// addresses", store.uuid);
                 return Err(Fault::new(code::IMAGE_URL_REFUSED, text).with("parameter", "url"));
+            }
+            // It would be taken for the new file, and then removed.
+            if super::delete::is_being_removed(tx, self.uuid, store.uuid)? {
+                let text = format!("the file of an earlier image {} is still being removed from backup storage {}; try again", self.uuid, store.uuid);
+                return Err(Fault::operation(text).retry());
             }
         }
         rows::register(tx, ENTITY, self.uuid, Some(self.account))?;
