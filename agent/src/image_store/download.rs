@@ -139,9 +139,9 @@ impl Download {
         stop: impl Future<Output = ()> + Send,
     ) -> Result<Received> {
         let shared = Arc::new(Progress::default());
-        shared.total.store(self.expected.unwrap_or(0), Ordering::Relaxed);
         let mut stop = std::pin::pin!(stop);
         for _ in 0..=MAX_HOPS {
+            shared.total.store(self.expected.unwrap_or(0), Ordering::Relaxed);
             let ips = match &self.source.policy {
                 Some(policy) => resolve(policy, &self.source.url).await?,
                 None => Vec::new(),

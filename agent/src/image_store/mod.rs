@@ -5,6 +5,8 @@
 
 pub mod download;
 mod fetch;
+#[cfg(test)]
+mod ftp_tests;
 pub mod header;
 mod http;
 pub mod policy;

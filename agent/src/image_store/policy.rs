@@ -1,6 +1,7 @@
 //! Which addresses may be reached: an image address comes from a tenant, and the image store stands inside.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use cairn_api::agent::image_store::UrlPolicy;
 use cairn_types::{Fault, Result, code};
@@ -172,15 +173,21 @@ pub fn check(policy: &UrlPolicy, host: &str, ip: IpAddr) -> Result<()> {
     Err(Fault::new(code::IMAGE_URL_REFUSED, text).with("host", host).for_operator(ip))
 }
 
+/// How long the name service may take.
+const RESOLVE_LIMIT: Duration = Duration::from_secs(20);
+
 /// Resolves the host of an address. Every answer must pass: a server with one address inside could be led there.
 pub async fn resolve(policy: &UrlPolicy, url: &Url) -> Result<Vec<IpAddr>> {
     let unknown = || {
         Fault::new(code::IMAGE_SERVER, format!("the image server {} is not known by that name", url.host))
             .with("host", url.host.as_str())
     };
-    let found: Vec<SocketAddr> = match tokio::net::lookup_host((url.host.as_str(), url.port)).await {
-        Ok(found) => found.collect(),
-        Err(e) => return Err(unknown().for_operator(e)),
+    let found =
+        tokio::time::timeout(RESOLVE_LIMIT, tokio::net::lookup_host((url.host.as_str(), url.port))).await;
+    let found: Vec<SocketAddr> = match found {
+        Ok(Ok(found)) => found.collect(),
+        Ok(Err(e)) => return Err(unknown().for_operator(e)),
+        Err(_) => return Err(unknown().for_operator("the name service did not answer in time").retry()),
     };
     let mut ips: Vec<IpAddr> = found.into_iter().map(|a| a.ip()).collect();
     ips.dedup();

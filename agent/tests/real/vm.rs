@@ -287,6 +287,13 @@ async fn guests_outlive_agent_and_libvirtd() {
     assert_eq!(lab.host(ListVms {}).await.unwrap().len(), 1);
     assert_eq!(net.ssh(14, "cat /proc/sys/kernel/random/boot_id").unwrap(), boot);
 
+    // libvirtd hangs: noticed by its silence.
+    run("pkill", &["-STOP", "-x", "libvirtd"]);
+    lab.until("the silence is noticed", || !lab.seen.lock().unwrap().failing.is_empty()).await;
+    run("pkill", &["-CONT", "-x", "libvirtd"]);
+    lab.until("libvirtd is heard again", || lab.seen.lock().unwrap().failing.is_empty()).await;
+    assert_eq!(lab.host(ListVms {}).await.unwrap().len(), 1);
+
     // The emulator dies while libvirtd is away: told when it is back.
     run("pkill", &["-KILL", "-x", "libvirtd"]);
     lab.until("the loss is noticed", || !lab.seen.lock().unwrap().failing.is_empty()).await;
@@ -311,13 +318,20 @@ fn restart_libvirtd() {
 #[tokio::test(flavor = "multi_thread")]
 async fn starts_cost_little_over_bare_libvirt_and_failures_leave_nothing() {
     let mut net = Net::new().await;
-    let spec = net.prepare(15, true).await;
+    let mut spec = net.prepare(15, true).await;
+    spec.disks[0].bytes_per_second = Some(20 << 20);
+    spec.disks[0].iops = Some(700);
     let xml = net.lab.path("bare.xml");
     let (mut ours, mut bare) = (Vec::new(), Vec::new());
     for _ in 0..7 {
         let began = Instant::now();
         net.start(&spec).await;
         ours.push(began.elapsed().as_secs_f64() * 1000.0);
+        let limits = run("virsh", &["-q", "-c", "qemu:///system", "blkdeviotune", &spec.vm, "vda"]);
+        assert!(
+            limits.contains("total_bytes_sec: 20971520") && limits.contains("total_iops_sec : 700"),
+            "{limits}"
+        );
         std::fs::write(&xml, run("virsh", &["-c", "qemu:///system", "dumpxml", "--inactive", &spec.vm]))
             .unwrap();
         net.lab.host(StopVm { vm: spec.vm.clone(), grace_ms: 0 }).await.unwrap();
