@@ -110,7 +110,8 @@ async fn walk(app: &Arc<App>, request: &Request) -> Result<Answer, Answer> {
             params = r.params;
             answer
         }
-        Err(refusal) => Err(refusal.into()),
+        Err(Refusal::Fault(fault)) => finish_now(&call, Err(fault)).await,
+        Err(Refusal::Problem(problem)) => Err(problem.into()),
     };
     let (Ok(answer) | Err(answer)) = &answer;
     app.metrics.call(op.name, matches!(answer, Answer::Json(200, _) | Answer::Accepted(_)), began.elapsed());
@@ -172,18 +173,18 @@ async fn authorised(
     path: &[(&'static str, String)],
     params: &mut Params,
 ) -> Result<Answer, Answer> {
-    permit(call)?;
-    if call.op.kind == Kind::Query {
-        return query(call, request, path).await;
-    }
-    check(call.op, params)?;
-    if call.op.kind == Kind::Create || !call.system_tags.is_empty() {
-        tags::check(call.op.tag_resource, &call.system_tags)?;
-    }
     if let Some(url) = &call.web_hook {
         crate::platform::hooks::check_url(&call.app, url)?;
     }
-    if let Some(done) = referred(call, params).await? {
+    let gone = match admit(call, params).await {
+        Ok(gone) => gone,
+        Err(fault) if request.plan => return Err(fault.into()),
+        Err(fault) => return finish_now(call, Err(fault)).await,
+    };
+    if call.op.kind == Kind::Query {
+        return query(call, request, path).await;
+    }
+    if let Some(done) = gone {
         return if request.plan { Ok(plan_answer(call, Plan::default())) } else { finish_now(call, Ok(done)).await };
     }
     if call.system_tags.iter().any(|t| t == "ephemeral::validationOnly") {
@@ -196,6 +197,19 @@ async fn authorised(
     }
     let answer = execute(call, handler, params).await?;
     Ok(with_schema(call.op, request.schema, answer))
+}
+
+/// Permission and every check of the parameters. `Some`: what shall be deleted is gone already, which is a success.
+async fn admit(call: &Call, params: &mut Params) -> Result<Option<Value>> {
+    permit(call)?;
+    if call.op.kind == Kind::Query {
+        return Ok(None);
+    }
+    check(call.op, params)?;
+    if call.op.kind == Kind::Create || !call.system_tags.is_empty() {
+        tags::check(call.op.tag_resource, &call.system_tags)?;
+    }
+    referred(call, params).await
 }
 
 /// Refuses what the operation's own rule forbids.
@@ -310,7 +324,7 @@ async fn query(call: &Call, request: &Request, path: &[(&'static str, String)]) 
     let uuid = path.first().map(|(_, v)| v.as_str());
     let query = Query::from(parse_query(&request.query, uuid)?);
     let found = crate::platform::query::run(call, call.op.inventory.unwrap_or_default(), query).await?;
-    Ok(Answer::Json(200, found.into_answer()))
+    Ok(with_schema(call.op, true, Answer::Json(200, found.into_answer())))
 }
 
 async fn execute(call: &Call, handler: Handler, params: &Params) -> Result<Answer, Answer> {
@@ -406,7 +420,7 @@ async fn start(call: &Call, workflow: Box<dyn Launchable>, params: &Params) -> R
     }
 }
 
-/// Ends a job that needs no run. A failure answers at once, unless the client waits for a web hook or chose the job id.
+/// Ends a job that needs no run. A failure answers at once, unless the client waits for a web hook.
 async fn finish_now(call: &Call, result: Result<Value>) -> Result<Answer, Answer> {
     if !call.op.job {
         return Ok(Answer::Json(200, result?));

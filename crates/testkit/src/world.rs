@@ -152,6 +152,13 @@ impl World {
         })
     }
 
+    /// Makes and expunges a VM, so that caches and the address of the DHCP server, which stay, are there.
+    pub async fn warm_up(&self, api: &Api) {
+        let vm = uuid(&self.create_vm(api, "first").await);
+        api.ok("DestroyVmInstance", json!({ "uuid": vm })).await;
+        api.ok("ExpungeVmInstance", json!({ "uuid": vm })).await;
+    }
+
     /// Makes a VM; its inventory.
     pub async fn create_vm(&self, api: &Api, name: &str) -> Value {
         api.make("CreateVmInstance", self.vm(name)).await

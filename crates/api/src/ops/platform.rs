@@ -169,7 +169,7 @@ crate::operations! {
     CancelRun: PUT "/cairn/runs/{uuid}/actions" => "cancelRun", cli "run cancel" {
         /// Run to cancel.
         uuid: String => [path, refers("CairnRunVO"), owned, target];
-    } -> sync CairnRunInventory, ours;
+    } -> sync CairnRunInventory, rbac("run"), ours;
 
     /// Go on with a stuck run.
     RetryRun: PUT "/cairn/runs/{uuid}/actions" => "retryRun", cli "run retry" {

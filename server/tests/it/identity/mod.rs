@@ -1,0 +1,8 @@
+//! Accounts, sessions, quotas, sharing, ownership, access keys.
+
+mod access_keys;
+mod accounts;
+mod ownership;
+mod quotas;
+mod sessions;
+mod sharing;

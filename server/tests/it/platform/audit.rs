@@ -1,0 +1,61 @@
+use cairn_testkit::{Cloud, digest};
+use serde_json::{Value, json};
+
+async fn rows(cloud: &Cloud, action: &str) -> Vec<Value> {
+    // Rows are written in batches, shortly after the call.
+    for _ in 0..200 {
+        let rows = cloud.admin.list("QueryAudit", &[&format!("action={action}")]).await;
+        if !rows.is_empty() {
+            return rows;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("no audit row of {action}");
+}
+
+#[tokio::test]
+async fn aud_01_every_call_leaves_who_when_from_where_and_how_it_ended() {
+    let cloud = Cloud::start().await;
+    let alice = cloud.account("alice").await;
+    let zone = cloud.admin.make("CreateZone", json!({ "name": "z" })).await;
+    alice.fails("DeleteZone", json!({ "uuid": zone["uuid"] })).await;
+    let made = rows(&cloud, "CreateZone").await.remove(0);
+    assert_eq!((&made["accountUuid"], &made["success"], &made["sourceIp"]), (&json!(cloud.admin.account), &json!(true), &json!("127.0.0.1")));
+    assert_eq!(made["params"]["name"], "z");
+    assert!(made["createDate"].is_string() && made["tookMs"].is_number() && made["jobUuid"].is_string());
+    let refused = rows(&cloud, "DeleteZone").await.remove(0);
+    assert_eq!((&refused["accountUuid"], &refused["success"], &refused["errorCode"]), (&json!(alice.account), &json!(false), &json!("ID.1002")));
+    assert_eq!(refused["resourceUuid"], zone["uuid"]);
+    cloud.admin.ok("DeleteZone", json!({ "uuid": zone["uuid"] })).await;
+    let by_resource = format!("resourceUuid={}", zone["uuid"].as_str().unwrap());
+    let all = cloud.admin.list("QueryAudit", &[&by_resource, "success=true"]).await;
+    assert!(all.iter().any(|r| r["action"] == "DeleteZone"), "the end of the job: {all:?}");
+    assert!(alice.list("QueryAudit", &["action=CreateZone"]).await.is_empty(), "others' calls are not shown");
+}
+
+#[tokio::test]
+async fn aud_01_secrets_never_reach_the_audit() {
+    let cloud = Cloud::start().await;
+    let secret = digest("top secret");
+    cloud.admin.ok("CreateAccount", json!({ "name": "alice", "password": secret })).await;
+    let setting = json!({ "category": "virtualRouter", "name": "vrouter.password", "value": "top-secret" });
+    cloud.admin.ok("UpdateGlobalConfig", setting).await;
+    rows(&cloud, "CreateAccount").await;
+    rows(&cloud, "UpdateGlobalConfig").await;
+    let all = cloud.admin.ok("QueryAudit", json!({})).await.to_string();
+    assert!(!all.contains(&secret) && !all.contains("top-secret"), "{all}");
+    assert!(all.contains("*****"));
+}
+
+#[tokio::test]
+async fn aud_01_reads_are_left_out_if_the_setting_says_so() {
+    let cloud = Cloud::start().await;
+    cloud.admin.list("QueryZone", &[]).await;
+    rows(&cloud, "QueryZone").await;
+    let setting = json!({ "category": "cairn", "name": "audit.reads", "value": "false" });
+    cloud.admin.ok("UpdateGlobalConfig", setting).await;
+    cloud.admin.list("QueryCluster", &[]).await;
+    cloud.admin.ok("CreateZone", json!({ "name": "z" })).await;
+    rows(&cloud, "CreateZone").await;
+    assert!(cloud.admin.list("QueryAudit", &["action=QueryCluster"]).await.is_empty());
+}

@@ -1,0 +1,11 @@
+//! Conventions of the API, settings, tags, web hooks, runs, audit.
+
+mod ask;
+mod audit;
+mod bodies;
+mod errors;
+mod jobs;
+mod runs;
+mod settings;
+mod tags;
+mod web_hooks;

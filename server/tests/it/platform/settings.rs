@@ -1,0 +1,97 @@
+use cairn_testkit::Cloud;
+use serde_json::{Value, json};
+
+fn ask(category: &str, name: &str, value: &str) -> Value {
+    json!({ "category": category, "name": name, "value": value })
+}
+
+async fn value(cloud: &Cloud, category: &str, name: &str) -> Value {
+    let rows = cloud.admin.list("QueryGlobalConfig", &[&format!("category={category}"), &format!("name={name}")]).await;
+    assert_eq!(rows.len(), 1, "{category}/{name}");
+    rows[0]["value"].clone()
+}
+
+#[tokio::test]
+async fn set_01_a_setting_works_at_once_and_survives_a_restart() {
+    let mut cloud = Cloud::start().await;
+    let changed = cloud.admin.make("UpdateGlobalConfig", ask("vm", "deletionPolicy", "Direct")).await;
+    assert_eq!((&changed["value"], &changed["defaultValue"]), (&json!("Direct"), &json!("Delay")));
+    assert_eq!(value(&cloud, "vm", "deletionPolicy").await, "Direct");
+    cloud.restart().await;
+    assert_eq!(value(&cloud, "vm", "deletionPolicy").await, "Direct");
+    assert_eq!(cloud.app().settings.text("vm", "deletionPolicy"), "Direct");
+    let reset = json!({ "category": "vm", "name": "deletionPolicy" });
+    assert_eq!(cloud.admin.make("ResetGlobalConfig", reset).await["value"], "Delay");
+    assert_eq!(value(&cloud, "vm", "deletionPolicy").await, "Delay");
+    assert_eq!(cloud.app().settings.text("vm", "deletionPolicy"), "Delay");
+}
+
+#[tokio::test]
+async fn set_01_values_are_validated() {
+    let cloud = Cloud::start().await;
+    for (category, name, bad) in [
+        ("vm", "deletionPolicy", "Perhaps"),
+        ("vm", "expungePeriod", "-1"),
+        ("identity", "session.timeout", "31536001"),
+        ("nothing", "at.all", "1"),
+        ("vm", "nothing", "1"),
+        ("cairn", "api.timeZone", "east"),
+    ] {
+        let refused = cloud.admin.fails("UpdateGlobalConfig", ask(category, name, bad)).await;
+        assert_eq!((category, refused.code().as_str()), (category, "SYS.1007"));
+    }
+    let tenant = cloud.account("alice").await;
+    assert_eq!(tenant.fails("UpdateGlobalConfig", ask("vm", "deletionPolicy", "Direct")).await.code(), "ID.1002");
+    assert_eq!(value(&cloud, "vm", "deletionPolicy").await, "Delay");
+}
+
+#[tokio::test]
+async fn set_01_a_secret_setting_is_masked_and_sealed() {
+    let mut cloud = Cloud::start().await;
+    let changed = cloud.admin.make("UpdateGlobalConfig", ask("virtualRouter", "vrouter.password", "hush-hush-1")).await;
+    assert_eq!(changed["value"], "*****");
+    let tenant = cloud.account("alice").await;
+    let shown = tenant.list("QueryGlobalConfig", &["name=vrouter.password"]).await;
+    assert_eq!(shown[0]["value"], "*****");
+    assert!(tenant.list("QueryGlobalConfig", &["value=hush-hush-1"]).await.is_empty());
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    for file in std::fs::read_dir(cloud.folder()).unwrap().flatten().filter(|f| f.path().is_file()) {
+        let bytes = std::fs::read(file.path()).unwrap();
+        assert!(!bytes.windows(11).any(|w| w == b"hush-hush-1"), "{:?}", file.path());
+    }
+    cloud.restart().await;
+    assert_eq!(cloud.app().settings.text("virtualRouter", "vrouter.password"), "hush-hush-1");
+}
+
+#[tokio::test]
+async fn set_01_the_time_zone_of_dates_is_a_setting() {
+    let cloud = Cloud::start().await;
+    let zone = cloud.admin.make("CreateZone", json!({ "name": "z" })).await;
+    let hours = |date: &Value| {
+        let text = date.as_str().unwrap().to_owned();
+        text.split(' ').nth(3).unwrap().split(':').next().unwrap().parse::<u32>().unwrap() % 12
+    };
+    let utc = hours(&zone["createDate"]);
+    cloud.admin.ok("UpdateGlobalConfig", ask("cairn", "api.timeZone", "480")).await;
+    let uuid = zone["uuid"].as_str().unwrap();
+    let east = cloud.admin.one("QueryZone", uuid).await;
+    assert_eq!(hours(&east["createDate"]), (utc + 8) % 12);
+    let exact = cloud.admin.with("x-cairn-time", "rfc3339").one("QueryZone", uuid).await;
+    assert!(exact["createDate"].as_str().unwrap().ends_with('Z'), "{exact}");
+}
+
+#[tokio::test]
+async fn set_01_what_has_had_its_time_is_removed() {
+    let cloud = Cloud::start().await;
+    cloud.admin.ok("CreateZone", json!({ "name": "z" })).await;
+    let zone = cloud.admin.list("QueryZone", &[]).await[0]["uuid"].clone();
+    cloud.admin.ok("DeleteZone", json!({ "uuid": zone })).await;
+    assert_eq!(cloud.admin.list("QueryCairnRun", &[]).await.len(), 1);
+    let age = "UPDATE run SET last_op_ms = last_op_ms - 3 * 86400000";
+    cloud.app().store.write(move |tx| tx.execute(age, &[])).await.unwrap();
+    cloud.inside(|app| async move { cairn_server::platform::periodic::expire(&app).await }).await.unwrap();
+    assert_eq!(cloud.admin.list("QueryCairnRun", &[]).await.len(), 1, "kept for 30 days");
+    cloud.admin.ok("UpdateGlobalConfig", ask("cairn", "run.keepDays", "2")).await;
+    cloud.inside(|app| async move { cairn_server::platform::periodic::expire(&app).await }).await.unwrap();
+    assert!(cloud.admin.list("QueryCairnRun", &[]).await.is_empty());
+}
