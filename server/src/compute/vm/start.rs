@@ -239,7 +239,8 @@ impl StartVm {
             .await?;
         if let Some(c) = chosen {
             let why = "it has the processors, memory, disk and networks that are needed";
-            cx.tell("Reserve", format!("run on host {:?} with primary storage {:?}", c.host_name, c.storage), why);
+            let storage = c.storage.map_or_else(String::new, |s| format!(" with primary storage {s}"));
+            cx.tell("Reserve", format!("run on host {:?}{storage}", c.host_name), why);
             cx.fact("hostUuid", c.host.to_string());
             cx.fact("clusterUuid", c.cluster.to_string());
             cx.fact("zoneUuid", c.zone.to_string());
