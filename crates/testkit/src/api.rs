@@ -19,7 +19,7 @@ pub fn digest(plain: &str) -> String {
 /// One answer.
 #[derive(Debug, Clone)]
 pub struct Reply {
-    /// HTTP status.
+    /// HTTP status; 0: the server was lost before it answered.
     pub status: u16,
     /// Headers with small names.
     pub headers: BTreeMap<String, String>,
@@ -152,15 +152,21 @@ impl Api {
         }
         let (agent, body) = (self.agent.clone(), body.map(str::to_owned));
         let work = move || {
-            let mut answer = match body {
+            let sent = match body {
                 Some(body) => agent.run(request.body(body).expect("a request")),
                 None => agent.run(request.body(()).expect("a request")),
-            }
-            .expect("the server answers");
+            };
+            let lost = |e: ureq::Error| Reply { status: 0, headers: BTreeMap::new(), text: format!("no answer: {e}") };
+            let mut answer = match sent {
+                Ok(answer) => answer,
+                Err(e) => return lost(e),
+            };
             let headers = answer.headers().iter();
             let headers = headers.map(|(n, v)| (n.to_string(), v.to_str().unwrap_or_default().to_owned())).collect();
-            let text = answer.body_mut().read_to_string().expect("a body");
-            Reply { status: answer.status().as_u16(), headers, text }
+            match answer.body_mut().read_to_string() {
+                Ok(text) => Reply { status: answer.status().as_u16(), headers, text },
+                Err(e) => lost(e),
+            }
         };
         tokio::task::spawn_blocking(work).await.expect("the client's thread")
     }

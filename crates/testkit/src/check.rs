@@ -13,7 +13,7 @@ use cairn_types::state::VmState;
 use crate::cloud::Cloud;
 
 /// How long things may take to settle.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// One line of text for every row of a query.
 const ROWS: &[(&str, &str)] = &[

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::api::{Api, digest};
+use crate::rows::Rows;
 use crate::tables::Tables;
 
 /// Password of every account that [`Cloud::account`] makes.
@@ -142,6 +143,11 @@ impl Cloud {
     /// Every row of every table of resources.
     pub async fn tables(&self) -> Tables {
         Tables::read(self.app()).await
+    }
+
+    /// The same rows with their content, but for dates and measures.
+    pub async fn rows(&self) -> Rows {
+        Rows::read(self.app()).await
     }
 
     /// Fails if any row came that was not there before, or went.

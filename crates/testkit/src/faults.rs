@@ -62,6 +62,8 @@ pub struct Fault {
     pub index: usize,
     /// What goes wrong.
     pub trouble: Trouble,
+    /// The end of this step ends the run: where the trouble is with the undo, the step fails before its work.
+    pub is_end: bool,
 }
 
 impl fmt::Display for Fault {
@@ -177,7 +179,7 @@ impl Probe for Faults {
 
 impl Faults {
     fn forward(&self, state: &mut State, fault: &Fault, moment: &At<'_>) -> Act {
-        let is_after = !matches!(fault.trouble, Trouble::FailBefore | Trouble::CrashBefore);
+        let is_after = !fault.is_end && !matches!(fault.trouble, Trouble::FailBefore | Trouble::CrashBefore);
         if state.is_hit || moment.index != fault.index || moment.after != is_after {
             return Act::Go;
         }

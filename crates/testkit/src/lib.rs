@@ -21,6 +21,7 @@ mod check;
 mod cloud;
 mod faults;
 mod receiver;
+mod rows;
 mod tables;
 mod world;
 
@@ -28,5 +29,6 @@ pub use api::{Api, Failure, Reply, digest};
 pub use faults::{Fault, Faults, Trouble};
 pub use cloud::{Cloud, TEST_PASSWORD};
 pub use receiver::{Received, Receiver};
+pub use rows::Rows;
 pub use tables::Tables;
 pub use world::World;
