@@ -143,7 +143,9 @@ fn new_call(
 ) -> Result<Call, Answer> {
     let job = match &request.job {
         Some(job) if is_uuid(job) => job.clone(),
-        Some(_) => return Err(Answer::Text(400, "X-Job-UUID must be a uuid of 32 hexadecimal digits".into())),
+        Some(_) => {
+            return Err(Answer::Text(400, "X-Job-UUID must be a uuid of 32 hexadecimal digits".into()));
+        }
         None => random_uuid(),
     };
     let dates = match request.time.as_deref() {
@@ -185,13 +187,18 @@ async fn authorised(
         return query(call, request, path).await;
     }
     if let Some(done) = gone {
-        return if request.plan { Ok(plan_answer(call, Plan::default())) } else { finish_now(call, Ok(done)).await };
+        return if request.plan {
+            Ok(plan_answer(call, Plan::default()))
+        } else {
+            finish_now(call, Ok(done)).await
+        };
     }
     if call.system_tags.iter().any(|t| t == "ephemeral::validationOnly") {
         return finish_now(call, Ok(json!({}))).await;
     }
     let handler = call.app.handlers.find(call.op.name);
-    let handler = handler.ok_or_else(|| Fault::internal(format!("operation {} has no handler", call.op.name)))?;
+    let handler =
+        handler.ok_or_else(|| Fault::internal(format!("operation {} has no handler", call.op.name)))?;
     if request.plan && call.op.changes() {
         return plan(call, handler, params).await;
     }
@@ -252,7 +259,8 @@ async fn referred(call: &Call, params: &Params) -> Result<Option<Value>> {
                     return Ok(Some(json!({})));
                 }
                 if !exists && name.entity.is_some() {
-                    return Err(Fault::not_found(name.entity.unwrap_or_default(), &name.uuid).with("parameter", name.param));
+                    return Err(Fault::not_found(name.entity.unwrap_or_default(), &name.uuid)
+                        .with("parameter", name.param));
                 }
                 if exists && !caller.is_admin() {
                     allowed(tx, &caller, name)?;
@@ -286,8 +294,13 @@ fn named(op: &'static Operation, params: &Params) -> Vec<Named> {
             change,
         })
         .collect();
-    for param in op.params.iter().filter(|p| p.refers.is_none() && p.name != "resourceUuid" || p.refers.is_none() && p.owned) {
-        let is_uuid_param = param.name == "uuid" || param.name.ends_with("Uuid") || param.name == "resourceUuids";
+    for param in op
+        .params
+        .iter()
+        .filter(|p| p.refers.is_none() && p.name != "resourceUuid" || p.refers.is_none() && p.owned)
+    {
+        let is_uuid_param =
+            param.name == "uuid" || param.name.ends_with("Uuid") || param.name == "resourceUuids";
         let session = param.name == "sessionUuid";
         if !is_uuid_param || session {
             continue;
@@ -298,14 +311,21 @@ fn named(op: &'static Operation, params: &Params) -> Vec<Named> {
             _ => continue,
         };
         let target = target == Some(param.name);
-        all.extend(uuids.into_iter().map(|uuid| Named { param: param.name, entity: None, uuid, target, change }));
+        all.extend(uuids.into_iter().map(|uuid| Named {
+            param: param.name,
+            entity: None,
+            uuid,
+            target,
+            change,
+        }));
     }
     all
 }
 
 /// A stranger's resource may not be touched; a shared one may be used but not changed.
 fn allowed(tx: &mut dyn Tx, caller: &Caller, name: &Named) -> Result<()> {
-    let Some(row) = tx.query_opt("SELECT account_uuid FROM resource WHERE uuid = ?", params![&name.uuid])? else {
+    let Some(row) = tx.query_opt("SELECT account_uuid FROM resource WHERE uuid = ?", params![&name.uuid])?
+    else {
         return Ok(());
     };
     let owner = row.opt_text("account_uuid")?;
@@ -313,11 +333,17 @@ fn allowed(tx: &mut dyn Tx, caller: &Caller, name: &Named) -> Result<()> {
     if owner.is_none() || owner.as_deref() == Some(&me) || name.uuid == me {
         return Ok(());
     }
-    let shared = "SELECT 1 FROM shared_resource WHERE resource_uuid = ? AND (receiver_account_uuid = ? OR to_public = 1)";
-    if !(name.target && name.change) && tx.exists(shared, params![&name.uuid, &me])? {
+    // An IP range is shared with its network.
+    let shared = "SELECT 1 FROM shared_resource
+                  WHERE resource_uuid IN (?, (SELECT l3_network_uuid FROM ip_range WHERE uuid = ?))
+                    AND (receiver_account_uuid = ? OR to_public = 1)";
+    if !(name.target && name.change) && tx.exists(shared, params![&name.uuid, &name.uuid, &me])? {
         return Ok(());
     }
-    Err(Fault::denied(format!("resource {} named by parameter {} belongs to another account", name.uuid, name.param)))
+    Err(Fault::denied(format!(
+        "resource {} named by parameter {} belongs to another account",
+        name.uuid, name.param
+    )))
 }
 
 async fn query(call: &Call, request: &Request, path: &[(&'static str, String)]) -> Result<Answer, Answer> {

@@ -58,13 +58,23 @@ pub type Admit = Box<dyn FnMut(&mut dyn Tx, &RunInfo) -> Result<()> + Send>;
 /// A workflow without its type, ready to start or to be planned.
 pub trait Launchable: Send {
     /// Starts it.
-    fn start(self: Box<Self>, engine: Engine<App>, start: Start, admit: Admit) -> BoxFuture<'static, Result<Handle>>;
+    fn start(
+        self: Box<Self>,
+        engine: Engine<App>,
+        start: Start,
+        admit: Admit,
+    ) -> BoxFuture<'static, Result<Handle>>;
     /// Plans it.
     fn plan(self: Box<Self>, engine: Engine<App>) -> BoxFuture<'static, Result<Plan>>;
 }
 
 impl<W: Workflow<Env = App>> Launchable for W {
-    fn start(self: Box<Self>, engine: Engine<App>, start: Start, admit: Admit) -> BoxFuture<'static, Result<Handle>> {
+    fn start(
+        self: Box<Self>,
+        engine: Engine<App>,
+        start: Start,
+        admit: Admit,
+    ) -> BoxFuture<'static, Result<Handle>> {
         Box::pin(async move { engine.start_with(*self, start, admit).await })
     }
 
@@ -133,7 +143,8 @@ impl Handlers {
             let work = prepare(call, O::from_params(&params));
             Box::pin(async move {
                 let made = work.await?;
-                let run: Change = Arc::new(move |call, tx, params| change(call, tx, &O::from_params(params), &made));
+                let run: Change =
+                    Arc::new(move |call, tx, params| change(call, tx, &O::from_params(params), &made));
                 Ok(run)
             })
         });

@@ -17,8 +17,8 @@ pub fn options(dates: DateStyle) -> Options {
 /// The inventory of one resource, without regard to who asks; the caller checked that already.
 pub fn one(tx: &mut dyn Tx, inventory: &str, uuid: impl ToString, dates: DateStyle) -> Result<Value> {
     let uuid = uuid.to_string();
-    let table =
-        resource::find(inventory).ok_or_else(|| Fault::internal(format!("inventory {inventory} is unknown")))?;
+    let table = resource::find(inventory)
+        .ok_or_else(|| Fault::internal(format!("inventory {inventory} is unknown")))?;
     cairn_query::one(tx, table, &uuid, &options(dates))?.ok_or_else(|| Fault::not_found(table.entity, uuid))
 }
 
@@ -32,7 +32,8 @@ pub fn answer(tx: &mut dyn Tx, inventory: &str, uuid: impl ToString, dates: Date
 fn decorator() -> Decorate {
     Arc::new(|table: &'static Resource, extra: &Extra, fields: &mut Map<String, Value>| {
         let going = extra.text("deleting_run").is_some();
-        let (state, status) = (extra.text("state").unwrap_or_default(), extra.text("status").unwrap_or_default());
+        let (state, status) =
+            (extra.text("state").unwrap_or_default(), extra.text("status").unwrap_or_default());
         let actions: Vec<&str> = match table.inventory {
             _ if going => Vec::new(),
             "VmInstanceInventory" => match state.parse::<VmState>() {

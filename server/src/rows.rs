@@ -9,7 +9,12 @@ use serde_json::json;
 use crate::platform::events;
 
 /// Registers a new resource. A uuid in use is refused, and an owner that is being deleted.
-pub fn register<T>(tx: &mut dyn Tx, entity: &str, uuid: Id<T>, owner: Option<Id<kind::Account>>) -> Result<()> {
+pub fn register<T>(
+    tx: &mut dyn Tx,
+    entity: &str,
+    uuid: Id<T>,
+    owner: Option<Id<kind::Account>>,
+) -> Result<()> {
     let now = time::now_ms();
     if let Some(owner) = owner {
         claim(tx, "AccountVO", owner)?;
@@ -17,7 +22,10 @@ pub fn register<T>(tx: &mut dyn Tx, entity: &str, uuid: Id<T>, owner: Option<Id<
     let sql = "INSERT INTO resource (uuid, resource_type, account_uuid, create_ms, last_op_ms) VALUES (?, ?, ?, ?, ?)";
     tx.execute(sql, params![uuid, entity, owner, now, now]).map_err(|f| {
         if is_duplicate(&f) {
-            Fault::new(code::UUID_TAKEN, format!("the uuid {uuid} is in use already; choose another resourceUuid"))
+            Fault::new(
+                code::UUID_TAKEN,
+                format!("the uuid {uuid} is in use already; choose another resourceUuid"),
+            )
         } else {
             f
         }
@@ -49,7 +57,13 @@ pub fn remove<T>(tx: &mut dyn Tx, entity: &str, uuid: Id<T>) -> Result<()> {
 }
 
 /// Writes an event. The owner is read from the registry, so that the owner sees it.
-pub fn event<T>(tx: &mut dyn Tx, entity: &str, uuid: Id<T>, kind: &str, data: &serde_json::Value) -> Result<()> {
+pub fn event<T>(
+    tx: &mut dyn Tx,
+    entity: &str,
+    uuid: Id<T>,
+    kind: &str,
+    data: &serde_json::Value,
+) -> Result<()> {
     let row = tx.query_opt("SELECT account_uuid FROM resource WHERE uuid = ?", params![uuid])?;
     let owner = row.map_or(Ok(None), |r| r.opt_text("account_uuid"))?;
     events::write(tx, owner, entity, &uuid.to_string(), kind, data)
@@ -79,7 +93,8 @@ pub fn claim<T>(tx: &mut dyn Tx, entity: &str, uuid: Id<T>) -> Result<()> {
     match row {
         None => Err(Fault::not_found(entity, uuid)),
         Some(row) if row.opt_text("deleting_run")?.is_some() => {
-            Err(Fault::new(code::DELETING, format!("{entity} {uuid} is being deleted")).with("uuid", uuid.to_string()))
+            Err(Fault::new(code::DELETING, format!("{entity} {uuid} is being deleted"))
+                .with("uuid", uuid.to_string()))
         }
         Some(_) => Ok(()),
     }
@@ -88,7 +103,9 @@ pub fn claim<T>(tx: &mut dyn Tx, entity: &str, uuid: Id<T>) -> Result<()> {
 /// Marks a resource as on its way out, owned by a run. Safe to repeat by the same run; another run is refused.
 pub fn begin_delete<T>(tx: &mut dyn Tx, entity: &str, uuid: Id<T>, run: Id<kind::Run>) -> Result<()> {
     let Some(table) = table_of(entity) else { return Err(Fault::internal(format!("{entity} has no table"))) };
-    let sql = format!("UPDATE {table} SET deleting_run = ? WHERE uuid = ? AND (deleting_run IS NULL OR deleting_run = ?)");
+    let sql = format!(
+        "UPDATE {table} SET deleting_run = ? WHERE uuid = ? AND (deleting_run IS NULL OR deleting_run = ?)"
+    );
     if tx.execute(&sql, params![run, uuid, run])? == 1 {
         return Ok(());
     }
@@ -115,7 +132,9 @@ pub fn owner<T>(tx: &mut dyn Tx, uuid: Id<T>) -> Result<Option<Id<kind::Account>
 
 /// The name of a resource; empty if it has none or is gone.
 pub fn name<T>(tx: &mut dyn Tx, entity: &str, uuid: Id<T>) -> Result<String> {
-    let Some(resource) = resource::find_by_entity(entity).filter(|r| r.fields.iter().any(|f| f.name == "name")) else {
+    let Some(resource) =
+        resource::find_by_entity(entity).filter(|r| r.fields.iter().any(|f| f.name == "name"))
+    else {
         return Ok(String::new());
     };
     let row = tx.query_opt(&format!("SELECT name FROM {} WHERE uuid = ?", resource.table), params![uuid])?;
@@ -123,7 +142,12 @@ pub fn name<T>(tx: &mut dyn Tx, entity: &str, uuid: Id<T>) -> Result<String> {
 }
 
 /// Sets the given columns of a resource that have a value, and notes the change. `None` values stay as they are.
-pub fn update<T>(tx: &mut dyn Tx, entity: &str, uuid: Id<T>, columns: &[(&str, Option<Value>)]) -> Result<()> {
+pub fn update<T>(
+    tx: &mut dyn Tx,
+    entity: &str,
+    uuid: Id<T>,
+    columns: &[(&str, Option<Value>)],
+) -> Result<()> {
     let Some(table) = table_of(entity) else { return Err(Fault::internal(format!("{entity} has no table"))) };
     let given: Vec<_> = columns.iter().filter_map(|(c, v)| v.clone().map(|v| (*c, v))).collect();
     if !given.is_empty() {

@@ -38,7 +38,9 @@ fn create(call: &Call, tx: &mut dyn Tx, op: &CreateAccessKey) -> Result<Value> {
     }
     let key_id = op.access_key_id.clone().map_or_else(|| random_text(20), Ok)?;
     if !key_id.bytes().all(|b| b.is_ascii_alphanumeric()) {
-        return Err(Fault::argument("'AccessKeyID' may hold letters and digits only").with("field", "AccessKeyID"));
+        return Err(
+            Fault::argument("'AccessKeyID' may hold letters and digits only").with("field", "AccessKeyID")
+        );
     }
     let secret = op.access_key_secret.clone().map_or_else(|| random_text(40), Ok)?;
     rows::register(tx, "AccessKeyVO", uuid, Some(account))?;
@@ -49,7 +51,8 @@ fn create(call: &Call, tx: &mut dyn Tx, op: &CreateAccessKey) -> Result<Value> {
     let values = params![uuid, account, account, op.description.clone(), &key_id, sealed, now, now];
     tx.execute(sql, values).map_err(|f| {
         if is_duplicate(&f) {
-            Fault::argument(format!("the access key id {key_id} is in use already")).with("field", "AccessKeyID")
+            Fault::argument(format!("the access key id {key_id} is in use already"))
+                .with("field", "AccessKeyID")
         } else {
             f
         }

@@ -62,7 +62,8 @@ fn asks(tx: &mut dyn Tx, entity: &str, resource: Id<Any>) -> Result<Vec<(&'stati
 }
 
 fn of_vm(tx: &mut dyn Tx, vm: Id<Any>) -> Result<Vec<(&'static str, i64)>> {
-    let row = tx.query_opt("SELECT state, cpu_num, memory_size FROM vm_instance WHERE uuid = ?", params![vm])?;
+    let row =
+        tx.query_opt("SELECT state, cpu_num, memory_size FROM vm_instance WHERE uuid = ?", params![vm])?;
     let row = row.ok_or_else(|| Fault::not_found("VmInstanceVO", vm))?;
     let sql = "SELECT coalesce(sum(size), 0) AS size, coalesce(sum(CASE WHEN type = 'Data' THEN 1 ELSE 0 END), 0) AS data
                FROM volume WHERE vm_instance_uuid = ?";
@@ -73,16 +74,23 @@ fn of_vm(tx: &mut dyn Tx, vm: Id<Any>) -> Result<Vec<(&'static str, i64)>> {
         asks.push(("vm.totalNum", 1));
     }
     if state.holds_capacity() {
-        asks.extend([("vm.num", 1), ("vm.cpuNum", row.int("cpu_num")?), ("vm.memorySize", row.int("memory_size")?)]);
+        asks.extend([
+            ("vm.num", 1),
+            ("vm.cpuNum", row.int("cpu_num")?),
+            ("vm.memorySize", row.int("memory_size")?),
+        ]);
     }
     Ok(asks)
 }
 
 fn of_volume(tx: &mut dyn Tx, volume: Id<Any>) -> Result<Vec<(&'static str, i64)>> {
-    let row = tx.query_opt("SELECT type, size, vm_instance_uuid FROM volume WHERE uuid = ?", params![volume])?;
+    let row =
+        tx.query_opt("SELECT type, size, vm_instance_uuid FROM volume WHERE uuid = ?", params![volume])?;
     let row = row.ok_or_else(|| Fault::not_found("VolumeVO", volume))?;
     if let Some(vm) = row.opt_text("vm_instance_uuid")? {
-        let text = format!("volume {volume} belongs to VM {vm}; change the owner of the VM, or detach the volume first");
+        let text = format!(
+            "volume {volume} belongs to VM {vm}; change the owner of the VM, or detach the volume first"
+        );
         return Err(Fault::operation(text).with("vm", vm));
     }
     let data = i64::from(row.text("type")? == "Data");

@@ -46,7 +46,9 @@ impl Passwords {
     pub fn hash_blocking(&self, sent: &str) -> Result<String> {
         let mut salt = [0u8; 16];
         getrandom::fill(&mut salt).map_err(|e| Fault::internal("no random bytes").for_operator(e))?;
-        let failed = |e: argon2::password_hash::Error| Fault::internal("a password could not be hashed").for_operator(e);
+        let failed = |e: argon2::password_hash::Error| {
+            Fault::internal("a password could not be hashed").for_operator(e)
+        };
         let salt = SaltString::encode_b64(&salt).map_err(failed)?;
         Ok(self.argon.hash_password(sent.as_bytes(), &salt).map_err(failed)?.to_string())
     }
@@ -85,7 +87,11 @@ impl Passwords {
         let w = all.entry(who.to_owned()).or_insert(Wrong { tries: 0, until: Instant::now() });
         w.tries += 1;
         let doublings = w.tries.saturating_sub(FREE_TRIES).min(9);
-        let wait = if w.tries < FREE_TRIES { Duration::ZERO } else { Duration::from_secs(1 << doublings).min(LONGEST) };
+        let wait = if w.tries < FREE_TRIES {
+            Duration::ZERO
+        } else {
+            Duration::from_secs(1 << doublings).min(LONGEST)
+        };
         w.until = Instant::now() + wait;
     }
 

@@ -40,11 +40,22 @@ pub fn check(tx: &mut dyn Tx, account: Id<kind::Account>, asks: &[(&str, i64)]) 
                 "the quota {name} of account {account} is {total}; {used} are used and {more} more are asked for; delete \
                  something or ask an administrator for a larger quota"
             );
-            let fault = Fault::new(code::QUOTA_EXCEEDING, text).with("quota", *name).with("account", account.to_string());
+            let fault = Fault::new(code::QUOTA_EXCEEDING, text)
+                .with("quota", *name)
+                .with("account", account.to_string());
             return Err(fault.with("total", total).with("used", used).with("asked", *more));
         }
     }
     Ok(())
+}
+
+/// How much more of a quota an account may have; none: it has no limit.
+pub fn left(tx: &mut dyn Tx, account: Id<kind::Account>, name: &str) -> Result<Option<u64>> {
+    if account::is_admin(tx, account)? {
+        return Ok(None);
+    }
+    let left = total(tx, account, name)?.saturating_sub(used(tx, account, name)?);
+    Ok(Some(u64::try_from(left).unwrap_or(0)))
 }
 
 /// The limit of an account; the default for one that is older than the quota.
@@ -55,7 +66,10 @@ fn total(tx: &mut dyn Tx, account: Id<kind::Account>, name: &str) -> Result<i64>
         None => {
             let setting = settings::find("quota", name);
             let setting = setting.ok_or_else(|| Fault::internal(format!("there is no quota {name}")))?;
-            setting.default_value().parse().map_err(|_| Fault::internal(format!("quota {name} has no default")))
+            setting
+                .default_value()
+                .parse()
+                .map_err(|_| Fault::internal(format!("quota {name} has no default")))
         }
     }
 }
@@ -68,7 +82,8 @@ pub fn used(tx: &mut dyn Tx, account: Id<kind::Account>, name: &str) -> Result<i
              WHERE r.account_uuid = ? AND r.resource_type = '{entity}'{rest}"
         )
     };
-    let running = |what: &str| owned(what, "vm_instance", "VmInstanceVO", &format!(" AND x.state IN {HOLDING_STATES}"));
+    let running =
+        |what: &str| owned(what, "vm_instance", "VmInstanceVO", &format!(" AND x.state IN {HOLDING_STATES}"));
     let counted = |entity: &str| {
         format!("SELECT count(*) FROM resource WHERE account_uuid = ? AND resource_type = '{entity}'")
     };
@@ -129,8 +144,12 @@ fn update(call: &Call, tx: &mut dyn Tx, op: &UpdateQuota) -> Result<Value> {
                    VALUES (?, ?, ?, 'AccountVO', ?, ?, ?)";
         tx.execute(sql, params![Id::<kind::AnyResource>::new(), &op.name, account, op.value, now, now])?;
     }
-    let row = tx.query_opt("SELECT uuid FROM quota WHERE identity_uuid = ? AND name = ?", params![account, &op.name])?;
-    let quota: Id<kind::AnyResource> = row.ok_or_else(|| Fault::internal("the quota was not written"))?.id("uuid")?;
+    let row = tx.query_opt(
+        "SELECT uuid FROM quota WHERE identity_uuid = ? AND name = ?",
+        params![account, &op.name],
+    )?;
+    let quota: Id<kind::AnyResource> =
+        row.ok_or_else(|| Fault::internal("the quota was not written"))?.id("uuid")?;
     crate::rows::event(tx, "AccountVO", account, "updated", &json!({ "quota": op.name, "value": op.value }))?;
     inventory::answer(tx, "QuotaInventory", quota, call.dates)
 }
@@ -144,9 +163,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = cairn_store::Store::open(&dir.path().join("db"), 1).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let all = runtime.block_on(store.read(|tx| {
-            names().map(|n| used(tx, crate::call::ADMIN, n)).collect::<Result<Vec<i64>>>()
-        }));
+        let all = runtime.block_on(
+            store.read(|tx| names().map(|n| used(tx, crate::call::ADMIN, n)).collect::<Result<Vec<i64>>>()),
+        );
         let all = all.unwrap();
         assert!(all.len() >= 16 && all.iter().all(|n| *n == 0), "{all:?}");
     }

@@ -68,7 +68,10 @@ impl Identity {
         match header.split_once(' ') {
             Some(("OAuth", token)) => Ok(self.session(app, token.trim()).await?),
             Some(("ZStack", signed)) => self.signed(app, request, signed.trim()).await,
-            _ => Err(Answer::Text(400, "the Authorization header must be `OAuth <session>` or `ZStack <key>:<signature>`".into())),
+            _ => Err(Answer::Text(
+                400,
+                "the Authorization header must be `OAuth <session>` or `ZStack <key>:<signature>`".into(),
+            )),
         }
     }
 
@@ -139,11 +142,15 @@ impl Identity {
     async fn signed(&self, app: &Arc<App>, request: &Request, signed: &str) -> Result<Caller, Answer> {
         let parts: Vec<&str> = signed.split(':').collect();
         let [key_id, signature] = parts.as_slice() else {
-            return Err(Answer::Text(400, "exactly one colon must stand between access key id and signature".into()));
+            return Err(Answer::Text(
+                400,
+                "exactly one colon must stand between access key id and signature".into(),
+            ));
         };
         let date = request.date.as_deref();
         let date = date.ok_or_else(|| Answer::Text(400, "a signed request needs the Date header".into()))?;
-        let sent = time::parse_http_date(date).ok_or_else(|| Answer::Text(400, "the Date header can't be read".into()))?;
+        let sent = time::parse_http_date(date)
+            .ok_or_else(|| Answer::Text(400, "the Date header can't be read".into()))?;
         if (sent - time::now_ms()).abs() > SKEW_MS && !within_a_zone(sent, time::now_ms()) {
             return Err(Answer::Text(403, "requestTimeTooSkewed".into()));
         }
@@ -151,7 +158,8 @@ impl Identity {
         let sql = "SELECT k.account_uuid, k.user_uuid, k.secret_sealed, k.state, a.type FROM access_key k
                    JOIN account a ON a.uuid = k.account_uuid WHERE k.access_key_id = ? AND a.deleting_run IS NULL";
         let row = app.store.read(move |tx| tx.query_opt(sql, params![&wanted])).await?;
-        let bad_id = || Fault::new(code::ACCESS_KEY, format!("access key id {key_id} is unknown or disabled"));
+        let bad_id =
+            || Fault::new(code::ACCESS_KEY, format!("access key id {key_id} is unknown or disabled"));
         let row = row.ok_or_else(bad_id)?;
         if row.text("state")? != "Enabled" {
             return Err(bad_id().into());
@@ -218,7 +226,9 @@ async fn log_in(call: Call, op: LogInByAccount) -> Result<Value> {
 impl Identity {
     async fn hash_of_nothing(&self, app: &Arc<App>) -> Result<String> {
         let sql = "SELECT password_hash FROM account ORDER BY uuid LIMIT 1";
-        app.store.read(move |tx| tx.query_opt(sql, params![])?.ok_or_else(wrong_login)?.text("password_hash")).await
+        app.store
+            .read(move |tx| tx.query_opt(sql, params![])?.ok_or_else(wrong_login)?.text("password_hash"))
+            .await
     }
 }
 
@@ -230,8 +240,10 @@ async fn open(
     checked: String,
     dates: cairn_query::DateStyle,
 ) -> Result<Value> {
-    let (timeout, most) =
-        (app.settings.int("identity", "session.timeout"), app.settings.int("identity", "session.maxConcurrent"));
+    let (timeout, most) = (
+        app.settings.int("identity", "session.timeout"),
+        app.settings.int("identity", "session.maxConcurrent"),
+    );
     let (uuid, now) = (cairn_types::random_uuid(), time::now_ms());
     let (token, expired) = (uuid.clone(), now + timeout * 1000);
     let insert = move |tx: &mut dyn Tx| {
@@ -241,7 +253,9 @@ async fn open(
         }
         let count = "SELECT count(*) FROM session WHERE account_uuid = ? AND expired_ms > ?";
         if tx.query_int(count, params![account, now])? >= most {
-            let text = format!("the account has {most} open sessions, as many as identity/session.maxConcurrent allows; log one out");
+            let text = format!(
+                "the account has {most} open sessions, as many as identity/session.maxConcurrent allows; log one out"
+            );
             return Err(Fault::new(code::AUTHENTICATION, text));
         }
         let sql = "INSERT INTO session (uuid, account_uuid, user_uuid, create_ms, expired_ms) VALUES (?, ?, ?, ?, ?)";

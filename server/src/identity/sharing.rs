@@ -1,7 +1,9 @@
 //! Who may use what belongs to another account (IAM-05), and who owns what.
 
 use cairn_api::Operation;
-use cairn_api::ops::identity::{CheckApiPermission, GetResourceAccount, RevokeResourceSharing, ShareResource};
+use cairn_api::ops::identity::{
+    CheckApiPermission, GetResourceAccount, RevokeResourceSharing, ShareResource,
+};
 use cairn_store::{Tx, params};
 use cairn_types::{Fault, Id, Result, kind, time};
 use serde_json::{Map, Value, json};
@@ -26,10 +28,13 @@ const PERSONAL: &[&str] = &["AccountVO", "AccessKeyVO", "VmNicVO"];
 /// The type of a resource that an account owns and may pass on.
 pub(super) fn owned_type(tx: &mut dyn Tx, resource: Id<Any>) -> Result<String> {
     let sql = "SELECT resource_type, account_uuid FROM resource WHERE uuid = ?";
-    let row = tx.query_opt(sql, params![resource])?.ok_or_else(|| Fault::not_found("ResourceVO", resource))?;
+    let row =
+        tx.query_opt(sql, params![resource])?.ok_or_else(|| Fault::not_found("ResourceVO", resource))?;
     let entity = row.text("resource_type")?;
     if row.opt_text("account_uuid")?.is_none() || PERSONAL.contains(&entity.as_str()) {
-        let text = format!("{entity} {resource} does not belong to an account in a way that could be shared or given away");
+        let text = format!(
+            "{entity} {resource} does not belong to an account in a way that could be shared or given away"
+        );
         return Err(Fault::argument(text).with("uuid", resource.to_string()));
     }
     Ok(entity)
@@ -38,7 +43,8 @@ pub(super) fn owned_type(tx: &mut dyn Tx, resource: Id<Any>) -> Result<String> {
 fn share(call: &Call, tx: &mut dyn Tx, op: &ShareResource) -> Result<Value> {
     call.require_admin()?;
     if op.account_uuids.is_empty() && !op.to_public {
-        return Err(Fault::argument("name accounts in accountUuids, or share with all by toPublic").with("field", "accountUuids"));
+        return Err(Fault::argument("name accounts in accountUuids, or share with all by toPublic")
+            .with("field", "accountUuids"));
     }
     for uuid in &op.resource_uuids {
         let resource: Id<Any> = id("resourceUuids", uuid)?;
@@ -89,7 +95,10 @@ fn revoke(call: &Call, tx: &mut dyn Tx, op: &RevokeResourceSharing) -> Result<Va
             tx.execute("DELETE FROM shared_resource WHERE resource_uuid = ?", params![resource])?;
         }
         if op.to_public {
-            tx.execute("DELETE FROM shared_resource WHERE resource_uuid = ? AND to_public = 1", params![resource])?;
+            tx.execute(
+                "DELETE FROM shared_resource WHERE resource_uuid = ? AND to_public = 1",
+                params![resource],
+            )?;
         }
         for account in &op.account_uuids {
             let sql = "DELETE FROM shared_resource WHERE resource_uuid = ? AND receiver_account_uuid = ?";

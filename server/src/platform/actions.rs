@@ -14,7 +14,9 @@ pub fn allowed(inventory: &str, state: &str, status: &str) -> Vec<&'static str> 
         }
         "DiskOfferingInventory" => ("UpdateDiskOffering", "ChangeDiskOfferingState", "DeleteDiskOffering"),
         "L3NetworkInventory" => ("UpdateL3Network", "ChangeL3NetworkState", "DeleteL3Network"),
-        "L2NetworkInventory" => return vec!["UpdateL2Network", "AttachL2NetworkToCluster", "DeleteL2Network"],
+        "L2NetworkInventory" => {
+            return vec!["UpdateL2Network", "AttachL2NetworkToCluster", "DeleteL2Network"];
+        }
         _ => return Vec::new(),
     };
     vec![update, change, delete]
@@ -34,7 +36,11 @@ fn host(state: &str, status: &str) -> Vec<&'static str> {
 fn primary_storage(state: &str) -> Vec<&'static str> {
     let mut actions = vec!["UpdatePrimaryStorage", "ChangePrimaryStorageState", "ReconnectPrimaryStorage"];
     if state != "Deleting" {
-        actions.extend(["AttachPrimaryStorageToCluster", "DetachPrimaryStorageFromCluster", "DeletePrimaryStorage"]);
+        actions.extend([
+            "AttachPrimaryStorageToCluster",
+            "DetachPrimaryStorageFromCluster",
+            "DeletePrimaryStorage",
+        ]);
     }
     actions
 }
@@ -52,7 +58,9 @@ fn backup_storage() -> Vec<&'static str> {
 
 fn image(status: &str) -> Vec<&'static str> {
     match status {
-        "Ready" => vec!["UpdateImage", "ChangeImageState", "SyncImageSize", "DeleteImage", "ChangeResourceOwner"],
+        "Ready" => {
+            vec!["UpdateImage", "ChangeImageState", "SyncImageSize", "DeleteImage", "ChangeResourceOwner"]
+        }
         "Deleted" => vec!["RecoverImage", "ExpungeImage"],
         "Downloading" | "Creating" | "Error" => vec!["DeleteImage"],
         _ => Vec::new(),

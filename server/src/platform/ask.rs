@@ -23,7 +23,9 @@ pub(super) fn handlers(h: &mut Handlers) {
 
 impl cairn_query::Caller for Caller {
     fn may_query(&self, resource: &'static Resource) -> bool {
-        let is = |inventory: &str| inventory == resource.inventory || resource.parent.is_some_and(|p| p.inventory == inventory);
+        let is = |inventory: &str| {
+            inventory == resource.inventory || resource.parent.is_some_and(|p| p.inventory == inventory)
+        };
         let op = cairn_api::operations().iter().find(|op| op.inventory.is_some_and(is));
         op.is_some_and(|op| self.is_admin() || !is_closed(op))
     }
@@ -55,7 +57,8 @@ async fn names(call: Call, op: GetResourceNames) -> Result<Value> {
     if uuids.is_empty() {
         return Ok(json!({ "inventories": [] }));
     }
-    let asked = Query { limit: Some(100_000), ..Query::default() }.and("uuid", Operator::In, &uuids.join(","));
+    let asked =
+        Query { limit: Some(100_000), ..Query::default() }.and("uuid", Operator::In, &uuids.join(","));
     let found = query::run(&call, resource::RESOURCE.inventory, asked).await?;
     Ok(json!({ "inventories": found.inventories }))
 }

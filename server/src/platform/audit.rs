@@ -109,7 +109,9 @@ pub fn masked(op: &Operation, params: &Map<String, Value>, system_tags: &[String
     let mut shown = Map::new();
     let secret_setting = is_secret_setting(params);
     for (name, value) in params {
-        let secret = op.param(name).is_some_and(|p| p.secret) || looks_secret(name) || (name == "value" && secret_setting);
+        let secret = op.param(name).is_some_and(|p| p.secret)
+            || looks_secret(name)
+            || (name == "value" && secret_setting);
         let value = match value {
             _ if secret => json!("*****"),
             Value::String(tag) if name == "tag" => json!(cairn_api::tags::mask(tag)),
@@ -174,7 +176,10 @@ mod tests {
         }
         assert!(text.contains("hostname::web"));
         for (op, params) in [
-            ("UpdateGlobalConfig", json!({"category": "virtualRouter", "name": "vrouter.password", "value": "x1"})),
+            (
+                "UpdateGlobalConfig",
+                json!({"category": "virtualRouter", "name": "vrouter.password", "value": "x1"}),
+            ),
             ("CreateSystemTag", json!({"tag": "rootPassword::x1"})),
             ("AddImage", json!({"url": "ftp://me:x1@there/image"})),
         ] {

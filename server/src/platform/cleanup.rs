@@ -14,10 +14,14 @@ use crate::app::App;
 
 /// Notes a command that an agent must get when it is back. Written with the change that makes it necessary.
 pub fn later<O: AgentOp>(tx: &mut dyn Tx, target: impl ToString, op: &O) -> Result<()> {
-    let args = serde_json::to_value(op).map_err(|e| Fault::internal(format!("{} can't be kept: {e}", O::NAME)))?;
+    let args =
+        serde_json::to_value(op).map_err(|e| Fault::internal(format!("{} can't be kept: {e}", O::NAME)))?;
     let now = time::now_ms();
     let sql = "INSERT INTO cleanup (uuid, kind, target_uuid, data, tries, next_ms, create_ms) VALUES (?, 'agent', ?, ?, 0, ?, ?)";
-    tx.execute(sql, params![new_uuid(), target.to_string(), json!({ "op": O::NAME, "args": args }).to_string(), now, now])?;
+    tx.execute(
+        sql,
+        params![new_uuid(), target.to_string(), json!({ "op": O::NAME, "args": args }).to_string(), now, now],
+    )?;
     Ok(())
 }
 
@@ -67,7 +71,12 @@ fn read(tx: &mut dyn Tx, sql: &str, values: &[cairn_store::Value]) -> Result<Vec
     rows.iter()
         .map(|r| {
             let data = serde_json::from_str(&r.text("data")?).unwrap_or(Value::Null);
-            Ok(Waiting { uuid: r.text("uuid")?, target: r.text("target_uuid")?, data, tries: r.int("tries")? })
+            Ok(Waiting {
+                uuid: r.text("uuid")?,
+                target: r.text("target_uuid")?,
+                data,
+                tries: r.int("tries")?,
+            })
         })
         .collect()
 }

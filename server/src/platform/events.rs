@@ -105,7 +105,9 @@ pub fn into_plan(tx: &mut dyn Tx, begun: i64, plan: &mut Plan) -> Result<()> {
         match event.kind.as_str() {
             "created" => {
                 let name = event.uuid.parse::<cairn_types::Id<cairn_types::kind::AnyResource>>();
-                let name = name.map_or(Ok(String::new()), |id| rows::name(tx, &event.resource_type, id)).unwrap_or_default();
+                let name = name
+                    .map_or(Ok(String::new()), |id| rows::name(tx, &event.resource_type, id))
+                    .unwrap_or_default();
                 creates.insert(resource(name));
             }
             "deleted" => {

@@ -35,7 +35,8 @@ pub(super) const EVENT: &str = "event-hook";
 /// Refuses addresses that are no web addresses; what a name resolves to is checked when it is called.
 pub fn check_url(_app: &App, url: &str) -> Result<()> {
     let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
-    let plain = url.len() <= 2048 && !url.chars().any(|c| c.is_control() || c == ' ') && url.parse::<Uri>().is_ok();
+    let plain =
+        url.len() <= 2048 && !url.chars().any(|c| c.is_control() || c == ' ') && url.parse::<Uri>().is_ok();
     match host.and_then(|h| h.split(['/', '?', '#']).next()) {
         Some(host) if !host.is_empty() && !host.contains('@') && plain => Ok(()),
         _ => Err(Fault::argument("a web hook must be an address that begins with http:// or https://")),
@@ -66,7 +67,12 @@ struct Checked {
 }
 
 impl Resolver for Checked {
-    fn resolve(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        config: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let found = DefaultResolver::default().resolve(uri, config, timeout)?;
         if found.iter().all(|a| may_call(a.ip(), self.loopback)) {
             Ok(found)
@@ -107,7 +113,10 @@ fn turns(tx: &mut dyn Tx, now: i64) -> Result<Vec<Vec<Waiting>>> {
     let columns = "SELECT uuid, kind, target_uuid, data, tries FROM cleanup WHERE kind = ?";
     let sql = format!("{columns} AND next_ms <= ? ORDER BY uuid LIMIT 200");
     let mut turns: Vec<_> = read(tx, &sql, params![JOB, now])?.into_iter().map(|w| vec![w]).collect();
-    let due = tx.query("SELECT DISTINCT target_uuid FROM cleanup WHERE kind = ? AND next_ms <= ?", params![EVENT, now])?;
+    let due = tx.query(
+        "SELECT DISTINCT target_uuid FROM cleanup WHERE kind = ? AND next_ms <= ?",
+        params![EVENT, now],
+    )?;
     let receivers: BTreeSet<String> = due.iter().map(|r| r.text("target_uuid")).collect::<Result<_>>()?;
     for receiver in receivers {
         let sql = format!("{columns} AND target_uuid = ? ORDER BY uuid LIMIT {PER_TURN}");
@@ -167,7 +176,11 @@ async fn send_one(app: &Arc<App>, waiting: &Waiting) -> Result<()> {
     let prepare = move |tx: &mut dyn Tx| match kind.as_str() {
         JOB => of_job(tx, &target, &data),
         _ => super::subscriptions::subscription(tx, &target, &data).map(|found| {
-            found.map(|(url, event, body)| Post { url, headers: vec![("x-cairn-event", event)], body: body.to_string() })
+            found.map(|(url, event, body)| Post {
+                url,
+                headers: vec![("x-cairn-event", event)],
+                body: body.to_string(),
+            })
         }),
     };
     let Some(mut post) = app.store.read(prepare).await? else { return Ok(()) };
@@ -191,7 +204,8 @@ fn of_job(tx: &mut dyn Tx, job: &str, data: &Value) -> Result<Option<Post>> {
 
 fn send(post: &Post, loopback: bool) -> Result<()> {
     let failed = |e: &dyn std::fmt::Display| Fault::operation(format!("the web hook did not answer: {e}"));
-    let config = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(10))).max_redirects(0).build();
+    let config =
+        ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(10))).max_redirects(0).build();
     let agent = ureq::Agent::with_parts(config, DefaultConnector::default(), Checked { loopback });
     let mut request = agent.post(&post.url).header("content-type", "application/json; charset=utf-8");
     for (name, value) in &post.headers {

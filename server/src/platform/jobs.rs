@@ -60,7 +60,11 @@ fn insert(tx: &mut dyn Tx, job: &NewJob, state: &str, outcome: Option<&Result<Va
         done
     ];
     tx.execute(sql, values).map(|_| ()).map_err(|f| {
-        if is_duplicate(&f) { Fault::new(code::JOB_TAKEN, format!("job id {} is in use already", job.uuid)) } else { f }
+        if is_duplicate(&f) {
+            Fault::new(code::JOB_TAKEN, format!("job id {} is in use already", job.uuid))
+        } else {
+            f
+        }
     })
 }
 
@@ -101,17 +105,24 @@ pub fn find(tx: &mut dyn Tx, job: &str) -> Result<Option<JobState>> {
         return Ok(Some(JobState::Processing));
     }
     if let Some(error) = row.opt_text("error")? {
-        let fault = serde_json::from_str(&error).unwrap_or_else(|_| Fault::internal("the stored error can't be read"));
+        let fault = serde_json::from_str(&error)
+            .unwrap_or_else(|_| Fault::internal("the stored error can't be read"));
         return Ok(Some(JobState::Failed(Box::new(fault))));
     }
-    let result = row.opt_text("result")?.and_then(|t| serde_json::from_str(&t).ok()).unwrap_or_else(|| json!({}));
+    let result =
+        row.opt_text("result")?.and_then(|t| serde_json::from_str(&t).ok()).unwrap_or_else(|| json!({}));
     Ok(Some(JobState::Done(result)))
 }
 
 /// Ends jobs that no run will end: the server died between a job and its run. Called once at start.
 pub fn fail_orphans(tx: &mut dyn Tx) -> Result<usize> {
-    let fault = Fault::new(code::RUN_SERVER_STOPPED, "the server stopped before the operation began; nothing was done").retry();
-    let sql = "UPDATE job SET state = 'done', error = ?, done_ms = ? WHERE state = 'processing' AND NOT EXISTS
+    let fault = Fault::new(
+        code::RUN_SERVER_STOPPED,
+        "the server stopped before the operation began; nothing was done",
+    )
+    .retry();
+    let sql =
+        "UPDATE job SET state = 'done', error = ?, done_ms = ? WHERE state = 'processing' AND NOT EXISTS
                (SELECT 1 FROM run WHERE run.uuid = job.run_uuid AND run.state IN ('Running', 'Undoing'))";
     tx.execute(sql, params![serde_json::to_string(&fault).ok(), time::now_ms()])
 }

@@ -47,11 +47,15 @@ impl Metrics {
         let mut out = String::new();
         out.push_str("# HELP cairn_up_seconds Seconds since this server began to serve.\n# TYPE cairn_up_seconds gauge\n");
         let _ = writeln!(out, "cairn_up_seconds {}", app.started.elapsed().as_secs());
-        out.push_str("# HELP cairn_agents_connected Agents that are connected.\n# TYPE cairn_agents_connected gauge\n");
+        out.push_str(
+            "# HELP cairn_agents_connected Agents that are connected.\n# TYPE cairn_agents_connected gauge\n",
+        );
         let _ = writeln!(out, "cairn_agents_connected {}", app.agents.count());
         out.push_str("# HELP cairn_runs_live Workflow runs at work or waiting for their turn.\n# TYPE cairn_runs_live gauge\n");
         let _ = writeln!(out, "cairn_runs_live {}", app.engine.live_count());
-        out.push_str("# HELP cairn_resident_bytes Resident memory of the server.\n# TYPE cairn_resident_bytes gauge\n");
+        out.push_str(
+            "# HELP cairn_resident_bytes Resident memory of the server.\n# TYPE cairn_resident_bytes gauge\n",
+        );
         let _ = writeln!(out, "cairn_resident_bytes {}", resident_bytes());
         self.render_calls(&mut out);
         out
@@ -64,11 +68,16 @@ impl Metrics {
             let _ = writeln!(out, "cairn_calls_total{{action=\"{action}\",outcome=\"ok\"}} {}", s.ok);
             let _ = writeln!(out, "cairn_calls_total{{action=\"{action}\",outcome=\"failed\"}} {}", s.failed);
         }
-        out.push_str("# HELP cairn_call_seconds Time until the first answer.\n# TYPE cairn_call_seconds histogram\n");
+        out.push_str(
+            "# HELP cairn_call_seconds Time until the first answer.\n# TYPE cairn_call_seconds histogram\n",
+        );
         for (action, s) in &calls {
             for (count, bound) in s.buckets.iter().zip(BUCKETS_MS) {
                 let (whole, milli) = (bound / 1000, bound % 1000);
-                let _ = writeln!(out, "cairn_call_seconds_bucket{{action=\"{action}\",le=\"{whole}.{milli:03}\"}} {count}");
+                let _ = writeln!(
+                    out,
+                    "cairn_call_seconds_bucket{{action=\"{action}\",le=\"{whole}.{milli:03}\"}} {count}"
+                );
             }
             let all = s.ok + s.failed;
             let _ = writeln!(out, "cairn_call_seconds_bucket{{action=\"{action}\",le=\"+Inf\"}} {all}");

@@ -20,7 +20,8 @@ pub fn options(call: &Call) -> Options {
 
 /// Runs one query.
 pub async fn run(call: &Call, inventory: &str, query: Query) -> Result<QueryResult> {
-    let table = resource::find(inventory).ok_or_else(|| Fault::internal(format!("no inventory {inventory}")))?;
+    let table =
+        resource::find(inventory).ok_or_else(|| Fault::internal(format!("no inventory {inventory}")))?;
     let (viewer, options) = (call.viewer(), options(call));
     call.app.store.read(move |tx| cairn_query::run(tx, table, &query, &viewer, &options)).await
 }

@@ -65,9 +65,15 @@ fn release(tx: &mut dyn Tx, run: &RunInfo) -> Result<()> {
     for row in vms {
         let vm: Id<kind::Vm> = row.id("uuid")?;
         let sql = "UPDATE vm_instance SET state = 'Unknown', state_reason = ?, state_ms = ?, run_uuid = NULL WHERE uuid = ?";
-        let reason = format!("operation {} was given up half way", run.workflow.split('/').next().unwrap_or_default());
+        let reason =
+            format!("operation {} was given up half way", run.workflow.split('/').next().unwrap_or_default());
         tx.execute(sql, params![reason, time::now_ms(), vm])?;
-        rows::changed(tx, "VmInstanceVO", vm, &json!({ "state": "Unknown", "abandonedRun": run.uuid.to_string() }))?;
+        rows::changed(
+            tx,
+            "VmInstanceVO",
+            vm,
+            &json!({ "state": "Unknown", "abandonedRun": run.uuid.to_string() }),
+        )?;
     }
     let deletable = resource::ALL.iter().filter(|r| r.parent.is_none() && r.post.contains(&"deleting_run"));
     for r in deletable {
@@ -132,8 +138,17 @@ fn of_job(row: &Row) -> Result<Value> {
 }
 
 /// Progress of a run with its children; with `all` its steps too.
-fn of_run(app: &App, tx: &mut dyn Tx, run: Id<kind::Run>, task: &str, all: bool, depth: u32) -> Result<Vec<Value>> {
-    let Some(row) = tx.query_opt("SELECT * FROM run WHERE uuid = ?", params![run])? else { return Ok(Vec::new()) };
+fn of_run(
+    app: &App,
+    tx: &mut dyn Tx,
+    run: Id<kind::Run>,
+    task: &str,
+    all: bool,
+    depth: u32,
+) -> Result<Vec<Value>> {
+    let Some(row) = tx.query_opt("SELECT * FROM run WHERE uuid = ?", params![run])? else {
+        return Ok(Vec::new());
+    };
     let info = RunInfo::from_row(&row)?;
     let (live, text) = app.engine.progress(run).unwrap_or_default();
     let steps = i64::try_from(info.steps.len()).unwrap_or(1).max(1);
@@ -148,7 +163,10 @@ fn of_run(app: &App, tx: &mut dyn Tx, run: Id<kind::Run>, task: &str, all: bool,
         latest["parentUuid"] = parent.as_str().into();
     }
     if depth < MAX_DEPTH {
-        let children = tx.query("SELECT uuid FROM run WHERE parent_uuid = ? ORDER BY create_ms, uuid LIMIT 200", params![run])?;
+        let children = tx.query(
+            "SELECT uuid FROM run WHERE parent_uuid = ? ORDER BY create_ms, uuid LIMIT 200",
+            params![run],
+        )?;
         let mut tasks = Vec::new();
         for child in children {
             let child: Id<kind::Run> = child.id("uuid")?;
@@ -158,7 +176,8 @@ fn of_run(app: &App, tx: &mut dyn Tx, run: Id<kind::Run>, task: &str, all: bool,
     }
     let done = usize::try_from(info.done).unwrap_or(0);
     let task_of = |step: &String| json!({ "taskUuid": task, "taskName": name, "type": "Task", "content": step, "time": time });
-    let mut list: Vec<Value> = if all { info.steps.iter().take(done).map(task_of).collect() } else { Vec::new() };
+    let mut list: Vec<Value> =
+        if all { info.steps.iter().take(done).map(task_of).collect() } else { Vec::new() };
     list.push(latest);
     Ok(list)
 }

@@ -23,7 +23,8 @@ impl Secrets {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Self::create(path)?,
             Err(e) => return Err(Fault::internal("the key file can't be read").for_operator(e)),
         };
-        let key = UnboundKey::new(&AES_256_GCM, &bytes).map_err(|_| Fault::internal("the key file is damaged"))?;
+        let key =
+            UnboundKey::new(&AES_256_GCM, &bytes).map_err(|_| Fault::internal("the key file is damaged"))?;
         Ok(Self { key: LessSafeKey::new(key) })
     }
 
@@ -59,11 +60,16 @@ impl Secrets {
 
 /// Writes a file that only its owner can read, whole or not at all.
 pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
-    let wrong = |e: std::io::Error| {
-        Fault::internal(format!("{} can't be written", path.display())).for_operator(e)
-    };
+    let wrong =
+        |e: std::io::Error| Fault::internal(format!("{} can't be written", path.display())).for_operator(e);
     let part = path.with_extension("part");
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part).map_err(wrong)?;
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&part)
+        .map_err(wrong)?;
     file.write_all(bytes).map_err(wrong)?;
     file.sync_all().map_err(wrong)?;
     fs::rename(&part, path).map_err(wrong)

@@ -30,7 +30,8 @@ struct Changed {
 impl Settings {
     /// Reads the changed values.
     pub async fn load(store: &Store, secrets: &Secrets) -> Result<Self> {
-        let rows = store.read(|tx| tx.query("SELECT category, name, value FROM global_config", params![])).await?;
+        let rows =
+            store.read(|tx| tx.query("SELECT category, name, value FROM global_config", params![])).await?;
         let mut changed = HashMap::new();
         for row in &rows {
             let (category, name, mut value) = (row.text("category")?, row.text("name")?, row.text("value")?);

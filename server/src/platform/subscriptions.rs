@@ -73,21 +73,33 @@ fn delete(_call: &Call, tx: &mut dyn Tx, op: &DeleteWebhook) -> Result<Value> {
 /// Any text is stored, as in 2.2; an empty one could only be a mistake.
 fn check_type(r#type: &str) -> Result<()> {
     if r#type.is_empty() {
-        return Err(Fault::argument("'type' must name events, such as VmInstanceVO, VmInstanceVO.deleted or *").with("field", "type"));
+        return Err(Fault::argument(
+            "'type' must name events, such as VmInstanceVO, VmInstanceVO.deleted or *",
+        )
+        .with("field", "type"));
     }
     Ok(())
 }
 
 /// Notes what subscribers of an event have to be sent. Part of the transaction that writes the event.
-pub(super) fn queue(tx: &mut dyn Tx, entity: &str, uuid: &str, kind: &str, data: &Value, now: i64) -> Result<()> {
-    let sql = "SELECT uuid, type, opaque FROM webhook WHERE type IN (?, ?, ?, '*', 'CanonicalEvent') ORDER BY uuid";
+pub(super) fn queue(
+    tx: &mut dyn Tx,
+    entity: &str,
+    uuid: &str,
+    kind: &str,
+    data: &Value,
+    now: i64,
+) -> Result<()> {
+    let sql =
+        "SELECT uuid, type, opaque FROM webhook WHERE type IN (?, ?, ?, '*', 'CanonicalEvent') ORDER BY uuid";
     let found = tx.query(sql, params![entity, format!("{entity}.{kind}"), format!("*.{kind}")])?;
     if found.is_empty() {
         return Ok(());
     }
     let cursor = tx.query_int("SELECT max(seq) FROM event", params![])?;
     let path = format!("/{entity}/{kind}/{uuid}");
-    let event = json!({ "cursor": cursor, "time": now, "type": entity, "uuid": uuid, "kind": kind, "data": data });
+    let event =
+        json!({ "cursor": cursor, "time": now, "type": entity, "uuid": uuid, "kind": kind, "data": data });
     for hook in found {
         let all = matches!(hook.text("type")?.as_str(), "*" | "CanonicalEvent");
         let pattern = hook.opt_text("opaque")?.filter(|o| all && o.starts_with('/'));
@@ -114,7 +126,11 @@ fn fits(pattern: &str, path: &str) -> bool {
 }
 
 /// Address, name and body of a post; none if nobody subscribes any more.
-pub(super) fn subscription(tx: &mut dyn Tx, hook: &str, event: &Value) -> Result<Option<(String, String, Value)>> {
+pub(super) fn subscription(
+    tx: &mut dyn Tx,
+    hook: &str,
+    event: &Value,
+) -> Result<Option<(String, String, Value)>> {
     let found = tx.query_opt("SELECT name, url, opaque FROM webhook WHERE uuid = ?", params![hook])?;
     let Some(row) = found else { return Ok(None) };
     let mut body = event.clone();

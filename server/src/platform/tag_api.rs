@@ -120,5 +120,8 @@ fn find(tx: &mut dyn Tx, table: &str, uuid: Id<kind::Tag>) -> Result<Option<Row>
 }
 
 fn inherent(tag: &str) -> Fault {
-    Fault::operation(format!("tag {:?} was made by the platform and can't be changed or deleted", formats::mask(tag)))
+    Fault::operation(format!(
+        "tag {:?} was made by the platform and can't be changed or deleted",
+        formats::mask(tag)
+    ))
 }

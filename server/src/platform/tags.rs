@@ -23,7 +23,10 @@ pub fn check(op_entity: Option<&str>, tags: &[String]) -> Result<()> {
         }
         refuse_foreign(&format, tag)?;
         if format.single && seen.contains(&format.format) {
-            return Err(Fault::argument(format!("a resource has one tag of the form {} at most", format.format)));
+            return Err(Fault::argument(format!(
+                "a resource has one tag of the form {} at most",
+                format.format
+            )));
         }
         seen.push(format.format);
     }
@@ -33,7 +36,10 @@ pub fn check(op_entity: Option<&str>, tags: &[String]) -> Result<()> {
 /// The format of a tag that a caller puts on a resource of this type.
 pub fn check_on(entity: &str, tag: &str) -> Result<TagFormat> {
     let format = formats::match_format(entity, tag).ok_or_else(|| {
-        let text = format!("system tag {:?} fits no format that a resource of type {entity} has", formats::mask(tag));
+        let text = format!(
+            "system tag {:?} fits no format that a resource of type {entity} has",
+            formats::mask(tag)
+        );
         Fault::argument(text).with("tag", formats::mask(tag))
     })?;
     format.check(tag)?;
@@ -44,7 +50,9 @@ pub fn check_on(entity: &str, tag: &str) -> Result<TagFormat> {
 /// Tags that only the platform writes.
 fn refuse_foreign(format: &TagFormat, tag: &str) -> Result<()> {
     if format.inherent || format.by == By::Server {
-        return Err(Fault::argument(format!("system tag {tag:?} is written by the platform only")).with("tag", tag));
+        return Err(
+            Fault::argument(format!("system tag {tag:?} is written by the platform only")).with("tag", tag)
+        );
     }
     Ok(())
 }
@@ -58,7 +66,10 @@ pub fn refuse_second<T>(tx: &mut dyn Tx, resource: Id<T>, format: &TagFormat, ta
     for row in rows {
         let other = row.text("tag")?;
         if other != tag && formats::capture(format.format, &other).is_some() {
-            let text = format!("resource {resource} has a tag of the form {} already; update or delete it", format.format);
+            let text = format!(
+                "resource {resource} has a tag of the form {} already; update or delete it",
+                format.format
+            );
             return Err(Fault::new(code::DUPLICATED_TAG, text).with("uuid", row.text("uuid")?));
         }
     }
@@ -110,7 +121,8 @@ pub fn insert<T>(
                    VALUES (?, ?, ?, ?, 'System', ?, ?, ?)";
         tx.execute(sql, params![uuid, resource, entity, tag, inherent, now, now])
     } else {
-        let sql = "INSERT INTO user_tag (uuid, resource_uuid, resource_type, tag, type, create_ms, last_op_ms)
+        let sql =
+            "INSERT INTO user_tag (uuid, resource_uuid, resource_type, tag, type, create_ms, last_op_ms)
                    VALUES (?, ?, ?, ?, 'User', ?, ?)";
         tx.execute(sql, params![uuid, resource, entity, tag, now, now])
     };
@@ -120,7 +132,14 @@ pub fn insert<T>(
 }
 
 /// Sets the one tag of a resource that begins with `prefix`; replaces the one that is there.
-pub fn set<T>(tx: &mut dyn Tx, entity: &str, resource: Id<T>, prefix: &str, value: &str, inherent: bool) -> Result<()> {
+pub fn set<T>(
+    tx: &mut dyn Tx,
+    entity: &str,
+    resource: Id<T>,
+    prefix: &str,
+    value: &str,
+    inherent: bool,
+) -> Result<()> {
     clear(tx, entity, resource, prefix)?;
     insert(tx, "system_tag", entity, resource, &format!("{prefix}{value}"), inherent).map(|_| ())
 }

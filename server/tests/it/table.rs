@@ -86,14 +86,19 @@ async fn api_01_every_operation_asks_for_a_session() {
     let cloud = Cloud::start().await;
     let nobody = cloud.nobody();
     let unknown = nobody.with("authorization", "OAuth 5a1c0e8d3f7b4c2e9d6a8b1f0c3e5d7a");
-    let uuids = BTreeMap::from([("NetworkServiceProviderVO", "0".repeat(32)), ("VmInstanceVO", "0".repeat(32))]);
+    let uuids =
+        BTreeMap::from([("NetworkServiceProviderVO", "0".repeat(32)), ("VmInstanceVO", "0".repeat(32))]);
     for op in operations() {
         let params = filled(op, &uuids);
-        let (without, with_unknown) = (nobody.send(op.name, params.clone()).await, unknown.send(op.name, params).await);
+        let (without, with_unknown) =
+            (nobody.send(op.name, params.clone()).await, unknown.send(op.name, params).await);
         if op.session {
             assert_eq!((op.name, without.status), (op.name, 400));
             assert!(without.json().is_null(), "{}: plain text", op.name);
-            assert_eq!((op.name, with_unknown.status, with_unknown.code().as_str()), (op.name, 503, "ID.1001"));
+            assert_eq!(
+                (op.name, with_unknown.status, with_unknown.code().as_str()),
+                (op.name, 503, "ID.1001")
+            );
         } else {
             assert_ne!((op.name, without.status), (op.name, 400));
             assert_ne!((op.name, with_unknown.code().as_str()), (op.name, "ID.1001"));
@@ -186,7 +191,8 @@ async fn api_01_every_operation_refuses_strangers() {
         }
         if op.method != Method::Get {
             let differences = before.differences(&cloud.tables().await);
-            let theirs = |d: &String| d.contains(": - ") || owned.iter().any(|(_, u)| d.contains(&format!("+ {u} ")));
+            let theirs =
+                |d: &String| d.contains(": - ") || owned.iter().any(|(_, u)| d.contains(&format!("+ {u} ")));
             if let Some(d) = differences.iter().find(|d| theirs(d)) {
                 wrong.push(format!("{} {params} changed {d}", op.name));
             }
@@ -217,19 +223,25 @@ fn leak(
     match answer {
         Err(f) if f.has_code("ID.1002") => None,
         Err(f) if f.status != 503 => Some(format!("{f}")),
-        Err(f) if op.rbac.admin_only || names_foreign => Some(format!("failed otherwise than by ID.1002: {f}")),
+        Err(f) if op.rbac.admin_only || names_foreign => {
+            Some(format!("failed otherwise than by ID.1002: {f}"))
+        }
         Err(_) => None,
         Ok(body) if op.kind == Kind::Query && OPEN_QUERIES.contains(&op.name) => {
             (op.rbac.admin_only).then(|| format!("admin only, answered {body}"))
         }
         Ok(body) if op.kind == Kind::Query => {
             // What the stranger asked for in vain stands in his own audit rows.
-            let own = |row: &Value| op.name == "QueryAudit" || row.to_string().contains("stranger") || is_own(row, owned);
+            let own = |row: &Value| {
+                op.name == "QueryAudit" || row.to_string().contains("stranger") || is_own(row, owned)
+            };
             let rows = body["inventories"].as_array().cloned().unwrap_or_default();
             rows.iter().find(|row| !own(row)).map(|row| format!("sees {row}"))
         }
         Ok(body) => {
-            let told = owned.iter().find(|(_, uuid)| !asked.contains(uuid.as_str()) && body.to_string().contains(uuid.as_str()));
+            let told = owned
+                .iter()
+                .find(|(_, uuid)| !asked.contains(uuid.as_str()) && body.to_string().contains(uuid.as_str()));
             if let Some((entity, uuid)) = told {
                 return Some(format!("was told of {entity} {uuid}"));
             }

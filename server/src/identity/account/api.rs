@@ -11,8 +11,14 @@ use crate::handlers::{Handlers, Launch};
 use crate::{inventory, rows};
 
 pub(super) fn handlers(h: &mut Handlers) {
-    h.prepared::<CreateAccount, _, _>(|call, op| async move { hash(&call, Some(&op.password)).await }, create);
-    h.prepared::<UpdateAccount, _, _>(|call, op| async move { hash(&call, op.password.as_deref()).await }, update);
+    h.prepared::<CreateAccount, _, _>(
+        |call, op| async move { hash(&call, Some(&op.password)).await },
+        create,
+    );
+    h.prepared::<UpdateAccount, _, _>(
+        |call, op| async move { hash(&call, op.password.as_deref()).await },
+        update,
+    );
     h.run::<DeleteAccount, _>(delete);
 }
 
@@ -28,7 +34,8 @@ async fn hash(call: &Call, password: Option<&str>) -> Result<Option<String>> {
 
 fn create(call: &Call, tx: &mut dyn Tx, op: &CreateAccount, hash: &Option<String>) -> Result<Value> {
     let uuid: Id<kind::Account> = opt_id("resourceUuid", op.resource_uuid.as_deref())?.unwrap_or_default();
-    let hash = hash.as_deref().ok_or_else(|| Fault::argument("'password' is required").with("field", "password"))?;
+    let hash =
+        hash.as_deref().ok_or_else(|| Fault::argument("'password' is required").with("field", "password"))?;
     let r#type = op.r#type.as_deref().unwrap_or("Normal");
     super::insert(tx, uuid, &op.name, op.description.as_deref(), r#type, hash)?;
     if r#type == "Normal" {
@@ -48,7 +55,8 @@ fn update(call: &Call, tx: &mut dyn Tx, op: &UpdateAccount, hash: &Option<String
         ("description", op.description.clone().map(Into::into)),
         ("password_hash", hash.clone().map(Into::into)),
     ];
-    let taken = |f| if is_duplicate(&f) { super::name_taken(op.name.as_deref().unwrap_or_default()) } else { f };
+    let taken =
+        |f| if is_duplicate(&f) { super::name_taken(op.name.as_deref().unwrap_or_default()) } else { f };
     rows::update(tx, "AccountVO", uuid, &columns).map_err(taken)?;
     if hash.is_some() {
         // Whoever held a session may have known the old password only.
@@ -70,5 +78,9 @@ async fn delete(call: Call, op: DeleteAccount) -> Result<Launch> {
         return Err(Fault::operation("an administrator can't delete the account that it works with"));
     }
     let known = call.app.store.read(move |tx| rows::exists(tx, "AccountVO", &uuid.to_string())).await?;
-    if known { Ok(Launch::run(delete::DeleteAccount::new(uuid).in_mode(&op.delete_mode))) } else { Ok(Launch::Done(json!({}))) }
+    if known {
+        Ok(Launch::run(delete::DeleteAccount::new(uuid).in_mode(&op.delete_mode)))
+    } else {
+        Ok(Launch::Done(json!({})))
+    }
 }

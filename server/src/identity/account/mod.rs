@@ -60,7 +60,8 @@ fn taken(tx: &mut dyn Tx, uuid: Id<kind::Account>, name: &str) -> Fault {
 }
 
 fn name_taken(name: &str) -> Fault {
-    Fault::argument(format!("there is an account named {name:?} already; choose another name")).with("name", name)
+    Fault::argument(format!("there is an account named {name:?} already; choose another name"))
+        .with("name", name)
 }
 
 /// Whether the account exists and has the rights of an administrator.

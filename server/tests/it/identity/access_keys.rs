@@ -30,13 +30,22 @@ async fn api_01_a_signed_request_acts_for_the_account_of_its_key() {
     assert_eq!((id.len(), secret.len()), (20, 40));
     let nobody = cloud.nobody();
     let date = now(&cloud).await;
-    let quotas = signed(&nobody, id, secret, "GET", &date, "/v1/accounts/quotas").get("/accounts/quotas?limit=1").await;
-    assert_eq!((quotas.status, &quotas.json()["inventories"][0]["identityUuid"]), (200, &json!(alice.account)));
+    let quotas = signed(&nobody, id, secret, "GET", &date, "/v1/accounts/quotas")
+        .get("/accounts/quotas?limit=1")
+        .await;
+    assert_eq!(
+        (quotas.status, &quotas.json()["inventories"][0]["identityUuid"]),
+        (200, &json!(alice.account))
+    );
 
-    let wrong = signed(&nobody, id, "another secret", "GET", &date, "/v1/accounts/quotas").get("/accounts/quotas").await;
+    let wrong = signed(&nobody, id, "another secret", "GET", &date, "/v1/accounts/quotas")
+        .get("/accounts/quotas")
+        .await;
     assert_eq!(wrong.status, 503);
     assert!(wrong.text.contains("wrong accessKey signature"), "{}", wrong.text);
-    let unknown = signed(&nobody, "unknownkey", secret, "GET", &date, "/v1/accounts/quotas").get("/accounts/quotas").await;
+    let unknown = signed(&nobody, "unknownkey", secret, "GET", &date, "/v1/accounts/quotas")
+        .get("/accounts/quotas")
+        .await;
     assert!(unknown.text.contains("access key id"), "{}", unknown.text);
     let old = "Tue, 02 Jan 2018 08:00:00 UTC";
     let skewed = signed(&nobody, id, secret, "GET", old, "/v1/accounts/quotas").get("/accounts/quotas").await;
@@ -60,7 +69,8 @@ async fn api_01_disabled_and_deleted_keys_open_nothing() {
     assert_eq!(alice.fails("CreateAccessKey", ask).await.code(), "SYS.1007");
     let date = now(&cloud).await;
     let get = || async {
-        let api = signed(&cloud.nobody(), "ABCDEFGHIJ12", "a-chosen-secret", "GET", &date, "/v1/accounts/quotas");
+        let api =
+            signed(&cloud.nobody(), "ABCDEFGHIJ12", "a-chosen-secret", "GET", &date, "/v1/accounts/quotas");
         api.get("/accounts/quotas").await
     };
     assert_eq!(get().await.status, 200);

@@ -6,11 +6,15 @@ async fn iam_01_accounts_are_created_renamed_and_have_unique_names() {
     let cloud = Cloud::start().await;
     let params = json!({ "name": "alice", "password": digest(TEST_PASSWORD), "description": "d" });
     let alice = cloud.admin.make("CreateAccount", params.clone()).await;
-    assert_eq!((&alice["name"], &alice["type"], &alice["description"]), (&json!("alice"), &json!("Normal"), &json!("d")));
+    assert_eq!(
+        (&alice["name"], &alice["type"], &alice["description"]),
+        (&json!("alice"), &json!("Normal"), &json!("d"))
+    );
     let uuid = alice["uuid"].as_str().unwrap();
     assert_eq!(cloud.admin.fails("CreateAccount", params).await.code(), "SYS.1007");
     let api = cloud.log_in("alice", TEST_PASSWORD).await;
-    let renamed = api.make("UpdateAccount", json!({ "uuid": uuid, "name": "alice b", "description": "e" })).await;
+    let renamed =
+        api.make("UpdateAccount", json!({ "uuid": uuid, "name": "alice b", "description": "e" })).await;
     assert_eq!((&renamed["name"], &renamed["description"]), (&json!("alice b"), &json!("e")));
     assert_eq!(cloud.admin.one("QueryAccount", uuid).await["name"], "alice b");
     assert_eq!(api.fails("UpdateAccount", json!({ "uuid": uuid, "name": "admin" })).await.code(), "SYS.1007");
@@ -49,7 +53,10 @@ async fn iam_01_the_admin_account_can_not_be_deleted_or_renamed() {
     let cloud = Cloud::start().await;
     let uuid = "36c27e8ff05c4780bf6d2fa65700f22e";
     assert_eq!(cloud.admin.fails("DeleteAccount", json!({ "uuid": uuid })).await.code(), "SYS.1006");
-    assert_eq!(cloud.admin.fails("UpdateAccount", json!({ "uuid": uuid, "name": "boss" })).await.code(), "SYS.1006");
+    assert_eq!(
+        cloud.admin.fails("UpdateAccount", json!({ "uuid": uuid, "name": "boss" })).await.code(),
+        "SYS.1006"
+    );
 }
 
 #[tokio::test]

@@ -15,7 +15,10 @@ async fn iam_06_a_vm_goes_to_another_account_with_all_that_belongs_to_it() {
     let change = json!({ "accountUuid": bob.account, "resourceUuid": uuid });
     assert_eq!(alice.fails("ChangeResourceOwner", change.clone()).await.code(), "ID.1002");
     let given = cloud.admin.make("ChangeResourceOwner", change).await;
-    assert_eq!((&given["accountUuid"], &given["resourceType"]), (&json!(bob.account), &json!("VmInstanceVO")));
+    assert_eq!(
+        (&given["accountUuid"], &given["resourceType"]),
+        (&json!(bob.account), &json!("VmInstanceVO"))
+    );
     for query in ["QueryVmInstance", "QueryVolume", "QueryVmNic", "QueryUserTag"] {
         assert_eq!((query, alice.list(query, &[]).await.len()), (query, 0));
         assert_eq!((query, bob.list(query, &[]).await.len()), (query, 1));

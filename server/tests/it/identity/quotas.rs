@@ -9,7 +9,9 @@ async fn set(cloud: &Cloud, account: &Api, name: &str, value: i64) -> Value {
 async fn used(api: &Api, name: &str) -> i64 {
     let usage = api.ok("GetAccountQuotaUsage", json!({ "uuid": api.account })).await;
     let all = usage["usages"].as_array().unwrap();
-    all.iter().find(|u| u["name"] == name).unwrap_or_else(|| panic!("no quota {name}"))["used"].as_i64().unwrap()
+    all.iter().find(|u| u["name"] == name).unwrap_or_else(|| panic!("no quota {name}"))["used"]
+        .as_i64()
+        .unwrap()
 }
 
 #[tokio::test]
@@ -20,10 +22,24 @@ async fn iam_04_a_new_account_has_the_default_quotas_of_the_settings() {
     let alice = cloud.account("alice").await;
     let quotas = alice.list("QueryQuota", &[]).await;
     let value = |name: &str| quotas.iter().find(|q| q["name"] == name).map(|q| q["value"].as_i64().unwrap());
-    assert_eq!((value("vm.num"), value("vm.totalNum"), value("vm.memorySize")), (Some(3), Some(20), Some(85_899_345_920)));
-    for name in ["eip.num", "image.num", "image.size", "l3.num", "snapshot.volume.num", "vip.num", "vm.cpuNum",
-        "volume.capacity", "volume.data.num", "securityGroup.num", "loadBalancer.num", "portForwarding.num"]
-    {
+    assert_eq!(
+        (value("vm.num"), value("vm.totalNum"), value("vm.memorySize")),
+        (Some(3), Some(20), Some(85_899_345_920))
+    );
+    for name in [
+        "eip.num",
+        "image.num",
+        "image.size",
+        "l3.num",
+        "snapshot.volume.num",
+        "vip.num",
+        "vm.cpuNum",
+        "volume.capacity",
+        "volume.data.num",
+        "securityGroup.num",
+        "loadBalancer.num",
+        "portForwarding.num",
+    ] {
         assert!(value(name).is_some(), "{name}");
     }
     assert!(quotas.iter().all(|q| q["identityUuid"] == alice.account.as_str()));
@@ -53,7 +69,13 @@ async fn iam_04_vms_beyond_a_quota_are_refused_and_tell_why() {
     let world = cloud.world().await;
     let alice = cloud.account("alice").await;
     world.share_with(&cloud.admin, &alice.account).await;
-    for (name, value) in [("vm.num", 0), ("vm.cpuNum", 0), ("vm.memorySize", 1 << 20), ("vm.totalNum", 0), ("volume.capacity", 1)] {
+    for (name, value) in [
+        ("vm.num", 0),
+        ("vm.cpuNum", 0),
+        ("vm.memorySize", 1 << 20),
+        ("vm.totalNum", 0),
+        ("volume.capacity", 1),
+    ] {
         let before = cloud.tables().await;
         let old = alice.list("QueryQuota", &[&format!("name={name}")]).await[0]["value"].as_i64().unwrap();
         set(&cloud, &alice, name, value).await;

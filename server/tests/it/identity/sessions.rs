@@ -45,7 +45,8 @@ async fn log_02_changing_a_password_ends_the_sessions_of_the_account_and_of_no_o
     assert_eq!(old.err().map(|f| f.code()).as_deref(), Some("ID.1000"));
     cloud.log_in("alice", "fresh").await;
 
-    let denied = bob.fails("UpdateAccount", json!({ "uuid": alice.account, "password": digest("mine") })).await;
+    let denied =
+        bob.fails("UpdateAccount", json!({ "uuid": alice.account, "password": digest("mine") })).await;
     assert_eq!(denied.code(), "ID.1002");
 }
 
@@ -91,7 +92,11 @@ async fn log_03_passwords_are_stored_as_slow_salted_hashes() {
     for file in std::fs::read_dir(cloud.folder()).unwrap().flatten().filter(|f| f.path().is_file()) {
         let bytes = std::fs::read(file.path()).unwrap();
         let secret = digest(cairn_testkit::TEST_PASSWORD).into_bytes();
-        assert!(!bytes.windows(secret.len()).any(|w| w == secret), "the password stands in {:?}", file.path());
+        assert!(
+            !bytes.windows(secret.len()).any(|w| w == secret),
+            "the password stands in {:?}",
+            file.path()
+        );
     }
 }
 

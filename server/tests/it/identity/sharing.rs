@@ -20,7 +20,10 @@ async fn iam_05_what_is_shared_is_seen_and_recalled() {
     assert_eq!((sees(alice.clone()).await, sees(bob.clone()).await), (1, 0));
     let refs = cloud.admin.list("QuerySharedResource", &[]).await;
     assert_eq!(refs.len(), 1, "shared twice is shared once");
-    assert_eq!((&refs[0]["receiverAccountUuid"], &refs[0]["toPublic"]), (&json!(alice.account), &json!(false)));
+    assert_eq!(
+        (&refs[0]["receiverAccountUuid"], &refs[0]["toPublic"]),
+        (&json!(alice.account), &json!(false))
+    );
     let update = json!({ "uuid": offering, "name": "mine" });
     assert_eq!(alice.fails("UpdateInstanceOffering", update).await.code(), "ID.1002", "shared is not given");
 
@@ -54,7 +57,8 @@ async fn iam_05_only_administrators_share() {
     let zone = cloud.admin.make("CreateZone", json!({ "name": "z" })).await;
     let infrastructure = json!({ "resourceUuids": [zone["uuid"]], "toPublic": true });
     assert_eq!(cloud.admin.fails("ShareResource", infrastructure).await.code(), "SYS.1007");
-    let unknown = json!({ "resourceUuids": [offering], "accountUuids": ["0f6f3c7be3a94dcdb8b7f5b0c2a1d9e4"] });
+    let unknown =
+        json!({ "resourceUuids": [offering], "accountUuids": ["0f6f3c7be3a94dcdb8b7f5b0c2a1d9e4"] });
     assert_eq!(cloud.admin.fails("ShareResource", unknown).await.code(), "SYS.1003");
 }
 

@@ -29,7 +29,10 @@ async fn api_03_queries_over_http() {
         ("sort=%2Bnull&q=name=a1", vec!["a1"]),
     ] {
         let reply = get(query).await;
-        assert_eq!((query, reply.status, names(&reply)), (query, 200, found.iter().map(|s| (*s).to_owned()).collect()));
+        assert_eq!(
+            (query, reply.status, names(&reply)),
+            (query, 200, found.iter().map(|s| (*s).to_owned()).collect())
+        );
         assert!(reply.json()["inventories"].is_array());
     }
     let counted = get("q=name~=a%25&count=true").await.json();
@@ -60,7 +63,10 @@ async fn api_03_batch_queries_see_what_their_caller_may_see() {
     let cloud = Cloud::start().await;
     let alice = cloud.account("alice").await;
     for name in ["a", "b"] {
-        cloud.admin.ok("CreateInstanceOffering", json!({ "name": name, "cpuNum": 1, "memorySize": 16 << 20 })).await;
+        cloud
+            .admin
+            .ok("CreateInstanceOffering", json!({ "name": name, "cpuNum": 1, "memorySize": 16 << 20 }))
+            .await;
     }
     let script = r#"
         def all = query("QueryInstanceOffering fields=uuid,name sortBy=name sortDirection=asc replyWithCount=true")

@@ -20,11 +20,17 @@ async fn aud_01_every_call_leaves_who_when_from_where_and_how_it_ended() {
     let zone = cloud.admin.make("CreateZone", json!({ "name": "z" })).await;
     alice.fails("DeleteZone", json!({ "uuid": zone["uuid"] })).await;
     let made = rows(&cloud, "CreateZone").await.remove(0);
-    assert_eq!((&made["accountUuid"], &made["success"], &made["sourceIp"]), (&json!(cloud.admin.account), &json!(true), &json!("127.0.0.1")));
+    assert_eq!(
+        (&made["accountUuid"], &made["success"], &made["sourceIp"]),
+        (&json!(cloud.admin.account), &json!(true), &json!("127.0.0.1"))
+    );
     assert_eq!(made["params"]["name"], "z");
     assert!(made["createDate"].is_string() && made["tookMs"].is_number() && made["jobUuid"].is_string());
     let refused = rows(&cloud, "DeleteZone").await.remove(0);
-    assert_eq!((&refused["accountUuid"], &refused["success"], &refused["errorCode"]), (&json!(alice.account), &json!(false), &json!("ID.1002")));
+    assert_eq!(
+        (&refused["accountUuid"], &refused["success"], &refused["errorCode"]),
+        (&json!(alice.account), &json!(false), &json!("ID.1002"))
+    );
     assert_eq!(refused["resourceUuid"], zone["uuid"]);
     cloud.admin.ok("DeleteZone", json!({ "uuid": zone["uuid"] })).await;
     let by_resource = format!("resourceUuid={}", zone["uuid"].as_str().unwrap());

@@ -20,7 +20,10 @@ async fn api_01_verbs_are_chosen_by_the_key_of_the_body() {
         assert_eq!((body, reply.status, reply.json()["version"].as_str()), (body, 200, Some("2.2.4")));
     }
     let time = nobody.put("/management-nodes/actions", &json!({ "getCurrentTime": {} })).await.json();
-    let (ms, s) = (time["currentTime"]["MillionSeconds"].as_i64().unwrap(), time["currentTime"]["Seconds"].as_i64().unwrap());
+    let (ms, s) = (
+        time["currentTime"]["MillionSeconds"].as_i64().unwrap(),
+        time["currentTime"]["Seconds"].as_i64().unwrap(),
+    );
     assert_eq!(ms / 1000, s);
     assert_eq!(nobody.get("/management-nodes/ready").await.json(), json!({}));
     assert_eq!(nobody.get("/meta-data/opensource").await.json(), json!({ "opensource": true }));
@@ -36,7 +39,9 @@ async fn api_01_calls_without_a_wrapper_take_every_spelling() {
     let l2 = json!({ "name": "l2", "zoneUuid": zone, "physicalInterface": "eth0" });
     let l2 = api.make("CreateL2NoVlanNetwork", l2).await["uuid"].as_str().unwrap().to_owned();
     let path = format!("/zstack/v1/l2-networks/{l2}/clusters/{cluster}");
-    for body in [Some("{\"\": {}}"), Some("{\"params\": {}}"), Some("{\"null\": {}}"), Some("null"), Some("{}"), None] {
+    for body in
+        [Some("{\"\": {}}"), Some("{\"params\": {}}"), Some("{\"null\": {}}"), Some("null"), Some("{}"), None]
+    {
         let reply = api.raw("POST", &path, body).await;
         let attached = api.settle(reply).await.unwrap_or_else(|f| panic!("{body:?}: {f}"));
         assert_eq!(attached["inventory"]["attachedClusterUuids"], json!([cluster]));
@@ -51,7 +56,10 @@ async fn api_01_unknown_names_are_ignored() {
     let zone = cloud.admin.post("/zones", &body).await;
     let zone = cloud.admin.settle(zone).await.unwrap()["inventory"]["uuid"].as_str().unwrap().to_owned();
     let session = cloud.log_in("admin", "password").await;
-    assert_eq!(cloud.nobody().delete(&format!("/accounts/sessions/{}?deleteMode=", session.session())).await.status, 200);
+    assert_eq!(
+        cloud.nobody().delete(&format!("/accounts/sessions/{}?deleteMode=", session.session())).await.status,
+        200
+    );
     let deleted = cloud.admin.delete(&format!("/zones/{zone}?deleteMode=&x=1")).await;
     assert_eq!(cloud.admin.settle(deleted).await.unwrap(), json!({}));
 }
@@ -59,8 +67,14 @@ async fn api_01_unknown_names_are_ignored() {
 #[tokio::test]
 async fn api_01_lists_and_maps_in_query_strings() {
     let cloud = Cloud::start().await;
-    let a = cloud.admin.make("CreateInstanceOffering", json!({ "name": "a", "cpuNum": 1, "memorySize": 16 << 20 })).await;
-    let b = cloud.admin.make("CreateInstanceOffering", json!({ "name": "b", "cpuNum": 1, "memorySize": 16 << 20 })).await;
+    let a = cloud
+        .admin
+        .make("CreateInstanceOffering", json!({ "name": "a", "cpuNum": 1, "memorySize": 16 << 20 }))
+        .await;
+    let b = cloud
+        .admin
+        .make("CreateInstanceOffering", json!({ "name": "b", "cpuNum": 1, "memorySize": 16 << 20 }))
+        .await;
     let (a, b) = (a["uuid"].as_str().unwrap(), b["uuid"].as_str().unwrap());
     for query in [format!("uuids={a}&uuids={b}"), format!("uuids.0={a}&uuids.1={b}")] {
         let names = cloud.admin.get(&format!("/resources/names?{query}")).await.json();
@@ -91,7 +105,13 @@ async fn api_01_absent_values_are_left_out_and_dates_have_the_legacy_form() {
     let date = zone["createDate"].as_str().unwrap();
     let parts: Vec<&str> = date.split(' ').collect();
     assert_eq!(parts.len(), 5, "{date}");
-    assert!(parts[0].len() == 3 && !parts[1].starts_with('0') && parts[1].ends_with(',') && ["AM", "PM"].contains(&parts[4]), "{date}");
+    assert!(
+        parts[0].len() == 3
+            && !parts[1].starts_with('0')
+            && parts[1].ends_with(',')
+            && ["AM", "PM"].contains(&parts[4]),
+        "{date}"
+    );
 }
 
 #[tokio::test]
@@ -111,7 +131,9 @@ async fn api_01_zeros_that_make_no_sense_are_absent() {
 async fn api_01_deleting_what_is_not_there_succeeds_where_the_table_says_so() {
     let cloud = Cloud::start().await;
     let uuid = json!({ "uuid": "0f6f3c7be3a94dcdb8b7f5b0c2a1d9e4" });
-    for action in ["DeleteZone", "DeleteCluster", "DeleteHost", "DestroyVmInstance", "DeleteImage", "DeleteL3Network"] {
+    for action in
+        ["DeleteZone", "DeleteCluster", "DeleteHost", "DestroyVmInstance", "DeleteImage", "DeleteL3Network"]
+    {
         assert_eq!((action, cloud.admin.ok(action, uuid.clone()).await), (action, json!({})));
         let bad = cloud.admin.fails(action, json!({ "uuid": "nonsense" })).await;
         assert!(["SYS.1003", "SYS.1007"].contains(&bad.code().as_str()), "{action}: {bad}");

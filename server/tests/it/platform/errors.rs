@@ -14,7 +14,12 @@ async fn api_01_what_is_no_call_is_plain_text() {
         ("POST", "/zstack/v1/zones", Some("{"), 400),
         ("POST", "/zstack/v1/zones", Some("[]"), 400),
         ("POST", "/zstack/v1/zones", Some("{\"params\": 7}"), 400),
-        ("PUT", "/zstack/v1/zones/0f6f3c7be3a94dcdb8b7f5b0c2a1d9e4/actions", Some("{\"noSuchVerb\": {}}"), 400),
+        (
+            "PUT",
+            "/zstack/v1/zones/0f6f3c7be3a94dcdb8b7f5b0c2a1d9e4/actions",
+            Some("{\"noSuchVerb\": {}}"),
+            400,
+        ),
         ("GET", "/zstack/v1/zones?limit=a", None, 400),
     ] {
         let reply = api.raw(method, path, body).await;
@@ -29,7 +34,10 @@ async fn api_01_what_is_no_call_is_plain_text() {
 #[tokio::test]
 async fn api_01_a_failed_call_is_503_with_nothing_but_the_error() {
     let cloud = Cloud::start().await;
-    let reply = cloud.admin.send("UpdateZone", json!({ "uuid": "0f6f3c7be3a94dcdb8b7f5b0c2a1d9e4", "name": "a" })).await;
+    let reply = cloud
+        .admin
+        .send("UpdateZone", json!({ "uuid": "0f6f3c7be3a94dcdb8b7f5b0c2a1d9e4", "name": "a" }))
+        .await;
     assert_eq!(reply.status, 503);
     let body = reply.json();
     assert_eq!(body.as_object().unwrap().keys().collect::<Vec<_>>(), ["error"]);
@@ -48,13 +56,21 @@ async fn api_01_parameters_are_checked_in_the_stated_order() {
         (json!({ "name": long, "zoneUuid": zone, "hypervisorType": "Xen" }), "256 characters"),
         (json!({ "zoneUuid": zone, "hypervisorType": "Xen" }), "'name' is required"),
         (json!({ "name": "c", "zoneUuid": zone, "hypervisorType": "Xen" }), "allowed are"),
-        (json!({ "name": "c", "zoneUuid": zone, "hypervisorType": "KVM", "resourceUuid": "nonsense" }), "form"),
+        (
+            json!({ "name": "c", "zoneUuid": zone, "hypervisorType": "KVM", "resourceUuid": "nonsense" }),
+            "form",
+        ),
         (json!({ "name": "c\u{7}", "zoneUuid": zone, "hypervisorType": "KVM" }), "control characters"),
     ] {
         let refused = api.fails("CreateCluster", params.clone()).await;
-        assert_eq!((refused.code().as_str(), refused.details().contains(word)), ("SYS.1007", true), "{params}: {refused}");
+        assert_eq!(
+            (refused.code().as_str(), refused.details().contains(word)),
+            ("SYS.1007", true),
+            "{params}: {refused}"
+        );
     }
-    let unknown = json!({ "name": "c", "zoneUuid": "0f6f3c7be3a94dcdb8b7f5b0c2a1d9e4", "hypervisorType": "kvm" });
+    let unknown =
+        json!({ "name": "c", "zoneUuid": "0f6f3c7be3a94dcdb8b7f5b0c2a1d9e4", "hypervisorType": "kvm" });
     assert_eq!(api.fails("CreateCluster", unknown).await.code(), "SYS.1003");
     let trimmed = json!({ "name": "  c  ", "zoneUuid": zone, "hypervisorType": "kVm" });
     let made = api.make("CreateCluster", trimmed).await;
@@ -69,7 +85,16 @@ async fn api_01_parameters_are_checked_in_the_stated_order() {
 #[tokio::test]
 async fn api_01_hostile_names_are_only_names() {
     let cloud = Cloud::start().await;
-    for name in ["$(reboot)", "../../etc/passwd", "'; DROP TABLE zone; --", "\"quoted\"", "a%b_c", "emoji 🚀", "<script>", "\u{202e}"] {
+    for name in [
+        "$(reboot)",
+        "../../etc/passwd",
+        "'; DROP TABLE zone; --",
+        "\"quoted\"",
+        "a%b_c",
+        "emoji 🚀",
+        "<script>",
+        "\u{202e}",
+    ] {
         let zone = cloud.admin.make("CreateZone", json!({ "name": name })).await;
         assert_eq!(zone["name"], name);
         let found = cloud.admin.ok("QueryZone", json!({ "q": [format!("name={name}")] })).await;

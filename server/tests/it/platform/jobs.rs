@@ -13,7 +13,11 @@ async fn api_01_a_job_is_polled_at_the_address_that_the_client_used() {
     assert!(location.starts_with(&expected), "{location}");
     for _ in 0..2 {
         let done = cloud.nobody().poll(location).await;
-        assert_eq!((done.status, &done.json()["inventory"]["name"]), (200, &json!("z")), "reading does not use it up");
+        assert_eq!(
+            (done.status, &done.json()["inventory"]["name"]),
+            (200, &json!("z")),
+            "reading does not use it up"
+        );
     }
     for method in ["POST", "PUT", "DELETE"] {
         assert_eq!(cloud.nobody().raw(method, location, None).await.status, 405);
@@ -70,7 +74,12 @@ async fn api_01_a_chosen_uuid_has_the_form_of_one() {
     let uuid = "0f6f3c7be3a94dcdb8b7f5b0c2a1d9e4";
     assert_eq!(cloud.admin.make("CreateZone", zone(uuid)).await["uuid"], uuid);
     assert_eq!(cloud.admin.fails("CreateZone", zone(uuid)).await.code(), "RES.8002");
-    for bad in ["0F6F3C7BE3A94DCDB8B7F5B0C2A1D9E4", "0f6f3c7be3a94dcdb8b7f5b0c2a1d9e", "zz6f3c7be3a94dcdb8b7f5b0c2a1d9e4", "../etc"] {
+    for bad in [
+        "0F6F3C7BE3A94DCDB8B7F5B0C2A1D9E4",
+        "0f6f3c7be3a94dcdb8b7f5b0c2a1d9e",
+        "zz6f3c7be3a94dcdb8b7f5b0c2a1d9e4",
+        "../etc",
+    ] {
         assert_eq!(cloud.admin.fails("CreateZone", zone(bad)).await.code(), "SYS.1007", "{bad}");
     }
 }

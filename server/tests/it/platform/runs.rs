@@ -17,7 +17,11 @@ impl Probe for Breaks {
         if !on || !moment.workflow.starts_with(self.workflow) {
             return Act::Go;
         }
-        let fails = if moment.undo { !moment.after && moment.index == 0 } else { !moment.after && moment.index == self.forward };
+        let fails = if moment.undo {
+            !moment.after && moment.index == 0
+        } else {
+            !moment.after && moment.index == self.forward
+        };
         if fails { Act::Fail } else { Act::Go }
     }
 }

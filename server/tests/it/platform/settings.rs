@@ -6,7 +6,10 @@ fn ask(category: &str, name: &str, value: &str) -> Value {
 }
 
 async fn value(cloud: &Cloud, category: &str, name: &str) -> Value {
-    let rows = cloud.admin.list("QueryGlobalConfig", &[&format!("category={category}"), &format!("name={name}")]).await;
+    let rows = cloud
+        .admin
+        .list("QueryGlobalConfig", &[&format!("category={category}"), &format!("name={name}")])
+        .await;
     assert_eq!(rows.len(), 1, "{category}/{name}");
     rows[0]["value"].clone()
 }
@@ -41,14 +44,18 @@ async fn set_01_values_are_validated() {
         assert_eq!((category, refused.code().as_str()), (category, "SYS.1007"));
     }
     let tenant = cloud.account("alice").await;
-    assert_eq!(tenant.fails("UpdateGlobalConfig", ask("vm", "deletionPolicy", "Direct")).await.code(), "ID.1002");
+    assert_eq!(
+        tenant.fails("UpdateGlobalConfig", ask("vm", "deletionPolicy", "Direct")).await.code(),
+        "ID.1002"
+    );
     assert_eq!(value(&cloud, "vm", "deletionPolicy").await, "Delay");
 }
 
 #[tokio::test]
 async fn set_01_a_secret_setting_is_masked_and_sealed() {
     let mut cloud = Cloud::start().await;
-    let changed = cloud.admin.make("UpdateGlobalConfig", ask("virtualRouter", "vrouter.password", "hush-hush-1")).await;
+    let changed =
+        cloud.admin.make("UpdateGlobalConfig", ask("virtualRouter", "vrouter.password", "hush-hush-1")).await;
     assert_eq!(changed["value"], "*****");
     let tenant = cloud.account("alice").await;
     let shown = tenant.list("QueryGlobalConfig", &["name=vrouter.password"]).await;

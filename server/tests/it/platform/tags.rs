@@ -14,7 +14,8 @@ async fn tag_01_tags_are_created_changed_found_and_removed() {
     let uuid = &cluster["uuid"];
     let user = cloud.admin.make("CreateUserTag", tag("ClusterVO", uuid, "rack 7")).await;
     assert_eq!((&user["type"], &user["resourceType"]), (&json!("User"), &json!("ClusterVO")));
-    let system = cloud.admin.make("CreateSystemTag", tag("ClusterVO", uuid, "host::reservedMemory::1G")).await;
+    let system =
+        cloud.admin.make("CreateSystemTag", tag("ClusterVO", uuid, "host::reservedMemory::1G")).await;
     assert_eq!((&system["type"], &system["inherent"]), (&json!("System"), &json!(false)));
 
     assert_eq!(cloud.admin.list("QueryCluster", &["__userTag__=rack 7"]).await.len(), 1);
@@ -33,7 +34,13 @@ async fn tag_01_tags_are_created_changed_found_and_removed() {
         assert_eq!(cloud.admin.fails("DeleteTag", json!({ "uuid": one["uuid"] })).await.code(), "SYS.1003");
     }
     assert!(cloud.admin.list("QueryUserTag", &[]).await.is_empty());
-    assert!(cloud.admin.list("QuerySystemTag", &[&format!("resourceUuid={}", uuid.as_str().unwrap())]).await.is_empty());
+    assert!(
+        cloud
+            .admin
+            .list("QuerySystemTag", &[&format!("resourceUuid={}", uuid.as_str().unwrap())])
+            .await
+            .is_empty()
+    );
 }
 
 #[tokio::test]
@@ -48,7 +55,11 @@ async fn tag_01_formats_are_checked() {
         ("host::reservedMemory::lots", "SYS.1007"),
         ("host::reservedMemory::", "SYS.1007"),
     ] {
-        assert_eq!(cloud.admin.fails("CreateSystemTag", tag("ClusterVO", &uuid, text)).await.code(), code, "{text}");
+        assert_eq!(
+            cloud.admin.fails("CreateSystemTag", tag("ClusterVO", &uuid, text)).await.code(),
+            code,
+            "{text}"
+        );
     }
     cloud.admin.ok("CreateSystemTag", tag("ClusterVO", &uuid, "host::reservedMemory::1G")).await;
     for again in ["host::reservedMemory::1G", "host::reservedMemory::2G"] {
@@ -96,9 +107,11 @@ async fn tag_01_create_calls_take_tags_beside_and_inside_the_wrapper() {
     assert_eq!(tags, ["beside", "inside"], "the top level wins");
     assert_eq!(admin.list("QuerySystemTag", &["tag=host::reservedMemory::1G"]).await.len(), 2);
 
-    let refused = admin.post("/zones", &json!({ "params": { "name": "y" }, "systemTags": ["no::such"] })).await;
+    let refused =
+        admin.post("/zones", &json!({ "params": { "name": "y" }, "systemTags": ["no::such"] })).await;
     assert_eq!(admin.settle(refused).await.err().unwrap().code(), "SYS.1007");
-    let passed_on = admin.post("/zones", &json!({ "params": { "name": "y" }, "systemTags": ["hostname::web"] })).await;
+    let passed_on =
+        admin.post("/zones", &json!({ "params": { "name": "y" }, "systemTags": ["hostname::web"] })).await;
     admin.settle(passed_on).await.unwrap();
     assert!(admin.list("QuerySystemTag", &["tag=hostname::web"]).await.is_empty(), "passed on, not stored");
     let count = admin.list("QueryZone", &[]).await.len();
@@ -117,7 +130,10 @@ async fn tag_01_only_owners_tag() {
     cloud.admin.ok("ShareResource", json!({ "resourceUuids": [offering], "toPublic": true })).await;
     let theirs = cloud.admin.make("CreateUserTag", tag("InstanceOfferingVO", &offering, "theirs")).await;
     assert_eq!(alice.list("QueryUserTag", &[]).await.len(), 1, "seen with what is shared");
-    assert_eq!(alice.fails("CreateUserTag", tag("InstanceOfferingVO", &offering, "a")).await.code(), "ID.1002");
+    assert_eq!(
+        alice.fails("CreateUserTag", tag("InstanceOfferingVO", &offering, "a")).await.code(),
+        "ID.1002"
+    );
     assert_eq!(bob.fails("DeleteTag", json!({ "uuid": theirs["uuid"] })).await.code(), "ID.1002");
     let zone = cloud.admin.make("CreateZone", json!({ "name": "z" })).await["uuid"].take();
     assert_eq!(alice.fails("CreateUserTag", tag("ZoneVO", &zone, "a")).await.code(), "ID.1002");

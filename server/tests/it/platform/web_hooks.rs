@@ -9,7 +9,10 @@ async fn deliver(cloud: &Cloud) {
 async fn api_01_the_result_of_a_job_is_posted_to_its_web_hook() {
     let cloud = Cloud::start().await;
     let receiver = Receiver::start();
-    let api = cloud.admin.with("x-web-hook", &receiver.url("/done")).with("x-job-uuid", "9d2f4b6a8c0e41f3a5b7c9d1e3f50718");
+    let api = cloud
+        .admin
+        .with("x-web-hook", &receiver.url("/done"))
+        .with("x-job-uuid", "9d2f4b6a8c0e41f3a5b7c9d1e3f50718");
     let first = api.post("/zones", &json!({ "params": { "name": "z" } })).await;
     assert_eq!(first.status, 202);
     cloud.admin.settle(first).await.unwrap();
@@ -45,8 +48,10 @@ async fn api_01_a_failed_call_with_a_web_hook_still_gets_202_and_posts_its_error
 #[tokio::test]
 async fn api_01_hostile_web_hooks_are_refused() {
     let cloud = Cloud::start().await;
-    for url in ["ftp://a/b", "file:///etc/passwd", "http://", "nonsense", "http://user@host/", "http://a b/"] {
-        let reply = cloud.admin.with("x-web-hook", url).post("/zones", &json!({ "params": { "name": "z" } })).await;
+    for url in ["ftp://a/b", "file:///etc/passwd", "http://", "nonsense", "http://user@host/", "http://a b/"]
+    {
+        let reply =
+            cloud.admin.with("x-web-hook", url).post("/zones", &json!({ "params": { "name": "z" } })).await;
         assert_eq!((url, reply.code().as_str()), (url, "SYS.1007"));
     }
     let receiver = Receiver::start();
@@ -62,9 +67,7 @@ async fn api_01_hostile_web_hooks_are_refused() {
 async fn api_01_a_subscription_gets_its_events_in_order() {
     let mut cloud = Cloud::start().await;
     let receiver = Receiver::start();
-    let hook = |kind: &str, path: &str| {
-        json!({ "name": "hook", "url": receiver.url(path), "type": kind, "opaque": "for me" })
-    };
+    let hook = |kind: &str, path: &str| json!({ "name": "hook", "url": receiver.url(path), "type": kind, "opaque": "for me" });
     let zones = cloud.admin.make("CreateWebhook", hook("ZoneVO", "/zones")).await;
     cloud.admin.ok("CreateWebhook", hook("*.deleted", "/deleted")).await;
     cloud.admin.ok("CreateWebhook", hook("VmInstanceVO", "/vms")).await;
