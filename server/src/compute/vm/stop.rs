@@ -72,8 +72,7 @@ impl Workflow for StopVm {
             // What a stopped VM leaves on its host is of no use to it.
             (CleanHost, Dir::Undo) => Ok(()),
 
-            (Finish, Dir::Do) => self.finish(cx).await,
-            (Finish, Dir::Plan) => Ok(()),
+            (Finish, Dir::Do | Dir::Plan) => self.finish(cx).await,
             // One write, committed with the end of the run: nothing to take back.
             (Finish, Dir::Undo) => Ok(()),
         }
@@ -155,7 +154,7 @@ impl StopVm {
             Ok(())
         })
         .await?;
-        if let (Some(host), true) = (self.host, self.held) {
+        if let (Some(host), true, false) = (self.host, self.held, cx.is_plan()) {
             network::apply::refresh(cx.env(), host, self.l3_networks.clone());
         }
         Ok(())

@@ -134,6 +134,9 @@ pub async fn host_networks(app: &Arc<App>, host: Host) -> Result<()> {
 /// arrive.
 pub async fn bridges(app: &Arc<App>, hosts: Vec<Host>, l2: L2, run: &str) -> Result<()> {
     let one = |host: Host| async move {
+        if !app.agents.is_connected(host) {
+            return Ok(());
+        }
         match settle(app, host, Thing::Bridge(l2), run).await {
             Err(f) if f.has_code(code::HOST_DISCONNECTED) => Ok(()),
             Err(f) => {

@@ -74,13 +74,14 @@ async fn remove_thing<O: AgentOp + Clone>(app: &Arc<App>, host: Host, thing: Thi
         return Ok(());
     }
     known.clear();
-    match command(app, host, op, run).await {
-        Err(f) if f.has_code(code::HOST_DISCONNECTED) || f.has_code(code::TIMEOUT) => {
-            let op = op.clone();
-            app.store.write(move |tx: &mut dyn Tx| cleanup::later(tx, host, &op)).await
+    if app.agents.is_connected(host) {
+        match command(app, host, op, run).await {
+            Err(f) if f.has_code(code::HOST_DISCONNECTED) || f.has_code(code::TIMEOUT) => {}
+            other => return other,
         }
-        other => other,
     }
+    let op = op.clone();
+    app.store.write(move |tx: &mut dyn Tx| cleanup::later(tx, host, &op)).await
 }
 
 /// Takes all networks from a host that is about to go for good. What it refuses stays on it.
