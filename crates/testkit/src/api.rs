@@ -94,7 +94,12 @@ impl Api {
             .max_redirects(0)
             .timeout_global(Some(PATIENCE))
             .build();
-        Self { agent: config.into(), base: format!("http://{address}"), headers: Vec::new(), account: String::new() }
+        Self {
+            agent: config.into(),
+            base: format!("http://{address}"),
+            headers: Vec::new(),
+            account: String::new(),
+        }
     }
 
     /// The same session with a server at another address.
@@ -156,13 +161,18 @@ impl Api {
                 Some(body) => agent.run(request.body(body).expect("a request")),
                 None => agent.run(request.body(()).expect("a request")),
             };
-            let lost = |e: ureq::Error| Reply { status: 0, headers: BTreeMap::new(), text: format!("no answer: {e}") };
+            let lost = |e: ureq::Error| Reply {
+                status: 0,
+                headers: BTreeMap::new(),
+                text: format!("no answer: {e}"),
+            };
             let mut answer = match sent {
                 Ok(answer) => answer,
                 Err(e) => return lost(e),
             };
             let headers = answer.headers().iter();
-            let headers = headers.map(|(n, v)| (n.to_string(), v.to_str().unwrap_or_default().to_owned())).collect();
+            let headers =
+                headers.map(|(n, v)| (n.to_string(), v.to_str().unwrap_or_default().to_owned())).collect();
             match answer.body_mut().read_to_string() {
                 Ok(text) => Reply { status: answer.status().as_u16(), headers, text },
                 Err(e) => lost(e),

@@ -56,7 +56,9 @@ impl Cloud {
     /// Does what is kept for machines that are connected, whenever it was to be tried again.
     async fn hurry(&self) {
         if self.kept().await > 0 {
-            let now = |tx: &mut dyn Tx| tx.execute("UPDATE cleanup SET next_ms = 0 WHERE kind = 'agent'", params![]);
+            let now = |tx: &mut dyn Tx| {
+                tx.execute("UPDATE cleanup SET next_ms = 0 WHERE kind = 'agent'", params![])
+            };
             self.app().store.write(now).await.expect("clean-ups come sooner");
             self.inside(|app| async move { cairn_server::platform::cleanup::due(&app).await }).await;
         }
@@ -115,10 +117,15 @@ fn held_rows(tx: &mut dyn Tx, lines: &mut Vec<String>) -> Result<()> {
              (SELECT 1 FROM run r WHERE r.uuid = t.{column} AND r.state IN ('Running', 'Undoing'))"
         );
         for row in tx.query(&sql, params![])? {
-            lines.push(format!("{table} {} is held by {column} {} which has ended", row.text("uuid")?, row.text("run")?));
+            lines.push(format!(
+                "{table} {} is held by {column} {} which has ended",
+                row.text("uuid")?,
+                row.text("run")?
+            ));
         }
     }
-    let transitional: Vec<&str> = VmState::ALL.iter().filter(|s| s.is_transitional()).map(|s| s.as_str()).collect();
+    let transitional: Vec<&str> =
+        VmState::ALL.iter().filter(|s| s.is_transitional()).map(|s| s.as_str()).collect();
     for row in tx.query("SELECT uuid, state, run_uuid FROM vm_instance", params![])? {
         if transitional.contains(&row.text("state")?.as_str()) && row.opt_text("run_uuid")?.is_none() {
             lines.push(format!("VM {} is {} and no run holds it", row.text("uuid")?, row.text("state")?));
@@ -140,12 +147,17 @@ fn holders(tx: &mut dyn Tx) -> Result<Vec<(String, &'static str)>> {
 fn registry(tx: &mut dyn Tx, lines: &mut Vec<String>) -> Result<()> {
     for row in tx.query("SELECT uuid, resource_type FROM resource", params![])? {
         let (uuid, entity) = (row.text("uuid")?, row.text("resource_type")?);
-        if cairn_server::rows::table_of(&entity).is_some() && !cairn_server::rows::exists(tx, &entity, &uuid)? {
+        if cairn_server::rows::table_of(&entity).is_some() && !cairn_server::rows::exists(tx, &entity, &uuid)?
+        {
             lines.push(format!("the registry names {entity} {uuid}, which has no row"));
         }
     }
-    for (table, entity) in [("vm_instance", "VmInstanceVO"), ("image", "ImageVO"), ("volume", "VolumeVO"), ("host", "HostVO")] {
-        let sql = format!("SELECT uuid FROM {table} t WHERE NOT EXISTS (SELECT 1 FROM resource r WHERE r.uuid = t.uuid)");
+    for (table, entity) in
+        [("vm_instance", "VmInstanceVO"), ("image", "ImageVO"), ("volume", "VolumeVO"), ("host", "HostVO")]
+    {
+        let sql = format!(
+            "SELECT uuid FROM {table} t WHERE NOT EXISTS (SELECT 1 FROM resource r WHERE r.uuid = t.uuid)"
+        );
         for row in tx.query(&sql, params![])? {
             lines.push(format!("{entity} {} is not in the registry", row.text("uuid")?));
         }
@@ -170,7 +182,10 @@ fn vms(tx: &mut dyn Tx, snapshot: &CloudSnapshot, lines: &mut Vec<String>) -> Re
         if !is_right {
             lines.push(format!("VM {vm} is {state} by its row and {there:?} on host {host}"));
         }
-        wanted.insert((vm, if matches!(state.as_str(), "Running" | "Paused" | "Unknown") { host } else { String::new() }));
+        wanted.insert((
+            vm,
+            if matches!(state.as_str(), "Running" | "Paused" | "Unknown") { host } else { String::new() },
+        ));
     }
     let known: BTreeSet<&String> = wanted.iter().map(|(vm, _)| vm).collect();
     for (host, held) in &snapshot.hosts {
@@ -195,18 +210,33 @@ fn column(tx: &mut dyn Tx, sql: &str) -> Result<BTreeSet<String>> {
 /// Every file has a row and every row its file.
 fn files(tx: &mut dyn Tx, snapshot: &CloudSnapshot, lines: &mut Vec<String>) -> Result<()> {
     let volumes = column(tx, "SELECT uuid AS line FROM volume")?;
-    let made = column(tx, "SELECT uuid AS line FROM volume WHERE status IN ('Ready', 'Deleted') AND install_path IS NOT NULL")?;
-    let cached = column(tx, "SELECT host_uuid || ' ' || image_uuid AS line FROM image_cache WHERE host_uuid IS NOT NULL")?;
-    let in_use = column(tx, "SELECT host_uuid || ' ' || image_uuid AS line FROM image_cache WHERE host_uuid IS NOT NULL AND state = 'ready'")?;
-    let copies = column(tx, "SELECT backup_storage_uuid || ' ' || image_uuid AS line FROM image_backup_storage_ref")?;
-    let ready = column(tx, "SELECT backup_storage_uuid || ' ' || image_uuid AS line FROM image_backup_storage_ref WHERE status = 'Ready'")?;
+    let made = column(
+        tx,
+        "SELECT uuid AS line FROM volume WHERE status IN ('Ready', 'Deleted') AND install_path IS NOT NULL",
+    )?;
+    let cached = column(
+        tx,
+        "SELECT host_uuid || ' ' || image_uuid AS line FROM image_cache WHERE host_uuid IS NOT NULL",
+    )?;
+    let in_use = column(
+        tx,
+        "SELECT host_uuid || ' ' || image_uuid AS line FROM image_cache WHERE host_uuid IS NOT NULL AND state = 'ready'",
+    )?;
+    let copies =
+        column(tx, "SELECT backup_storage_uuid || ' ' || image_uuid AS line FROM image_backup_storage_ref")?;
+    let ready = column(
+        tx,
+        "SELECT backup_storage_uuid || ' ' || image_uuid AS line FROM image_backup_storage_ref WHERE status = 'Ready'",
+    )?;
     let hosts = column(tx, "SELECT uuid AS line FROM host")?;
     let (mut held, mut kept, mut stored) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for (host, content) in snapshot.hosts.iter().filter(|(h, _)| hosts.contains(*h)) {
         held.extend(content.volumes.keys().cloned());
         kept.extend(content.cached_images.keys().map(|i| format!("{host} {i}")));
     }
-    for (store, images) in &snapshot.image_stores {
+    // Files of a store that was deleted stay on its machine.
+    let stores = column(tx, "SELECT uuid AS line FROM backup_storage")?;
+    for (store, images) in snapshot.image_stores.iter().filter(|(s, _)| stores.contains(*s)) {
         stored.extend(images.keys().map(|i| format!("{store} {i}")));
     }
     lines.extend(held.difference(&volumes).map(|v| format!("volume {v} has a file and no row")));

@@ -45,8 +45,12 @@ impl Cloud {
     /// The same with another tuning, such as a probe of the fault harness.
     pub async fn with(change: impl FnOnce(&mut Tuning)) -> Self {
         let machines = SimCloud::new(7);
-        let mut tuning =
-            Tuning { fast_hash: true, no_periodic: true, machines: Some(machines.clone()), ..Tuning::default() };
+        let mut tuning = Tuning {
+            fast_hash: true,
+            no_periodic: true,
+            machines: Some(machines.clone()),
+            ..Tuning::default()
+        };
         change(&mut tuning);
         let folder = tempfile::tempdir().expect("a folder");
         let mut cloud = Self { admin: Api::new(""), machines, tuning, running: None, folder };
@@ -56,7 +60,11 @@ impl Cloud {
 
     async fn boot(&mut self) {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .expect("a runtime");
         let (config, tuning) = (Config::ephemeral(self.folder.path()), self.tuning.clone());
         let start = async move {
             let app = App::start(config, tuning).await?;

@@ -151,7 +151,9 @@ impl Probe for Faults {
         if !moment.undo && !moment.after {
             state.seen.insert((moment.workflow.to_owned(), moment.index), moment.step.to_owned());
         }
-        let Some(fault) = state.armed.clone().filter(|f| f.workflow == moment.workflow) else { return Act::Go };
+        let Some(fault) = state.armed.clone().filter(|f| f.workflow == moment.workflow) else {
+            return Act::Go;
+        };
         if !moment.undo {
             return self.forward(&mut state, &fault, moment);
         }

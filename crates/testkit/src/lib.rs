@@ -26,8 +26,8 @@ mod tables;
 mod world;
 
 pub use api::{Api, Failure, Reply, digest};
-pub use faults::{Fault, Faults, Trouble};
 pub use cloud::{Cloud, TEST_PASSWORD};
+pub use faults::{Fault, Faults, Trouble};
 pub use receiver::{Received, Receiver};
 pub use rows::Rows;
 pub use tables::Tables;

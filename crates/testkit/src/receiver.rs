@@ -35,8 +35,10 @@ impl Receiver {
     /// Starts to listen.
     pub fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let receiver =
-            Self { address: listener.local_addr().expect("an address"), state: Arc::new(Mutex::new(State::default())) };
+        let receiver = Self {
+            address: listener.local_addr().expect("an address"),
+            state: Arc::new(Mutex::new(State::default())),
+        };
         let served = receiver.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {

@@ -19,7 +19,8 @@ impl Tables {
     }
 
     fn all(tx: &mut dyn Tx) -> cairn_types::Result<Self> {
-        let sql = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name";
+        let sql =
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name";
         let mut tables = BTreeMap::new();
         for row in tx.query(sql, params![])? {
             let name = row.text("name")?;

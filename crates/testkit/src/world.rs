@@ -50,7 +50,10 @@ impl Cloud {
     /// A world with several hosts.
     pub async fn world_of(&self, hosts: usize) -> World {
         let api = &self.admin;
-        let mut w = World { zone: uuid(&api.make("CreateZone", json!({ "name": "zone" })).await), ..World::default() };
+        let mut w = World {
+            zone: uuid(&api.make("CreateZone", json!({ "name": "zone" })).await),
+            ..World::default()
+        };
         let cluster = json!({ "zoneUuid": w.zone, "name": "cluster", "hypervisorType": "Simulator" });
         w.cluster = uuid(&api.make("CreateCluster", cluster).await);
         w.storage(api).await;
@@ -60,7 +63,8 @@ impl Cloud {
         w.network(api).await;
         let offering = json!({ "name": "small", "cpuNum": 1, "memorySize": 64 << 20 });
         w.instance_offering = uuid(&api.make("CreateInstanceOffering", offering).await);
-        w.disk_offering = uuid(&api.make("CreateDiskOffering", json!({ "name": "disk", "diskSize": 1 << 30 })).await);
+        w.disk_offering =
+            uuid(&api.make("CreateDiskOffering", json!({ "name": "disk", "diskSize": 1 << 30 })).await);
         w
     }
 }
@@ -92,7 +96,10 @@ impl World {
             let _ = api.call("ExpungeVmInstance", json!({ "uuid": vm })).await;
         }
         api.ok("DeleteZone", enforcing(&self.zone)).await;
-        for image in api.list("QueryImage", &[&format!("backupStorageRefs.backupStorageUuid={}", self.backup_storage)]).await {
+        for image in api
+            .list("QueryImage", &[&format!("backupStorageRefs.backupStorageUuid={}", self.backup_storage)])
+            .await
+        {
             let image = uuid(&image);
             let _ = api.call("DeleteImage", enforcing(&image)).await;
             let _ = api.call("ExpungeImage", json!({ "imageUuid": image })).await;

@@ -349,9 +349,13 @@ async fn hardware(stage: &mut Stage, title: &str) -> Given {
             return given("AddSimulatorHost", host, vec![("DeleteHost", enforcing(&new))]);
         }
         "a host comes back" => {
-            return Given { call: Call::DropConnection(world.hosts[0].clone()), after: Vec::new() };
+            let host = world.hosts[0].clone();
+            return Given { after: vec![("ReconnectHost", json!({ "uuid": host }))], call: Call::DropConnection(host) };
         }
-        "reconnect a host" => return given("ReconnectHost", json!({ "uuid": world.hosts[0] }), Vec::new()),
+        "reconnect a host" => {
+            let it = json!({ "uuid": world.hosts[0] });
+            return given("ReconnectHost", it.clone(), vec![("ReconnectHost", it)]);
+        }
         "update a host" => {
             let host = json!({ "uuid": world.hosts[0], "name": stage.name("host"), "managementIp": host["managementIp"] });
             return given("UpdateHost", host, Vec::new());
