@@ -84,6 +84,8 @@ pub static EDGES: &[Edge] = &[
     edge("HostVO", "VolumeVO", Unlink(links::lost_volume),
         "SELECT v.uuid FROM local_storage_resource_ref r JOIN volume v ON v.uuid = r.resource_uuid
          WHERE r.host_uuid = ? AND v.vm_instance_uuid IS NULL"),
+    edge("HostVO", "PrimaryStorageVO", Unlink(links::host_primary_storage),
+        "SELECT primary_storage_uuid AS uuid FROM local_storage_host_ref WHERE host_uuid = ?"),
 
     // A primary storage takes the VMs whose root volume lies there, and every other volume.
     edge("PrimaryStorageVO", "VmInstanceVO", Delete,

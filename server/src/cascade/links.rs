@@ -34,6 +34,12 @@ pub(super) fn cluster_primary_storage(tx: &mut dyn Tx, cluster: &str, storage: &
     changed(tx, "PrimaryStorageVO", storage, "detachedCluster", cluster)
 }
 
+/// The storage is Connected while any host that is left reaches it.
+pub(super) fn host_primary_storage(tx: &mut dyn Tx, host: &str, storage: &str) -> Result<()> {
+    drop_ref(tx, "local_storage_host_ref", ("host_uuid", "primary_storage_uuid"), (host, storage))?;
+    crate::storage::connect::judge(tx, id(storage)?)
+}
+
 pub(super) fn primary_storage_cluster(tx: &mut dyn Tx, storage: &str, cluster: &str) -> Result<()> {
     drop_ref(tx, "primary_storage_cluster_ref", ("cluster_uuid", "primary_storage_uuid"), (cluster, storage))
 }

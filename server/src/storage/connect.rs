@@ -134,7 +134,7 @@ pub(super) fn lost(tx: &mut dyn Tx, storage: Id<kind::PrimaryStorage>, host: Id<
 }
 
 /// Sets the status of local storage from its hosts.
-pub(super) fn judge(tx: &mut dyn Tx, storage: Id<kind::PrimaryStorage>) -> Result<()> {
+pub(crate) fn judge(tx: &mut dyn Tx, storage: Id<kind::PrimaryStorage>) -> Result<()> {
     let sql = "SELECT p.type, p.status, p.status_reason,
                  (SELECT count(*) FROM local_storage_host_ref x WHERE x.primary_storage_uuid = p.uuid) AS hosts,
                  (SELECT count(*) FROM local_storage_host_ref x WHERE x.primary_storage_uuid = p.uuid AND x.status = 'Connected') AS ready

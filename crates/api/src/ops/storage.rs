@@ -96,7 +96,7 @@ crate::operations! {
         primary_storage_uuid: String => [path, refers("PrimaryStorageVO")];
     } -> job PrimaryStorageInventory, admin;
 
-    /// Delete a primary storage that no cluster uses. Records of the volumes on it go, the files stay.
+    /// Delete a primary storage that no cluster uses, with the VMs and volumes on it.
     DeletePrimaryStorage: DELETE "/primary-storage/{uuid}", cli "primary-storage delete" {
         /// Primary storage to delete.
         uuid: String => [path, refers("PrimaryStorageVO")];

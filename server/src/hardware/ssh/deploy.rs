@@ -220,6 +220,6 @@ pub async fn remove(data_dir: &Path, resource: &str, login: Login) -> Result<()>
 }
 
 /// Forgets the host key of a machine.
-pub(in crate::hardware) fn forget(data_dir: &Path, resource: &str) {
+pub fn forget(data_dir: &Path, resource: &str) {
     let _ = std::fs::remove_file(super::client::known_hosts(data_dir, resource));
 }

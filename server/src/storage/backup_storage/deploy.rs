@@ -77,6 +77,7 @@ pub(super) async fn dismiss(app: &Arc<App>, uuid: Id<kind::BackupStorage>) -> Re
     {
         tracing::warn!(store = %uuid, error = %f, "the agent of image store {uuid} could not be removed from its machine");
     }
+    ssh::forget(&app.config.data_dir, &uuid.to_string());
     app.agents.drop_link(&uuid.to_string());
     let agent = uuid.to_string();
     app.store.write(move |tx| tx.execute("DELETE FROM agent WHERE uuid = ?", params![&agent])).await?;

@@ -109,21 +109,22 @@ impl AddImage {
     async fn fetch_to(&self, cx: &mut Cx<App>, uuid: Id<kind::BackupStorage>) -> Result<ImageFile> {
         let (app, is_admin) = (cx.env().clone(), self.new.is_admin);
         let (hub, what) = (app.clone(), command(uuid));
-        let (store, policy) = cx
+        let new = self.new.clone();
+        let (store, policy, max_bytes) = cx
             .read(move |tx| {
                 let store = Store::find(tx, uuid)?;
-                let policy = if store.is_simulated() { None } else { Some(source::policy(&hub, tx, is_admin)?) };
-                Ok((store, policy))
+                let policy = if store.is_simulated() { simulated_policy() } else { source::policy(&hub, tx, is_admin)? };
+                let room = new.room(&hub, tx, &store)?;
+                Ok((store, policy, room))
             })
             .await?;
         let op = FetchImage {
             store_path: store.url.clone(),
             image: self.new.uuid.to_string(),
             url: app.secrets.open_sealed(&self.url_sealed)?,
-            policy: policy.unwrap_or_else(simulated_policy),
-            // What is asked for is checked by the store only if the caller said so.
+            policy,
             media_type: self.new.media_type.clone(),
-            max_bytes: self.new.room(&app, &store)?,
+            max_bytes,
         };
         let watch = tokio::spawn(stop_when_cancelled(app.clone(), cx.run(), uuid, cx.stable_id(&what)));
         let fetched = cx.agent(uuid, &what, &op).await;

@@ -140,17 +140,22 @@ impl NewImage {
         if self.is_registered { super::forget(tx, self.uuid) } else { Ok(()) }
     }
 
-    /// Bytes that a file for this store may have: what is free there, less what is kept back.
-    pub(super) fn room(&self, app: &App, store: &Store) -> Result<u64> {
+    /// Bytes that a file for this store may have: what is free there, less what is kept back; and no more than the quota
+    /// leaves, since a file of that size makes an image at least as large.
+    pub(super) fn room(&self, app: &App, tx: &mut dyn Tx, store: &Store) -> Result<u64> {
         let reserved = app.settings.bytes("backupStorage", "reservedCapacity");
         let room = if store.is_simulated() { store.free_bytes } else { store.free_bytes.saturating_sub(reserved) };
         if room > 0 {
-            return Ok(room);
+            let left = quota::left(tx, self.account, "image.size")?;
+            return Ok(left.map_or(room, |left| room.min(left.saturating_add(FILE_OVERHEAD))));
         }
         let text = format!("backup storage {} has no room left for an image", store.uuid);
         Err(Fault::new(code::BS_ALLOCATE, text).with("uuid", store.uuid.to_string()))
     }
 }
+
+/// A qcow2 file may be this much larger than the disk in it.
+const FILE_OVERHEAD: u64 = 64 << 20;
 
 fn format(given: Option<&str>) -> Result<String> {
     match given.unwrap_or_default() {

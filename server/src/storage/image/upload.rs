@@ -98,8 +98,13 @@ impl Workflow for OpenImageUpload {
 impl OpenImageUpload {
     async fn open(&mut self, cx: &mut Cx<App>) -> Result<()> {
         let Some(uuid) = self.new.stores.first().copied() else { return Err(Fault::internal("an upload without a store")) };
-        let store = cx.read(move |tx| Store::find(tx, uuid)).await?;
-        let max_bytes = self.new.room(cx.env(), &store)?;
+        let (app, new) = (cx.env().clone(), self.new.clone());
+        let read = move |tx: &mut dyn Tx| {
+            let store = Store::find(tx, uuid)?;
+            let room = new.room(&app, tx, &store)?;
+            Ok((store, room))
+        };
+        let (store, max_bytes) = cx.read(read).await?;
         let op = open_op(&store, self.new.uuid, &self.token, &self.new.media_type, max_bytes);
         let opened = cx.agent(uuid, "open", &op).await?;
         let address = store.http(&opened.path);

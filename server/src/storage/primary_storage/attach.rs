@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::{ENTITY, INVENTORY, LOCAL, SIMULATOR, Storage, hosts, in_the_way, must_not_be_deleting, vms_at_work};
 use crate::app::App;
 use crate::call::{Call, id};
+use crate::compute::vm::stop::StopVm;
 use crate::handlers::{Handlers, Launch};
 use crate::storage::answer::Dates;
 use crate::storage::connect;
@@ -194,7 +195,7 @@ pub fn detach(tx: &mut dyn Tx, storage: Id<kind::PrimaryStorage>, cluster: Id<ki
     remove_link(tx, storage, cluster)
 }
 
-/// Detaches a primary storage from a cluster.
+/// Detaches a primary storage from a cluster. VMs that use it there are shut down first.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct DetachPrimaryStorage {
     storage: Id<kind::PrimaryStorage>,
@@ -204,15 +205,16 @@ pub(super) struct DetachPrimaryStorage {
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum DetachStep {
+    StopVms,
     Unlink,
 }
-use DetachStep::Unlink;
+use DetachStep::{StopVms, Unlink};
 
 impl Workflow for DetachPrimaryStorage {
     type Env = App;
     type Step = DetachStep;
     const NAME: &'static str = "primary-storage.detach/1";
-    const STEPS: &'static [DetachStep] = &[Unlink];
+    const STEPS: &'static [DetachStep] = &[StopVms, Unlink];
 
     fn about(&self) -> About {
         about(self.storage)
@@ -220,6 +222,10 @@ impl Workflow for DetachPrimaryStorage {
 
     async fn step(&mut self, cx: &mut Cx<App>, step: DetachStep, dir: Dir) -> Result<()> {
         match (step, dir) {
+            (StopVms, Dir::Do | Dir::Plan) => self.stop_vms(cx).await,
+            // A VM that was stopped can be started again.
+            (StopVms, Dir::Undo) => Ok(()),
+
             (Unlink, Dir::Do | Dir::Plan) => cx.tx(self, |w, tx| w.unlink(tx)).await,
             // One write, committed with the end of the run: nothing to take back.
             (Unlink, Dir::Undo) => Ok(()),
@@ -237,13 +243,27 @@ impl Workflow for DetachPrimaryStorage {
 }
 
 impl DetachPrimaryStorage {
-    fn unlink(&self, tx: &mut dyn Tx) -> Result<()> {
-        let sql = "SELECT 1 FROM primary_storage_cluster_ref WHERE primary_storage_uuid = ? AND cluster_uuid = ?";
-        if !tx.exists(sql, params![self.storage, self.cluster])? {
-            return Err(Fault::operation("it is not attached to this cluster"));
+    async fn stop_vms(&self, cx: &mut Cx<App>) -> Result<()> {
+        let (storage, cluster) = (self.storage, self.cluster);
+        let read = move |tx: &mut dyn Tx| {
+            must_be_attached(tx, storage, cluster)?;
+            vms_at_work(tx, storage, Some(cluster))
+        };
+        for vm in cx.read(read).await? {
+            cx.child_for(&format!("stop-{vm}"), StopVm::new(vm, false)).await?;
         }
+        Ok(())
+    }
+
+    fn unlink(&self, tx: &mut dyn Tx) -> Result<()> {
+        must_be_attached(tx, self.storage, self.cluster)?;
         detach(tx, self.storage, self.cluster)
     }
+}
+
+fn must_be_attached(tx: &mut dyn Tx, storage: Id<kind::PrimaryStorage>, cluster: Id<kind::Cluster>) -> Result<()> {
+    let sql = "SELECT 1 FROM primary_storage_cluster_ref WHERE primary_storage_uuid = ? AND cluster_uuid = ?";
+    if tx.exists(sql, params![storage, cluster])? { Ok(()) } else { Err(Fault::operation("it is not attached to this cluster")) }
 }
 
 #[cfg(test)]

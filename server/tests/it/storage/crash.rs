@@ -208,7 +208,7 @@ fn nothing(_: &Depot) -> BoxFuture<'_, Result<Value, Failed>> {
 }
 
 crash_test!(attach_primary_storage_in_any_step: "primary-storage.attach/1", 2, add_storage, |d| Box::pin(d.attach(STORAGE)));
-crash_test!(detach_primary_storage_in_any_step: "primary-storage.detach/1", 1, add_attached, |d| Box::pin(d.detach(STORAGE)));
+crash_test!(detach_primary_storage_in_any_step: "primary-storage.detach/1", 2, add_attached, |d| Box::pin(d.detach(STORAGE)));
 crash_test!(measure_primary_storage_in_any_step: "primary-storage.measure/1", 2, add_attached, |d| {
     Box::pin(d.action(format!("primary-storage/{STORAGE}"), "reconnectPrimaryStorage", json!({})))
 });

@@ -11,3 +11,4 @@ mod images;
 mod primary_storage;
 mod strangers;
 mod uploads;
+mod with_vms;
