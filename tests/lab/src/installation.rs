@@ -197,6 +197,16 @@ impl Lab {
         self.agent.as_ref().map(Child::id)
     }
 
+    /// Kills libvirtd, lets `check` look at what follows, and starts it again. Only a libvirtd that this machine's scripts
+    /// started is killed.
+    pub fn restart_libvirtd(&mut self, check: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        let script = root().join("scripts/hypervisor.sh").to_string_lossy().into_owned();
+        sh(&script, &["stop"])?;
+        let checked = check(self);
+        sh(&script, &["start"])?;
+        checked
+    }
+
     /// The end of a program's log.
     pub fn log(&self, name: &str) -> String {
         let text = std::fs::read_to_string(self.dir.path().join(format!("{name}.log"))).unwrap_or_default();
