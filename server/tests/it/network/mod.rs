@@ -4,6 +4,7 @@ mod addresses;
 mod deletion;
 mod l2;
 mod l3;
+mod races;
 mod ranges;
 mod services;
 mod strangers;
