@@ -44,6 +44,7 @@ fn changed(call: &Call, tx: &mut dyn Tx, setting: &'static Setting, value: Optio
     let shown = if setting.is_secret() { settings::MASK } else { plain.as_str() };
     let id = format!("{}/{}", setting.category, setting.name);
     events::write(tx, None, "GlobalConfigVO", &id, "updated", &json!({ "value": shown }))?;
+    crate::hardware::host::capacity::setting_changed(tx, setting.category, setting.name)?;
     let order = call.app.settings.next_order();
     call.after_commit(move |app| app.settings.apply(setting.category, setting.name, value, order));
     Ok(json!({ "inventory": {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::tags;
 use crate::call::{Call, id};
 use crate::handlers::Handlers;
-use crate::{inventory, rows};
+use crate::{compute, hardware, inventory, network, rows};
 
 /// Most characters of a user tag.
 const USER_TAG_CHARS: usize = 2048;
@@ -27,6 +27,7 @@ fn create_system(call: &Call, tx: &mut dyn Tx, op: &CreateSystemTag) -> Result<V
     let format = tags::check_on(&entity, &op.tag)?;
     tags::refuse_second(tx, resource, &format, &op.tag)?;
     let tag = tags::insert(tx, "system_tag", &entity, resource, &op.tag, format.inherent)?;
+    written(call, tx, &entity, resource, Some(&op.tag))?;
     inventory::answer(tx, "SystemTagInventory", tag, call.dates)
 }
 
@@ -94,6 +95,7 @@ fn update_system(call: &Call, tx: &mut dyn Tx, op: &UpdateSystemTag) -> Result<V
     let sql = "UPDATE system_tag SET tag = ?, last_op_ms = ? WHERE uuid = ?";
     let written = tx.execute(sql, params![&op.tag, time::now_ms(), uuid]);
     written.map_err(|f| tags::duplicate(f, resource, &op.tag))?;
+    self::written(call, tx, &entity, resource, Some(&op.tag))?;
     rows::event(tx, &entity, resource, "updated", &json!({ "tag": formats::mask(&op.tag) }))?;
     inventory::answer(tx, "SystemTagInventory", uuid, call.dates)
 }
@@ -109,10 +111,32 @@ fn delete(call: &Call, tx: &mut dyn Tx, op: &DeleteTag) -> Result<Value> {
         }
         tx.execute(&format!("DELETE FROM {table} WHERE uuid = ?"), params![uuid])?;
         let shown = formats::mask(&tag);
-        rows::event(tx, &row.text("resource_type")?, resource, "updated", &json!({ "tagRemoved": shown }))?;
+        let entity = row.text("resource_type")?;
+        rows::event(tx, &entity, resource, "updated", &json!({ "tagRemoved": shown }))?;
+        written(call, tx, &entity, resource, None)?;
         return Ok(json!({}));
     }
     Err(Fault::not_found("TagVO", uuid))
+}
+
+/// What follows from a tag that came, changed or went: the guest of a VM reads host name, keys and user data from its tags,
+/// and hosts keep memory back.
+fn written(
+    call: &Call,
+    tx: &mut dyn Tx,
+    entity: &str,
+    resource: Id<kind::AnyResource>,
+    tag: Option<&str>,
+) -> Result<()> {
+    if entity != "VmInstanceVO" {
+        return hardware::host::capacity::tag_changed(tx, entity, resource);
+    }
+    let vm: Id<kind::Vm> = resource.cast();
+    if let Some(tag) = tag {
+        compute::vm::tag_written(tx, vm, tag)?;
+    }
+    call.after_commit(move |app| network::apply::refresh_vm(app, vm));
+    Ok(())
 }
 
 fn find(tx: &mut dyn Tx, table: &str, uuid: Id<kind::Tag>) -> Result<Option<Row>> {

@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 use super::ENTITY;
 use crate::call::Call;
 use crate::handlers::Handlers;
-use crate::platform::settings::Settings;
 use crate::platform::tags;
 use crate::rows;
 
@@ -70,13 +69,13 @@ async fn capacity(call: Call, op: ops::GetCpuMemoryCapacity) -> Result<Value> {
 }
 
 /// Writes what the agent told of its host: the row, and the tags that clients look for.
-pub(super) fn store_facts(tx: &mut dyn Tx, settings: &Settings, host: Id<kind::Host>, facts: &HostFacts) -> Result<()> {
+pub(super) fn store_facts(tx: &mut dyn Tx, host: Id<kind::Host>, facts: &HostFacts) -> Result<()> {
     let text = serde_json::to_string(&HostFacts { vms: Vec::new(), ..facts.clone() });
     let text = text.map_err(|e| Fault::internal("facts have no JSON form").for_operator(e))?;
     let sql = "UPDATE host SET facts = ?, cpu_num = ?, cpu_sockets = ?, total_cpu = ?, total_memory = ? WHERE uuid = ?";
     let values = params![text, facts.cpu_num, facts.cpu_sockets, facts.cpu_num, facts.memory_bytes, host];
     tx.execute(sql, values)?;
-    reserve(tx, settings, host)?;
+    reserve(tx, host)?;
     let address = tx.query_opt("SELECT management_ip FROM host WHERE uuid = ?", params![host])?;
     let address = address.map(|r| r.text("management_ip")).transpose()?.unwrap_or_default();
     let others: BTreeSet<&str> = facts.addresses.iter().map(String::as_str).filter(|a| *a != address).collect();
@@ -109,26 +108,39 @@ fn keep_tag(tx: &mut dyn Tx, host: Id<kind::Host>, prefix: &str, value: &str, in
 
 /// Reads the nearest word on what is kept back: the host's own tag, its cluster's, its zone's, or the setting (which is
 /// for KVM hosts).
-fn reserved(tx: &mut dyn Tx, host: Id<kind::Host>, tag: &str, setting: &str) -> Result<u64> {
+fn reserved(tx: &mut dyn Tx, host: Id<kind::Host>, what: &str) -> Result<u64> {
     let sql = "SELECT cluster_uuid, zone_uuid, hypervisor_type FROM host WHERE uuid = ?";
     let Some(row) = tx.query_opt(sql, params![host])? else { return Ok(0) };
     let (cluster, zone): (Id<kind::Cluster>, Id<kind::Zone>) = (row.id("cluster_uuid")?, row.id("zone_uuid")?);
-    let below = format!("host::{tag}");
-    let told = match tags::get(tx, host, tag)? {
+    let (tag, below) = (format!("{what}::"), format!("host::{what}::"));
+    let told = match tags::get(tx, host, &tag)? {
         Some(t) => Some(t),
         None => match tags::get(tx, cluster, &below)? {
             Some(t) => Some(t),
             None => tags::get(tx, zone, &below)?,
         },
     };
-    let text = told.or_else(|| (row.text("hypervisor_type").ok()? == "KVM").then(|| setting.to_owned()));
-    Ok(text.and_then(|t| size::parse_size(&t)).unwrap_or(0))
+    let text = match told {
+        Some(text) => text,
+        None if row.text("hypervisor_type")? == "KVM" => setting(tx, what)?,
+        None => return Ok(0),
+    };
+    Ok(size::parse_size(&text).unwrap_or(0))
+}
+
+/// The setting as this transaction sees it, which may be the one that changes it.
+fn setting(tx: &mut dyn Tx, name: &str) -> Result<String> {
+    let sql = "SELECT value FROM global_config WHERE category = 'kvm' AND name = ?";
+    if let Some(row) = tx.query_opt(sql, params![name])? {
+        return row.text("value");
+    }
+    Ok(cairn_api::settings::find("kvm", name).map_or_else(String::new, |s| s.default_value().to_owned()))
 }
 
 /// Computes anew what is kept back on a host.
-pub fn reserve(tx: &mut dyn Tx, settings: &Settings, host: Id<kind::Host>) -> Result<()> {
-    let memory = reserved(tx, host, "reservedMemory::", &settings.text("kvm", "reservedMemory"))?;
-    let mhz = reserved(tx, host, "reservedCpu::", &settings.text("kvm", "reservedCpu"))?;
+pub fn reserve(tx: &mut dyn Tx, host: Id<kind::Host>) -> Result<()> {
+    let memory = reserved(tx, host, "reservedMemory")?;
+    let mhz = reserved(tx, host, "reservedCpu")?;
     let row = tx.query_opt("SELECT facts, reserved_cpu, reserved_memory FROM host WHERE uuid = ?", params![host])?;
     let Some(row) = row else { return Ok(()) };
     let facts: Value = row.opt_text("facts")?.and_then(|t| serde_json::from_str(&t).ok()).unwrap_or(Value::Null);
@@ -143,10 +155,27 @@ pub fn reserve(tx: &mut dyn Tx, settings: &Settings, host: Id<kind::Host>) -> Re
     rows::changed(tx, ENTITY, host, &json!({ "reservedCpu": cpus, "reservedMemory": memory }))
 }
 
-/// Computes anew what is kept back on every host: after a setting or a tag of a host, cluster or zone has changed.
-pub fn reserve_all(tx: &mut dyn Tx, settings: &Settings) -> Result<()> {
-    for row in tx.query("SELECT uuid FROM host ORDER BY uuid", params![])? {
-        reserve(tx, settings, row.id("uuid")?)?;
+/// Computes anew what is kept back on the hosts that a changed tag of this resource may be about.
+pub fn tag_changed<T>(tx: &mut dyn Tx, entity: &str, resource: Id<T>) -> Result<()> {
+    let sql = match entity {
+        "HostVO" => "SELECT uuid FROM host WHERE uuid = ?",
+        "ClusterVO" => "SELECT uuid FROM host WHERE cluster_uuid = ?",
+        "ZoneVO" => "SELECT uuid FROM host WHERE zone_uuid = ?",
+        _ => return Ok(()),
+    };
+    for row in tx.query(sql, params![resource])? {
+        reserve(tx, row.id("uuid")?)?;
+    }
+    Ok(())
+}
+
+/// Computes anew what is kept back on every host, if that setting says it.
+pub fn setting_changed(tx: &mut dyn Tx, category: &str, name: &str) -> Result<()> {
+    if category != "kvm" || !name.starts_with("reserved") {
+        return Ok(());
+    }
+    for row in tx.query("SELECT uuid FROM host WHERE hypervisor_type = 'KVM' ORDER BY uuid", params![])? {
+        reserve(tx, row.id("uuid")?)?;
     }
     Ok(())
 }

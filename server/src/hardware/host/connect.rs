@@ -1,8 +1,9 @@
 //! Connects a host whose agent has dialled in: reads what it is, makes what should be on it, compares what runs with what
 //! should. It counts as Connected only when all of that is done (HOST-05).
 
-use cairn_api::agent::host::ReadHostFacts;
-use cairn_api::agent::vm::VmOnHost;
+use std::time::{Duration, Instant};
+
+use cairn_api::agent::host::{HostFacts, ReadHostFacts};
 use cairn_store::Tx;
 use cairn_types::state::Status;
 use cairn_types::{Fault, Id, Result, code, kind};
@@ -17,13 +18,15 @@ use crate::compute::vm::track;
 use crate::platform::cleanup;
 use crate::{network, storage};
 
+/// How long a libvirtd that does not answer is waited for.
+const HYPERVISOR: Duration = Duration::from_secs(20);
+
 /// The workflow.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ConnectHost {
     host: Id<kind::Host>,
     /// It is gone or on its way out; there is nothing to do.
     is_moot: bool,
-    vms: Vec<VmOnHost>,
 }
 
 /// Steps.
@@ -79,7 +82,7 @@ impl Workflow for ConnectHost {
             (Vms, Dir::Do) => {
                 cx.progress(70, "comparing VMs");
                 cx.effect().await?;
-                track::sync(cx.env(), host, self.vms.clone()).await
+                track::sync(cx.env(), host).await
             }
             (CleanUp, Dir::Do) => {
                 cx.progress(85, "catching up");
@@ -100,7 +103,7 @@ impl Workflow for ConnectHost {
 impl ConnectHost {
     /// Connects a host.
     pub fn new(host: Id<kind::Host>) -> Self {
-        Self { host, is_moot: false, vms: Vec::new() }
+        Self { host, is_moot: false }
     }
 
     async fn begin(&mut self, cx: &mut Cx<App>) -> Result<()> {
@@ -129,13 +132,28 @@ impl ConnectHost {
 
     async fn read_facts(&mut self, cx: &mut Cx<App>) -> Result<()> {
         cx.progress(10, "reading what the host is");
-        let facts = cx.agent(self.host, "facts", &ReadHostFacts {}).await?;
-        let app = cx.env().clone();
+        let facts = self.patient_facts(cx).await?;
         cx.tx(self, move |w, tx| {
-            w.vms.clone_from(&facts.vms);
-            capacity::store_facts(tx, &app.settings, w.host, &facts)
+            capacity::store_facts(tx, w.host, &facts)
         })
         .await
+    }
+
+    /// An agent that has just started may be there before its libvirtd.
+    async fn patient_facts(&self, cx: &mut Cx<App>) -> Result<HostFacts> {
+        let end = Instant::now() + HYPERVISOR;
+        let mut attempt = 0;
+        loop {
+            let what = format!("facts-{attempt}");
+            attempt += 1;
+            match cx.agent(self.host, &what, &ReadHostFacts {}).await {
+                Err(f) if f.has_code(code::AGENT_LIBVIRTD) && Instant::now() < end => {
+                    cx.progress(15, "waiting for libvirtd on the host");
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                }
+                done => return done,
+            }
+        }
     }
 
     async fn finish(&mut self, cx: &mut Cx<App>) -> Result<()> {

@@ -193,9 +193,17 @@ async fn host_06_overcommit_and_reserve_change_capacity() {
         json!({ "totalCpu": 320, "availableCpu": 320, "totalMemory": 64 * gib, "availableMemory": 64 * gib })
     );
     let tag = json!({ "resourceType": "ClusterVO", "resourceUuid": cluster, "tag": "host::reservedMemory::4G" });
-    site.post("/v1/system-tags", tag).await.unwrap();
+    let tag = super::site::uuid(site.post("/v1/system-tags", tag).await);
+    assert_eq!(capacity().await["availableMemory"], 60 * gib);
+    let own = json!({ "resourceType": "HostVO", "resourceUuid": host, "tag": "reservedMemory::8G" });
+    let own = super::site::uuid(site.post("/v1/system-tags", own).await);
+    assert_eq!(capacity().await["availableMemory"], 56 * gib, "the nearest word counts");
+    site.delete(&format!("/v1/tags/{own}")).await.unwrap();
+    assert_eq!(capacity().await["availableMemory"], 60 * gib);
     site.put(&format!("/v1/hosts/{host}/actions"), json!({ "reconnectHost": {} })).await.unwrap();
     assert_eq!(capacity().await["availableMemory"], 60 * gib);
+    site.delete(&format!("/v1/tags/{tag}")).await.unwrap();
+    assert_eq!(capacity().await["availableMemory"], 64 * gib);
     for (category, name, value) in [("host", "cpu.overProvisioning.ratio", "2"), ("mevoco", "overProvisioning.memory", "1.5")] {
         let change = json!({ "updateGlobalConfig": { "value": value } });
         site.put(&format!("/v1/global-configurations/{category}/{name}/actions"), change).await.unwrap();
