@@ -1,8 +1,8 @@
 //! Work that comes round: expired sessions and results, due clean-ups, capacities, expunging.
 
 use std::future::Future;
-use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use cairn_store::{Tx, params};
 use cairn_types::{Result, time};
@@ -22,8 +22,22 @@ pub fn start(app: &Arc<App>) {
         Ok(())
     });
     every(app, Duration::from_secs(60), |app| async move { expire(&app).await });
+    as_set(
+        app,
+        ("identity", "session.cleanup.interval"),
+        None,
+        |app| async move { expire_sessions(&app).await },
+    );
+    as_set(app, ("rest", "expiredApi.scanInterval"), None, |app| async move { expire_jobs(&app).await });
     every(app, Duration::from_secs(30), |app| async move { crate::storage::capacity::refresh(&app).await });
-    every(app, Duration::from_secs(10), |app| async move { crate::compute::expunge::due(&app).await });
+    // Expunging looks at the time of each VM, so looking more often than the setting asks for only makes it more exact.
+    let soon = Some(Duration::from_secs(10));
+    as_set(
+        app,
+        ("vm", "expungeInterval"),
+        soon,
+        |app| async move { crate::compute::expunge::due(&app).await },
+    );
     every(app, Duration::from_secs(10), |app| async move { crate::storage::image::expunge_due(&app).await });
 }
 
@@ -45,19 +59,53 @@ where
     });
 }
 
-/// Removes what has had its time: sessions, results, events, audit rows, runs.
-pub async fn expire(app: &Arc<App>) -> Result<()> {
-    let period = app.settings.int("rest", "completedApi.expiredPeriod");
-    let (event_days, audit_days) =
-        (app.settings.int("cairn", "event.keepDays"), app.settings.int("cairn", "audit.keepDays"));
+/// Runs something as often as a setting says, in seconds, and at least every `most`. The setting is read again and again, so
+/// a change of it works at once.
+fn as_set<F, Fut>(app: &Arc<App>, setting: (&'static str, &'static str), most: Option<Duration>, work: F)
+where
+    F: Fn(Arc<App>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<()>> + Send,
+{
+    let (last, work) = (Arc::new(Mutex::new(Instant::now())), Arc::new(work));
+    every(app, Duration::from_secs(1), move |app| {
+        let (last, work) = (last.clone(), work.clone());
+        async move {
+            let set = Duration::from_secs(u64::try_from(app.settings.int(setting.0, setting.1)).unwrap_or(1));
+            let pause = most.map_or(set, |most| most.min(set));
+            let is_due = {
+                let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+                let is_due = last.elapsed() >= pause;
+                if is_due {
+                    *last = Instant::now();
+                }
+                is_due
+            };
+            if is_due { work(app).await } else { Ok(()) }
+        }
+    });
+}
+
+/// Removes sessions that have expired.
+pub async fn expire_sessions(app: &Arc<App>) -> Result<()> {
     app.identity.forget_expired();
-    let run_days = app.settings.int("cairn", "run.keepDays");
+    let sql = "DELETE FROM session WHERE expired_ms < ?";
+    app.store.write(move |tx| tx.execute(sql, params![time::now_ms()]).map(|_| ())).await
+}
+
+/// Removes results of jobs that have had their time.
+pub async fn expire_jobs(app: &Arc<App>) -> Result<()> {
+    let period = app.settings.int("rest", "completedApi.expiredPeriod");
+    app.store.write(move |tx| jobs::expire(tx, period).map(|_| ())).await
+}
+
+/// Removes what has had its time in the history: events, audit rows, runs. Notes that this server is there.
+pub async fn expire(app: &Arc<App>) -> Result<()> {
+    let days = |name: &str| app.settings.int("cairn", name);
+    let (event_days, audit_days, run_days) =
+        (days("event.keepDays"), days("audit.keepDays"), days("run.keepDays"));
     app.store
         .write(move |tx: &mut dyn Tx| {
-            let now = time::now_ms();
-            tx.execute("DELETE FROM session WHERE expired_ms < ?", params![now])?;
-            tx.execute("UPDATE management_node SET heart_beat_ms = ?", params![now])?;
-            jobs::expire(tx, period)?;
+            tx.execute("UPDATE management_node SET heart_beat_ms = ?", params![time::now_ms()])?;
             events::prune(tx, event_days)?;
             audit::prune(tx, audit_days)?;
             subscriptions::prune(tx)?;

@@ -112,11 +112,18 @@ pub(super) fn prune(tx: &mut dyn Tx, days: i64) -> Result<usize> {
 /// How far a job is. Whose job it is not, and a job that nobody knows, has no progress.
 async fn progress(call: Call, op: GetTaskProgress) -> Result<Value> {
     let (app, caller, job) = (call.app.clone(), call.caller.clone(), op.api_id.clone());
+    let oldest = time::now_ms() - app.settings.int("progress", "progress.ttl").max(0) * 1000;
+    if !app.settings.bool("progress", "progress.on") {
+        return Ok(json!({ "inventories": [] }));
+    }
     let found = move |tx: &mut dyn Tx| {
         let sql = "SELECT j.uuid, j.action, j.account_uuid, j.state, j.create_ms, j.done_ms, r.uuid AS run FROM job j
                    LEFT JOIN run r ON r.uuid = j.run_uuid WHERE j.uuid = ?";
         let Some(row) = tx.query_opt(sql, params![&job])? else { return Ok(Vec::new()) };
         if !caller.is_admin() && row.text("account_uuid")? != caller.account.to_string() {
+            return Ok(Vec::new());
+        }
+        if row.opt_int("done_ms")?.is_some_and(|done| done < oldest) {
             return Ok(Vec::new());
         }
         match row.opt_id::<kind::Run>("run")? {

@@ -402,6 +402,23 @@ fn delete_static_ip(_call: &Call, tx: &mut dyn Tx, op: &DeleteVmStaticIp) -> Res
     Ok(json!({}))
 }
 
+/// A system tag that a caller puts on a VM means the same as the call made for it: a host name is free in its network, and a
+/// static address is the one that the NIC has.
+pub(crate) fn tag_written(tx: &mut dyn Tx, vm: Id<kind::Vm>, tag: &str) -> Result<()> {
+    if tag.starts_with("hostname::") {
+        if let Some(l3) = VmRow::load(tx, vm)?.default_l3 {
+            check_hostname(tx, &[tag.to_owned()], l3, Some(vm))?;
+        }
+    }
+    if let Some((l3, ip)) = cairn_api::tags::static_ip(tag) {
+        let l3: Id<kind::L3Network> = id("l3NetworkUuid", l3)?;
+        VmRow::load(tx, vm)?.allow(VmAction::SetVmStaticIp)?;
+        let nic = nic_on(tx, vm, l3)?;
+        network::nics::set_address(tx, nic, l3, ip)?;
+    }
+    Ok(())
+}
+
 /// What can be done with it beyond the usual; live migration comes with shared storage.
 async fn capabilities(call: Call, op: GetVmCapabilities) -> Result<Value> {
     let vm: Id<kind::Vm> = id("uuid", &op.uuid)?;

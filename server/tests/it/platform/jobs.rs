@@ -48,7 +48,10 @@ async fn api_01_results_age_out() {
     cloud.admin.settle(first).await.unwrap();
     let age = "UPDATE job SET done_ms = done_ms - 10801000";
     cloud.app().store.write(move |tx| tx.execute(age, &[])).await.unwrap();
-    cloud.inside(|app| async move { cairn_server::platform::periodic::expire(&app).await }).await.unwrap();
+    cloud
+        .inside(|app| async move { cairn_server::platform::periodic::expire_jobs(&app).await })
+        .await
+        .unwrap();
     assert_eq!(cloud.nobody().raw("GET", &location, None).await.status, 404);
 }
 

@@ -138,3 +138,17 @@ async fn tag_01_only_owners_tag() {
     let zone = cloud.admin.make("CreateZone", json!({ "name": "z" })).await["uuid"].take();
     assert_eq!(alice.fails("CreateUserTag", tag("ZoneVO", &zone, "a")).await.code(), "ID.1002");
 }
+
+#[tokio::test]
+async fn tag_01_a_tag_on_a_vm_means_what_the_call_for_it_means() {
+    let cloud = Cloud::start().await;
+    let world = cloud.world().await;
+    let (a, b) = (world.create_vm(&cloud.admin, "a").await, world.create_vm(&cloud.admin, "b").await);
+    let made = cloud.admin.make("CreateSystemTag", tag("VmInstanceVO", &a["uuid"], "hostname::web")).await;
+    assert_eq!(cloud.admin.ok("GetVmHostname", json!({ "uuid": a["uuid"] })).await["hostname"], "web");
+    let taken = cloud.admin.fails("CreateSystemTag", tag("VmInstanceVO", &b["uuid"], "hostname::web")).await;
+    assert!(taken.details().contains("is taken"), "{taken}");
+    cloud.admin.ok("DeleteTag", json!({ "uuid": made["uuid"] })).await;
+    assert!(cloud.admin.ok("GetVmHostname", json!({ "uuid": a["uuid"] })).await.get("hostname").is_none());
+    cloud.admin.ok("CreateSystemTag", tag("VmInstanceVO", &b["uuid"], "hostname::web")).await;
+}
