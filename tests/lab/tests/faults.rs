@@ -40,14 +40,14 @@ fn agent_restart(lab: &mut Lab) -> Result<()> {
     lab.start_agent()?;
     lab.api.wait_field("/hosts", &lab.world.host, "status", "Connected", Duration::from_secs(40))?;
     lab.wait_vm(&vm, "Running", 30)?;
-    lab.ssh(&vm, "wget -q -O - http://169.254.169.254/latest/meta-data/instance-id", 60)?;
+    lab.ssh(&vm, "wget -q -O - http://169.254.169.254/latest/meta-data/instance-id", 180)?;
     ensure!(text(&lab.vm_act(&vm, "stopVmInstance", json!({ "type": "cold" }))?, "state") == "Stopped");
     lab.remove_vm(&vm)
 }
 
 fn killed_libvirtd(lab: &mut Lab) -> Result<()> {
     let vm = lab.create_vm("goes-on", json!({}), &[])?;
-    lab.ssh(&vm, "true", 90)?;
+    lab.ssh(&vm, "true", 180)?;
     lab.restart_libvirtd(|lab| {
         lab.api.wait_field("/hosts", &lab.world.host, "status", "Disconnected", Duration::from_secs(40))?;
         let reason = lab.api.get("/hosts", &lab.world.host)?["statusReason"].clone();

@@ -15,7 +15,7 @@ pub const CASES: &[Case] = &[
 fn created_vm_answers(lab: &mut Lab) -> Result<()> {
     let vm = lab.create_vm("answers", json!({}), &["hostname::web-1"])?;
     ensure!(text(&vm, "state") == "Running", "{vm}");
-    let name = lab.ssh(&vm, "hostname", 60)?;
+    let name = lab.ssh(&vm, "hostname", 180)?;
     ensure!(name.trim() == "web-1", "host name in the guest: {name}");
     let address = lab.ssh(&vm, "ip -4 -o addr show dev eth0", 10)?;
     ensure!(address.contains(text(&vm["vmNics"][0], "ip")), "{address}");
@@ -24,16 +24,16 @@ fn created_vm_answers(lab: &mut Lab) -> Result<()> {
 
 fn life(lab: &mut Lab) -> Result<()> {
     let vm = lab.create_vm("life", json!({}), &[])?;
-    lab.ssh(&vm, "true", 60)?;
+    lab.ssh(&vm, "true", 180)?;
     ensure!(text(&lab.vm_act(&vm, "pauseVmInstance", json!({}))?, "state") == "Paused");
     ensure!(text(&lab.vm_act(&vm, "resumeVmInstance", json!({}))?, "state") == "Running");
     lab.ssh(&vm, "touch /root/kept; sync", 30)?;
     ensure!(text(&lab.vm_act(&vm, "stopVmInstance", json!({ "type": "grace" }))?, "state") == "Stopped");
     ensure!(text(&lab.vm_act(&vm, "startVmInstance", json!({}))?, "state") == "Running");
-    lab.ssh(&vm, "test -e /root/kept", 60)?;
+    lab.ssh(&vm, "test -e /root/kept", 180)?;
     let before = lab.ssh(&vm, "cat /proc/sys/kernel/random/boot_id", 10)?;
     ensure!(text(&lab.vm_act(&vm, "rebootVmInstance", json!({}))?, "state") == "Running");
-    let after = lab.ssh(&vm, "cat /proc/sys/kernel/random/boot_id", 60)?;
+    let after = lab.ssh(&vm, "cat /proc/sys/kernel/random/boot_id", 180)?;
     ensure!(before != after, "the guest did not restart");
     ensure!(text(&lab.vm_act(&vm, "stopVmInstance", json!({ "type": "cold" }))?, "state") == "Stopped");
     lab.remove_vm(&vm)
@@ -46,13 +46,13 @@ fn recovered_with_data(lab: &mut Lab) -> Result<()> {
     ensure!(text(&lab.vm(&vm)?, "state") == "Destroyed");
     ensure!(text(&lab.vm_act(&vm, "recoverVmInstance", json!({}))?, "state") == "Stopped");
     lab.vm_act(&vm, "startVmInstance", json!({}))?;
-    lab.ssh(&lab.vm(&vm)?, "test -e /root/kept", 60)?;
+    lab.ssh(&lab.vm(&vm)?, "test -e /root/kept", 180)?;
     lab.remove_vm(&vm)
 }
 
 fn unknown_and_back(lab: &mut Lab) -> Result<()> {
     let vm = lab.create_vm("unknown", json!({}), &[])?;
-    lab.ssh(&vm, "true", 60)?;
+    lab.ssh(&vm, "true", 180)?;
     lab.kill_agent()?;
     lab.wait_vm(&vm, "Unknown", 30)?;
     // The guest does not care.

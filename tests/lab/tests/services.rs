@@ -24,7 +24,7 @@ fn guest_services(lab: &mut Lab) -> Result<()> {
     let user_data = "userdata::IyEvYmluL3NoCmVjaG8gZnJvbS11c2VyLWRhdGEgPiAvcm9vdC9yYW4K";
     let vm = lab.create_vm("services", json!({}), &["hostname::metal", user_data])?;
     let ip = text(&vm["vmNics"][0], "ip").to_owned();
-    ensure!(lab.ssh(&vm, "hostname", 90)?.trim() == "metal");
+    ensure!(lab.ssh(&vm, "hostname", 180)?.trim() == "metal");
     ensure!(lab.ssh(&vm, "ip -4 -o addr show dev eth0", 10)?.contains(&format!(" {ip}/24")));
     let end = Instant::now() + Duration::from_secs(30);
     while lab.ssh(&vm, "cat /root/ran 2>/dev/null || true", 10)?.trim() != "from-user-data" {
@@ -91,7 +91,7 @@ fn no_spoofing(lab: &mut Lab) -> Result<()> {
     set(lab, "vm", "cleanTraffic", "true")?;
     let vm = lab.create_vm("honest", json!({}), &[])?;
     set(lab, "vm", "cleanTraffic", "false")?;
-    lab.ssh(&vm, "true", 90)?;
+    lab.ssh(&vm, "true", 180)?;
     // With its own address it reaches the gateway; with a stolen one it does not.
     lab.ssh(&vm, "ping -c 1 -W 2 172.30.98.1", 20)?;
     lab.ssh(&vm, "ip addr add 172.30.98.77/24 dev eth0", 10)?;
@@ -119,6 +119,6 @@ fn static_address(lab: &mut Lab) -> Result<()> {
     ensure!(text(&vm["vmNics"][0], "ip") == "172.30.98.66", "{vm}");
     let second = lab.create_vm("second", json!({}), &[&tag]);
     ensure!(second.is_err(), "the same address was given twice");
-    ensure!(lab.ssh(&vm, "ip -4 -o addr show dev eth0", 90)?.contains(" 172.30.98.66/24"));
+    ensure!(lab.ssh(&vm, "ip -4 -o addr show dev eth0", 180)?.contains(" 172.30.98.66/24"));
     lab.remove_vm(&vm)
 }

@@ -405,10 +405,10 @@ fn delete_static_ip(_call: &Call, tx: &mut dyn Tx, op: &DeleteVmStaticIp) -> Res
 /// A system tag that a caller puts on a VM means the same as the call made for it: a host name is free in its network, and a
 /// static address is the one that the NIC has.
 pub(crate) fn tag_written(tx: &mut dyn Tx, vm: Id<kind::Vm>, tag: &str) -> Result<()> {
-    if tag.starts_with("hostname::") {
-        if let Some(l3) = VmRow::load(tx, vm)?.default_l3 {
-            check_hostname(tx, &[tag.to_owned()], l3, Some(vm))?;
-        }
+    if tag.starts_with("hostname::")
+        && let Some(l3) = VmRow::load(tx, vm)?.default_l3
+    {
+        check_hostname(tx, &[tag.to_owned()], l3, Some(vm))?;
     }
     if let Some((l3, ip)) = cairn_api::tags::static_ip(tag) {
         let l3: Id<kind::L3Network> = id("l3NetworkUuid", l3)?;

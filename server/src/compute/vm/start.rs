@@ -113,10 +113,18 @@ struct Place {
     host: Id<kind::Host>,
     storage: Id<kind::PrimaryStorage>,
     storage_path: String,
-    /// Volumes that have to be made: uuid, type, size in bytes, image.
-    missing: Vec<(Id<kind::Volume>, String, i64, Option<Id<kind::Image>>)>,
+    missing: Vec<Missing>,
     image: Option<Id<kind::Image>>,
     l3_networks: Vec<Id<kind::L3Network>>,
+}
+
+/// A volume that has to be made.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Missing {
+    volume: Id<kind::Volume>,
+    r#type: String,
+    size_bytes: i64,
+    image: Option<Id<kind::Image>>,
 }
 
 /// Steps.
@@ -317,7 +325,7 @@ impl StartVm {
             if volume.install_path.is_none() {
                 place_volume(tx, &volume, storage, chosen.host)?;
                 let image = ask.image.filter(|_| volume.r#type == "Root" && !self.is_from_iso(tx));
-                missing.push((volume.uuid, volume.r#type, volume.size, image));
+                missing.push(Missing { volume: volume.uuid, r#type: volume.r#type, size_bytes: volume.size, image });
             }
         }
         self.place = Some(Place {
@@ -353,7 +361,7 @@ impl StartVm {
                 let sql = "UPDATE vm_instance SET host_uuid = NULL WHERE uuid = ? AND state = ?";
                 tx.execute(sql, params![w.vm, to])?;
             }
-            for (volume, ..) in w.place.iter().flat_map(|p| &p.missing) {
+            for Missing { volume, .. } in w.place.iter().flat_map(|p| &p.missing) {
                 unplace_volume(tx, *volume)?;
             }
             Ok(())
@@ -386,12 +394,12 @@ impl StartVm {
 
     async fn make_volumes(&mut self, cx: &mut Cx<App>) -> Result<()> {
         let Some(place) = self.place.clone() else { return Ok(()) };
-        for (volume, r#type, size, image) in &place.missing {
+        for Missing { volume, r#type, size_bytes, image } in &place.missing {
             let op = CreateVolume {
                 storage_path: place.storage_path.clone(),
                 volume: volume.to_string(),
                 r#type: r#type.clone(),
-                size_bytes: u64::try_from(*size).unwrap_or(0),
+                size_bytes: u64::try_from(*size_bytes).unwrap_or(0),
                 image: image.map(|i| i.to_string()),
             };
             self.file = Some(cx.agent(place.host, &format!("create-{volume}"), &op).await?);
@@ -400,8 +408,8 @@ impl StartVm {
     }
 
     fn plan_volumes(&self, cx: &Cx<App>) -> Result<()> {
-        for (volume, r#type, size, _) in self.place.iter().flat_map(|p| &p.missing) {
-            let size = cairn_types::size::show_size(u64::try_from(*size).unwrap_or(0));
+        for Missing { volume, r#type, size_bytes, .. } in self.place.iter().flat_map(|p| &p.missing) {
+            let size = cairn_types::size::show_size(u64::try_from(*size_bytes).unwrap_or(0));
             cx.tell("MakeVolumes", format!("make {type} volume {volume} of {size}"), "", );
         }
         Ok(())
@@ -409,7 +417,7 @@ impl StartVm {
 
     async fn remove_volumes(&mut self, cx: &mut Cx<App>) -> Result<()> {
         let Some(place) = self.place.clone() else { return Ok(()) };
-        for (volume, r#type, ..) in &place.missing {
+        for Missing { volume, r#type, .. } in &place.missing {
             let op = DeleteVolume {
                 storage_path: place.storage_path.clone(),
                 volume: volume.to_string(),
@@ -426,7 +434,7 @@ impl StartVm {
         }
         cx.tx(self, |w, tx| {
             let (Some(file), Some(place)) = (&w.file, &w.place) else { return Ok(()) };
-            for (volume, ..) in &place.missing {
+            for Missing { volume, .. } in &place.missing {
                 let sql = "UPDATE volume SET install_path = ?, format = ?, size = ?, actual_size = ?, status = 'Ready' WHERE uuid = ?";
                 tx.execute(sql, params![&file.path, &file.format, file.size_bytes, file.actual_bytes, *volume])?;
                 rows::changed(tx, "VolumeVO", *volume, &serde_json::json!({ "status": "Ready" }))?;
