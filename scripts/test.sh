@@ -20,6 +20,7 @@ clippy      check    Cargo.toml
 rust        check    Cargo.toml
 page-check  check    ui/package.json
 page-unit   check    ui/package.json
+agent       lab      agent/tests/real
 lab         lab      tests/lab/Cargo.toml
 browser     browser  ui/e2e
 EOF
@@ -63,6 +64,14 @@ suite_lab() {
     CAIRN_GUEST_IMAGE=$("$SCRIPTS/guest-image.sh")
     export CAIRN_GUEST_IMAGE
     CAIRN_BIN=$TARGET/debug cargo test -p cairn-lab --no-fail-fast -- --test-threads=1
+}
+
+# The agent alone against the real libvirt, QEMU, dnsmasq and nft, in network and processes of its own.
+suite_agent() {
+    cd "$ROOT"
+    CAIRN_GUEST_IMAGE=$("$SCRIPTS/guest-image.sh")
+    export CAIRN_GUEST_IMAGE
+    agent/tests/host.sh cargo test -p cairn-agent --features lab --test real --no-fail-fast -- --test-threads=1
 }
 
 # A whole installation beside the one of make run, and a real browser.

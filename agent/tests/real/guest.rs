@@ -198,7 +198,7 @@ impl Net {
             "-o",
             "UserKnownHostsFile=/dev/null",
             "-o",
-            "ConnectTimeout=3",
+            "ConnectTimeout=10",
             "-o",
             "LogLevel=ERROR",
             &to,
@@ -206,6 +206,17 @@ impl Net {
         ];
         let (ok, text) = attempt("ssh", &args);
         ok.then_some(text)
+    }
+
+    /// Runs a command in a guest; tries again for a while, as a busy machine may be slow.
+    pub async fn in_guest(&self, n: u8, command: &str) -> String {
+        let mut output = None;
+        let mut done = || {
+            output = self.ssh(n, command);
+            output.is_some()
+        };
+        self.lab.until_in(Duration::from_secs(60), command, &mut done).await;
+        output.unwrap_or_default()
     }
 
     pub async fn until_ssh(&self, n: u8) {

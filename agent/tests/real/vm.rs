@@ -43,29 +43,29 @@ async fn vm_04_flat_01_flat_03_a_guest_lives_and_goes() {
     let lab = net.lab.clone();
     lab.until("the event of the start", || told(&net, &spec.vm, PowerState::Running)).await;
 
-    let in_guest = |command: &str| net.ssh(10, command).unwrap_or_else(|| panic!("{command} failed"));
     lab.until("first boot is done", || net.ssh(10, "cat /root/user-data-ran").is_some()).await;
-    assert_eq!(in_guest("hostname").trim(), "guest-10");
-    assert!(in_guest("ip -4 addr show eth0").contains("10.77.0.10/24"));
-    assert!(in_guest("ip link show eth0").contains("mtu 1400"));
-    let routes = in_guest("ip route");
+    assert_eq!(net.in_guest(10, "hostname").await.trim(), "guest-10");
+    assert!(net.in_guest(10, "ip -4 addr show eth0").await.contains("10.77.0.10/24"));
+    assert!(net.in_guest(10, "ip link show eth0").await.contains("mtu 1400"));
+    let routes = net.in_guest(10, "ip route").await;
     assert!(
         routes.contains("default via 10.77.0.1")
             && routes.contains(&format!("169.254.169.254 via {SERVICE}")),
         "{routes}"
     );
-    assert!(in_guest("cat /etc/resolv.conf").contains("nameserver 10.77.0.1"));
-    let meta = |path: &str| in_guest(&format!("wget -q -O - http://169.254.169.254/{path}"));
-    assert_eq!(meta("latest/meta-data/hostname"), "guest-10");
-    assert_eq!(meta("latest/meta-data/local-ipv4"), "10.77.0.10");
-    assert!(meta("openstack/latest/meta_data.json").contains("ssh-ed25519"));
+    assert!(net.in_guest(10, "cat /etc/resolv.conf").await.contains("nameserver 10.77.0.1"));
+    let meta =
+        async |path: &str| net.in_guest(10, &format!("wget -q -O - http://169.254.169.254/{path}")).await;
+    assert_eq!(meta("latest/meta-data/hostname").await, "guest-10");
+    assert_eq!(meta("latest/meta-data/local-ipv4").await, "10.77.0.10");
+    assert!(meta("openstack/latest/meta_data.json").await.contains("ssh-ed25519"));
     assert!(net.ssh(10, "wget -q -O - http://169.254.169.254/latest/nothing").is_none());
 
     lab.host(PauseVm { vm: spec.vm.clone() }).await.unwrap();
     assert_eq!(virsh_state(&spec.vm), "paused");
     lab.until("the event of the pause", || told(&net, &spec.vm, PowerState::Paused)).await;
     lab.host(ResumeVm { vm: spec.vm.clone() }).await.unwrap();
-    assert!(net.ssh(10, "true").is_some());
+    net.in_guest(10, "true").await;
 
     let began = Instant::now();
     let stopped = lab.host(StopVm { vm: spec.vm.clone(), grace_ms: 60_000 }).await.unwrap();
@@ -121,17 +121,17 @@ async fn vm_04_a_deaf_guest_is_powered_off_and_a_reboot_restarts() {
 
     net.start(&spec).await;
     net.until_ssh(11).await;
-    let boot = |net: &Net| net.ssh(11, "cat /proc/sys/kernel/random/boot_id");
-    let first = boot(&net).unwrap();
+    let boot = async |net: &Net| net.in_guest(11, "cat /proc/sys/kernel/random/boot_id").await;
+    let first = boot(&net).await;
     net.lab.host(RebootVm { spec: spec.clone(), grace_ms: 60_000 }).await.unwrap();
     net.until_ssh(11).await;
-    assert_ne!(boot(&net).unwrap(), first);
+    assert_ne!(boot(&net).await, first);
     // Without grace: the reset button.
-    let second = boot(&net).unwrap();
+    let second = boot(&net).await;
     net.lab.host(RebootVm { spec: spec.clone(), grace_ms: 0 }).await.unwrap();
     net.lab
         .until_in(Duration::from_secs(90), "the guest is back", &mut || {
-            boot(&net).is_some_and(|b| b != second)
+            net.ssh(11, "cat /proc/sys/kernel/random/boot_id").is_some_and(|b| b != second)
         })
         .await;
     let facts = net.lab.host(ReadHostFacts {}).await.unwrap();
@@ -144,7 +144,7 @@ const FORGED_MAC: [u8; 6] = [0xfa, 0x16, 0x3e, 0x77, 0x00, 0xee];
 
 /// Forges an address, the services' address, a DHCP server and a hardware address, in this order, and takes each back.
 /// In the background: SSH is cut off meanwhile.
-fn forge(net: &Net, n: u8) {
+async fn forge(net: &Net, n: u8) {
     let own = format!("fa:16:3e:77:00:{n:02x}");
     let script = format!(
         "(ip neigh replace 10.77.0.1 lladdr $(ip neigh show 10.77.0.1 | sed 's/.*lladdr \\([^ ]*\\).*/\\1/') dev eth0; \
@@ -154,7 +154,7 @@ fn forge(net: &Net, n: u8) {
           sleep 1; ip link set eth0 address fa:16:3e:77:00:ee; arping -c 2 -w 2 -I eth0 -s 10.77.0.{n} 10.77.0.1; \
           ping -c 2 -W 1 10.77.0.1; ip link set eth0 address {own}; touch /tmp/forged) >/dev/null 2>&1 </dev/null &"
     );
-    net.ssh(n, &script).unwrap();
+    net.in_guest(n, &script).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -167,7 +167,7 @@ async fn sg_03_forged_packets_of_a_guest_never_arrive() {
         net.start(spec).await;
         net.until_ssh(n).await;
         let seen = Sniffer::at(OUTSIDE);
-        forge(&net, n);
+        forge(&net, n).await;
         tokio::time::sleep(Duration::from_secs(8)).await;
         net.lab
             .until("the guest has its own address again", || net.ssh(n, "cat /tmp/forged").is_some())
@@ -253,12 +253,12 @@ async fn guests_outlive_agent_and_libvirtd() {
     let spec = net.prepare(14, false).await;
     net.start(&spec).await;
     net.until_ssh(14).await;
-    let boot = net.ssh(14, "cat /proc/sys/kernel/random/boot_id").unwrap();
+    let boot = net.in_guest(14, "cat /proc/sys/kernel/random/boot_id").await;
     let lab = net.lab.clone();
 
     // The agent dies at once and comes back: everything stands, and metadata answers again.
     lab.kill_agent();
-    assert!(net.ssh(14, "true").is_some());
+    net.in_guest(14, "true").await;
     assert!(run("nft", &["list", "table", "bridge", "cairn_guard"]).contains(&spec.nics[0].mac));
     run("nft", &["delete", "table", "bridge", "cairn_guard"]);
     run("pkill", &["-x", "dnsmasq"]);
@@ -268,7 +268,7 @@ async fn guests_outlive_agent_and_libvirtd() {
         "the guard is made again"
     );
     assert!(attempt("pgrep", &["-x", "dnsmasq"]).0, "the DHCP server is started again");
-    assert!(net.ssh(14, "wget -q -O - http://169.254.169.254/latest/meta-data/hostname").is_some());
+    net.in_guest(14, "wget -q -O - http://169.254.169.254/latest/meta-data/hostname").await;
     let vms = lab.host(ListVms {}).await.unwrap();
     assert_eq!((vms.len(), vms[0].state), (1, PowerState::Running));
 
@@ -281,11 +281,11 @@ async fn guests_outlive_agent_and_libvirtd() {
     .await;
     let fault = lab.host(ListVms {}).await.unwrap_err();
     assert_eq!(fault.code, "AGENT.8006");
-    assert!(net.ssh(14, "true").is_some());
+    net.in_guest(14, "true").await;
     restart_libvirtd();
     lab.until("the heartbeat is well again", || lab.seen.lock().unwrap().failing.is_empty()).await;
     assert_eq!(lab.host(ListVms {}).await.unwrap().len(), 1);
-    assert_eq!(net.ssh(14, "cat /proc/sys/kernel/random/boot_id").unwrap(), boot);
+    assert_eq!(net.in_guest(14, "cat /proc/sys/kernel/random/boot_id").await, boot);
 
     // libvirtd hangs: noticed by its silence.
     run("pkill", &["-STOP", "-x", "libvirtd"]);

@@ -6,8 +6,9 @@
 mod connection;
 mod text;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use cairn_api::agent::vm::{ConsoleAddress, PowerState, VmOnHost};
 use cairn_types::{Fault, Result, code, id::is_uuid};
@@ -20,10 +21,14 @@ use crate::drivers::{Answer, Ask, DomainEvent, Hypervisor};
 use crate::vm::xml::MARK_URI;
 use connection::{Connection, Heard, Shared};
 
+/// How often domains are listed although nothing was heard.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+
 /// VMs by libvirt.
 pub struct Libvirt {
     shared: Shared,
     lost: Arc<Notify>,
+    opened: Notify,
     /// Domains with our mark and the state last told.
     known: Mutex<HashMap<String, PowerState>>,
     events: broadcast::Sender<DomainEvent>,
@@ -36,6 +41,7 @@ impl Libvirt {
         Arc::new(Self {
             shared: Shared::default(),
             lost: Arc::default(),
+            opened: Notify::new(),
             known: Mutex::new(known),
             events: broadcast::channel(1024).0,
         })
@@ -46,6 +52,7 @@ impl Libvirt {
         let (heard, hearing) = mpsc::unbounded_channel();
         tokio::spawn(connection::supervise(uri.to_owned(), self.shared.clone(), heard, self.lost.clone()));
         tokio::spawn(self.clone().listen(hearing));
+        tokio::spawn(self.clone().look_again());
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<String, PowerState>> {
@@ -114,13 +121,35 @@ impl Libvirt {
             Ok(listed) => listed,
             Err(e) => return tracing::warn!(operator = e.operator, "domains could not be listed: {e}"),
         };
-        let mut now: HashMap<String, PowerState> = listed.into_iter().map(|v| (v.vm, v.state)).collect();
-        let gone: Vec<String> = self.known().keys().filter(|vm| !now.contains_key(*vm)).cloned().collect();
-        for vm in gone {
-            self.tell(vm, PowerState::Off, "gone while libvirtd did not answer");
+        let listed: HashMap<String, PowerState> = listed.into_iter().map(|v| (v.vm, v.state)).collect();
+        let known = self.known().clone();
+        let is_news = |vm: &&String| listed.get(*vm) != known.get(*vm);
+        let news: BTreeSet<&String> = listed.keys().chain(known.keys()).filter(is_news).collect();
+        for vm in news {
+            // The list is a moment old, and a VM may have been started since.
+            if let Ok(state) = self.state(vm).await {
+                self.tell(vm.clone(), state, "seen in the list of domains");
+            }
         }
-        for (vm, state) in now.drain() {
-            self.tell(vm, state, "seen after a connect");
+    }
+
+    /// Looks again now and then. A libvirtd that has just started goes on listing a domain whose emulator ended while it
+    /// was away, and drops it later without an event.
+    async fn look_again(self: Arc<Self>) {
+        loop {
+            for pause in [1, 2, 4, 8] {
+                tokio::time::sleep(Duration::from_secs(pause)).await;
+                self.relist_if_connected().await;
+            }
+            while tokio::time::timeout(LOOK_EVERY, self.opened.notified()).await.is_err() {
+                self.relist_if_connected().await;
+            }
+        }
+    }
+
+    async fn relist_if_connected(&self) {
+        if self.shared.connection().is_ok() {
+            self.relist().await;
         }
     }
 
@@ -158,7 +187,10 @@ impl Libvirt {
     async fn listen(self: Arc<Self>, mut hearing: mpsc::UnboundedReceiver<Heard>) {
         while let Some(heard) = hearing.recv().await {
             match heard {
-                Heard::Opened => self.relist().await,
+                Heard::Opened => {
+                    self.relist().await;
+                    self.opened.notify_one();
+                }
                 Heard::Closed => self.lost.notify_one(),
                 Heard::Domain(name, event, detail) if is_uuid(&name) => self.heard(name, event, detail).await,
                 Heard::Domain(..) => (),
