@@ -104,11 +104,14 @@ impl Subnet {
         let wrong = |why: &str| {
             Fault::argument(format!("parameter {parameter} is {text:?}; {why}")).with("parameter", parameter)
         };
-        let (address, bits) = text.trim().split_once('/').ok_or_else(|| wrong("it must look like 192.168.7.0/24"))?;
+        let (address, bits) =
+            text.trim().split_once('/').ok_or_else(|| wrong("it must look like 192.168.7.0/24"))?;
         let address = Address::v4(parameter, address)?;
         let bits: u8 = bits.parse().map_err(|_| wrong("it must look like 192.168.7.0/24"))?;
         if !(1..=30).contains(&bits) {
-            return Err(wrong("its prefix length must be from 1 to 30, so that there is room for a gateway and guests"));
+            return Err(wrong(
+                "its prefix length must be from 1 to 30, so that there is room for a gateway and guests",
+            ));
         }
         Ok(Self::of(address, bits))
     }
@@ -116,7 +119,8 @@ impl Subnet {
     /// The prefix length of a netmask in a parameter.
     pub fn prefix_of_netmask(parameter: &str, netmask: &str) -> Result<u8> {
         let wrong = || {
-            let text = format!("parameter {parameter} is {netmask:?}, which is no netmask such as 255.255.255.0");
+            let text =
+                format!("parameter {parameter} is {netmask:?}, which is no netmask such as 255.255.255.0");
             Fault::argument(text).with("parameter", parameter)
         };
         let mask: Ipv4Addr = netmask.trim().parse().map_err(|_| wrong())?;
@@ -175,7 +179,8 @@ mod tests {
 
     #[test]
     fn l3_05_order_of_sort_texts_is_the_order_of_addresses() {
-        let list = ["0.0.0.0", "9.255.255.255", "10.0.0.1", "10.0.0.10", "10.0.1.0", "255.255.255.255", "fd00::1"];
+        let list =
+            ["0.0.0.0", "9.255.255.255", "10.0.0.1", "10.0.0.10", "10.0.1.0", "255.255.255.255", "fd00::1"];
         let sorts: Vec<String> = list.iter().map(|t| Address::parse(t).unwrap().sort()).collect();
         assert!(sorts.windows(2).all(|w| w[0] < w[1]), "{sorts:?}");
         assert!(sorts.iter().all(|s| s.len() == 32));
@@ -186,7 +191,9 @@ mod tests {
 
     #[test]
     fn l3_01_netmasks_and_networks() {
-        for (mask, prefix) in [("255.255.255.0", 24), ("255.0.0.0", 8), ("255.255.255.252", 30), ("128.0.0.0", 1)] {
+        for (mask, prefix) in
+            [("255.255.255.0", 24), ("255.0.0.0", 8), ("255.255.255.252", 30), ("128.0.0.0", 1)]
+        {
             assert_eq!(Subnet::prefix_of_netmask("netmask", mask).unwrap(), prefix);
             assert_eq!(Subnet::of(Address::parse("10.1.2.3").unwrap(), prefix).netmask(), mask);
         }
@@ -197,7 +204,9 @@ mod tests {
         assert_eq!(net.to_string(), "192.168.7.0/24");
         let ends = [net.first(), net.last(), net.broadcast()].map(|a| a.to_string());
         assert_eq!(ends, ["192.168.7.1", "192.168.7.254", "192.168.7.255"]);
-        assert!(!net.is_usable(net.network()) && !net.is_usable(net.broadcast()) && net.is_usable(net.last()));
+        assert!(
+            !net.is_usable(net.network()) && !net.is_usable(net.broadcast()) && net.is_usable(net.last())
+        );
         for bad in ["10.0.0.0", "10.0.0.0/31", "10.0.0.0/0", "10.0.0.0/x", "fd00::/64", "a/8"] {
             assert!(Subnet::parse_cidr("networkCidr", bad).is_err(), "{bad}");
         }

@@ -102,7 +102,9 @@ impl<D: Deletable> Workflow for Deletion<D> {
             }
 
             (Dependents | CleanHosts, Dir::Do | Dir::Plan) if self.is_gone => Ok(()),
-            (Dependents, Dir::Do | Dir::Plan) => cascade::dependents(cx, D::ENTITY, &self.uuid.to_string()).await,
+            (Dependents, Dir::Do | Dir::Plan) => {
+                cascade::dependents(cx, D::ENTITY, &self.uuid.to_string()).await
+            }
             // What is gone is gone: the plan had said so. The rest stays, and the deletion can be repeated.
             (Dependents, Dir::Undo) => Ok(()),
 

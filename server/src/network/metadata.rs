@@ -88,7 +88,10 @@ mod tests {
 
     #[test]
     fn vm_14_one_key_per_line() {
-        assert_eq!(keys("ssh-rsa AAAA a\n\n ssh-ed25519 BBBB b \n"), ["ssh-rsa AAAA a", "ssh-ed25519 BBBB b"]);
+        assert_eq!(
+            keys("ssh-rsa AAAA a\n\n ssh-ed25519 BBBB b \n"),
+            ["ssh-rsa AAAA a", "ssh-ed25519 BBBB b"]
+        );
         assert!(keys("").is_empty());
     }
 

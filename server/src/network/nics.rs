@@ -44,7 +44,8 @@ fn tap(nic: Id<kind::Nic>) -> String {
 /// Takes an address for a NIC that has none, and notes it in its row.
 fn address(tx: &mut dyn Tx, nic: Id<kind::Nic>, l3: Id<kind::L3Network>, wanted: Option<&str>) -> Result<()> {
     let taken = ip::take(tx, l3, nic, wanted)?;
-    let sql = "UPDATE vm_nic SET used_ip_uuid = ?, ip = ?, ip_sort = ?, netmask = ?, gateway = ? WHERE uuid = ?";
+    let sql =
+        "UPDATE vm_nic SET used_ip_uuid = ?, ip = ?, ip_sort = ?, netmask = ?, gateway = ? WHERE uuid = ?";
     tx.execute(sql, params![taken.uuid, &taken.ip, taken.ip_sort, taken.netmask, taken.gateway, nic])?;
     rows::changed(tx, ENTITY, nic, &json!({ "ip": taken.ip }))?;
     dhcp::ensure(tx, l3).map(|_| ())
@@ -92,7 +93,8 @@ fn is_free(tx: &mut dyn Tx, l3: Id<kind::L3Network>, wanted: &str) -> Result<boo
 
 /// Removes all NICs of a VM with their addresses.
 pub fn remove_all(tx: &mut dyn Tx, vm: Id<kind::Vm>) -> Result<()> {
-    let rows = tx.query("SELECT uuid FROM vm_nic WHERE vm_instance_uuid = ? ORDER BY device_id", params![vm])?;
+    let rows =
+        tx.query("SELECT uuid FROM vm_nic WHERE vm_instance_uuid = ? ORDER BY device_id", params![vm])?;
     rows.iter().try_for_each(|row| remove(tx, row.id("uuid")?))
 }
 
@@ -110,7 +112,8 @@ pub fn specs(app: &App, tx: &mut dyn Tx, vm: Id<kind::Vm>) -> Result<Vec<vm::Nic
     let rows = tx.query(sql, params![vm])?;
     rows.iter()
         .map(|row| {
-            let (nic, l3): (Id<kind::Nic>, Id<kind::L3Network>) = (row.id("uuid")?, row.id("l3_network_uuid")?);
+            let (nic, l3): (Id<kind::Nic>, Id<kind::L3Network>) =
+                (row.id("uuid")?, row.id("l3_network_uuid")?);
             Ok(vm::Nic {
                 nic: nic.to_string(),
                 tap: row.opt_text("internal_name")?.unwrap_or_default(),

@@ -17,15 +17,18 @@ const PROVIDERS: &[(&str, &str, &[&str])] = &[
 /// Rows that every installation has.
 pub fn first_rows(tx: &mut dyn Tx) -> Result<()> {
     for (kind, name, services) in PROVIDERS {
-        let known = tx.query_opt("SELECT uuid FROM network_service_provider WHERE type = ?", params![*kind])?;
+        let known =
+            tx.query_opt("SELECT uuid FROM network_service_provider WHERE type = ?", params![*kind])?;
         let uuid = match known {
             Some(row) => row.text("uuid")?,
             None => insert_provider(tx, kind, name)?,
         };
         for service in *services {
-            let sql = "SELECT 1 FROM network_service_type WHERE network_service_provider_uuid = ? AND type = ?";
+            let sql =
+                "SELECT 1 FROM network_service_type WHERE network_service_provider_uuid = ? AND type = ?";
             if !tx.exists(sql, params![&uuid, *service])? {
-                let sql = "INSERT INTO network_service_type (network_service_provider_uuid, type) VALUES (?, ?)";
+                let sql =
+                    "INSERT INTO network_service_type (network_service_provider_uuid, type) VALUES (?, ?)";
                 tx.execute(sql, params![&uuid, *service])?;
             }
         }
@@ -38,7 +41,8 @@ fn insert_provider(tx: &mut dyn Tx, kind: &str, name: &str) -> Result<String> {
     let sql = "INSERT INTO network_service_provider (uuid, name, description, type, create_ms, last_op_ms)
                VALUES (?, ?, ?, ?, ?, ?)";
     tx.execute(sql, params![&uuid, name, "part of every installation", kind, now, now])?;
-    let sql = "INSERT INTO network_service_provider_l2_network_ref (network_service_provider_uuid, l2_network_uuid)
+    let sql =
+        "INSERT INTO network_service_provider_l2_network_ref (network_service_provider_uuid, l2_network_uuid)
                SELECT ?, uuid FROM l2_network";
     tx.execute(sql, params![&uuid])?;
     Ok(uuid)

@@ -20,8 +20,8 @@ use cairn_workflow::Cx;
 use futures_util::{StreamExt, stream};
 
 pub use memory::Memory;
-pub use orders::{Order, bridge_order, cancel, carry_out, hosts_of_cluster, hosts_of_l2, leave_host};
 use memory::Thing;
+pub use orders::{Order, bridge_order, cancel, carry_out, hosts_of_cluster, hosts_of_l2, leave_host};
 use wanted::Wanted;
 
 use crate::agents::CallOptions;

@@ -33,7 +33,11 @@ pub fn bridge_order(tx: &mut dyn Tx, l2: L2) -> Result<Order> {
 
 /// Hosts of a cluster that are not on their way out.
 pub fn hosts_of_cluster(tx: &mut dyn Tx, cluster: Id<kind::Cluster>) -> Result<Vec<Host>> {
-    ids(tx, "SELECT uuid FROM host WHERE cluster_uuid = ? AND deleting_run IS NULL ORDER BY uuid", params![cluster])
+    ids(
+        tx,
+        "SELECT uuid FROM host WHERE cluster_uuid = ? AND deleting_run IS NULL ORDER BY uuid",
+        params![cluster],
+    )
 }
 
 /// Hosts of all clusters that an L2 network is attached to.
@@ -67,7 +71,13 @@ async fn remove(app: &Arc<App>, host: Host, order: &Order, run: &str) -> Result<
     }
 }
 
-async fn remove_thing<O: AgentOp + Clone>(app: &Arc<App>, host: Host, thing: Thing, op: &O, run: &str) -> Result<()> {
+async fn remove_thing<O: AgentOp + Clone>(
+    app: &Arc<App>,
+    host: Host,
+    thing: Thing,
+    op: &O,
+    run: &str,
+) -> Result<()> {
     let slot = app.networks.slot(host, thing);
     let mut known = slot.lock().await;
     if known.is_absent(app.networks.era(host)) {
@@ -110,7 +120,8 @@ pub fn cancel(tx: &mut dyn Tx, l2: L2, cluster: Id<kind::Cluster>) -> Result<()>
     let sql = "SELECT c.uuid, c.data FROM cleanup c JOIN host h ON h.uuid = c.target_uuid
                WHERE c.kind = 'agent' AND h.cluster_uuid = ?";
     let waiting = tx.query(sql, params![cluster])?;
-    let l3s = ids::<kind::L3Network>(tx, "SELECT uuid FROM l3_network WHERE l2_network_uuid = ?", params![l2])?;
+    let l3s =
+        ids::<kind::L3Network>(tx, "SELECT uuid FROM l3_network WHERE l2_network_uuid = ?", params![l2])?;
     for row in waiting {
         let data: Value = serde_json::from_str(&row.text("data")?).unwrap_or_default();
         let names = |field: &str| data.pointer(field).and_then(Value::as_str).unwrap_or_default().to_owned();

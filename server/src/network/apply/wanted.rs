@@ -32,12 +32,15 @@ pub fn of_thing(app: &App, tx: &mut dyn Tx, host: Host, thing: Thing) -> Result<
 }
 
 fn of_bridge(app: &App, tx: &mut dyn Tx, l2: L2) -> Result<Wanted> {
-    let Some(row) = tx.query_opt("SELECT physical_interface FROM l2_network WHERE uuid = ?", params![l2])? else {
+    let Some(row) = tx.query_opt("SELECT physical_interface FROM l2_network WHERE uuid = ?", params![l2])?
+    else {
         return Ok(Wanted::Gone);
     };
     // As large as the largest packet of any network on it.
     let mut mtu = l3::default_mtu(app);
-    for l3 in ids::<kind::L3Network>(tx, "SELECT uuid FROM l3_network WHERE l2_network_uuid = ?", params![l2])? {
+    for l3 in
+        ids::<kind::L3Network>(tx, "SELECT uuid FROM l3_network WHERE l2_network_uuid = ?", params![l2])?
+    {
         mtu = mtu.max(l3::mtu(app, tx, l3)?);
     }
     let (bridge, uplink) = (l2::bridge(tx, l2)?, row.text("physical_interface")?);
@@ -55,7 +58,10 @@ fn of_services(app: &App, tx: &mut dyn Tx, host: Host, l3: L3) -> Result<Wanted>
     if leases.is_empty() {
         return Ok(Wanted::NoServices(l3));
     }
-    let dns = tx.query("SELECT dns FROM l3_network_dns WHERE l3_network_uuid = ? ORDER BY position, dns", params![l3])?;
+    let dns = tx.query(
+        "SELECT dns FROM l3_network_dns WHERE l3_network_uuid = ? ORDER BY position, dns",
+        params![l3],
+    )?;
     Ok(Wanted::Services(Box::new(ApplyL3 {
         l3_network: l3.to_string(),
         bridge: l2::bridge(tx, row.id("l2_network_uuid")?)?,

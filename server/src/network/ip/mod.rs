@@ -65,7 +65,8 @@ impl Range {
     pub(super) fn read(row: &cairn_store::Row) -> Result<Self> {
         let address = |column: &str| -> Result<Address> {
             let text = row.text(column)?;
-            Address::from_sort(&text).ok_or_else(|| Fault::internal(format!("column {column} holds no address: {text}")))
+            Address::from_sort(&text)
+                .ok_or_else(|| Fault::internal(format!("column {column} holds no address: {text}")))
         };
         Ok(Self {
             uuid: row.id("uuid")?,
@@ -91,12 +92,18 @@ impl Range {
 
 /// The ranges of an L3 network that addresses may be taken from, in the order of their addresses.
 pub fn ranges(tx: &mut dyn Tx, l3: Id<kind::L3Network>) -> Result<Vec<Range>> {
-    let sql = "SELECT * FROM ip_range WHERE l3_network_uuid = ? AND deleting_run IS NULL ORDER BY start_ip_sort";
+    let sql =
+        "SELECT * FROM ip_range WHERE l3_network_uuid = ? AND deleting_run IS NULL ORDER BY start_ip_sort";
     tx.query(sql, params![l3])?.iter().map(Range::read).collect()
 }
 
 /// Takes an address for a NIC: the wanted one, or any. `L3.1000` if that can't be.
-pub fn take(tx: &mut dyn Tx, l3: Id<kind::L3Network>, nic: Id<kind::Nic>, wanted: Option<&str>) -> Result<Taken> {
+pub fn take(
+    tx: &mut dyn Tx,
+    l3: Id<kind::L3Network>,
+    nic: Id<kind::Nic>,
+    wanted: Option<&str>,
+) -> Result<Taken> {
     match wanted {
         Some(text) => take_wanted(tx, l3, nic, text),
         None => take_any(tx, l3, Purpose::Nic(nic)),
@@ -127,7 +134,9 @@ fn take_wanted(tx: &mut dyn Tx, l3: Id<kind::L3Network>, nic: Id<kind::Nic>, tex
 
 fn in_use(l3: Id<kind::L3Network>, address: Address) -> Fault {
     let details = format!("address {address} of L3 network {l3} is in use; choose another one");
-    Fault::new(code::L3_ALLOCATE_IP, details).with("ip", address.to_string()).with("l3NetworkUuid", l3.to_string())
+    Fault::new(code::L3_ALLOCATE_IP, details)
+        .with("ip", address.to_string())
+        .with("l3NetworkUuid", l3.to_string())
 }
 
 /// Takes any free address.
@@ -220,7 +229,10 @@ pub(super) fn used_list(
 ) -> Result<Vec<Address>> {
     let sql = "SELECT ip_sort FROM used_ip WHERE l3_network_uuid = ? AND ip_sort BETWEEN ? AND ? ORDER BY ip_sort LIMIT ?";
     let rows = tx.query(sql, params![l3, first.sort(), last.sort(), number(limit)])?;
-    rows.iter().map(|r| r.text("ip_sort").map(|t| Address::from_sort(&t))).filter_map(Result::transpose).collect()
+    rows.iter()
+        .map(|r| r.text("ip_sort").map(|t| Address::from_sort(&t)))
+        .filter_map(Result::transpose)
+        .collect()
 }
 
 /// A free address of a range, none if all are taken. `seed` decides which.

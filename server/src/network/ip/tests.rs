@@ -31,7 +31,8 @@ impl Bed {
             ] {
                 tx.execute(sql, params![])?;
             }
-            let sql = "INSERT INTO l3_network (uuid, zone_uuid, l2_network_uuid, name, type, create_ms, last_op_ms)
+            let sql =
+                "INSERT INTO l3_network (uuid, zone_uuid, l2_network_uuid, name, type, create_ms, last_op_ms)
                        VALUES (?, 'z', 'l2', 'l3', 'L3BasicNetwork', 0, 0)";
             tx.execute(sql, params![l3])?;
             let sql = "INSERT INTO vm_instance (uuid, internal_id, name, memory_size, cpu_num, create_ms, last_op_ms)
@@ -49,7 +50,8 @@ impl Bed {
                        prefix_len, gateway, network_cidr, create_ms, last_op_ms)
                        VALUES (?, ?, 'r', ?, ?, ?, ?, '255.0.0.0', ?, '10.0.0.1', '10.0.0.0/8', 0, 0)";
             let uuid: Id<kind::IpRange> = Id::new();
-            let texts = params![uuid, l3, first.to_string(), last.to_string(), first.sort(), last.sort(), prefix];
+            let texts =
+                params![uuid, l3, first.to_string(), last.to_string(), first.sort(), last.sort(), prefix];
             tx.execute(sql, texts)?;
             Ok(ranges(tx, l3)?.into_iter().find(|r| r.uuid == uuid).unwrap())
         };
@@ -215,7 +217,8 @@ async fn l3_05_free_addresses_are_listed_in_order_from_a_start() {
     let bed = Bed::new().await;
     let range = bed.range("10.0.0.10", "10.0.20.9", 16).await;
     let first = range.start;
-    bed.fill(&range, (0..3000).map(move |n| first.plus(n)).filter(|a| !a.to_string().ends_with(".100"))).await;
+    bed.fill(&range, (0..3000).map(move |n| first.plus(n)).filter(|a| !a.to_string().ends_with(".100")))
+        .await;
     let list = |start: &'static str, limit: usize| {
         let (range, store) = (range.clone(), bed.store.clone());
         async move {

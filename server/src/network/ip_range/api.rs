@@ -82,7 +82,9 @@ fn add_by_cidr(call: &Call, tx: &mut dyn Tx, op: &ops::AddIpRangeByNetworkCidr) 
 
 fn normal_only(kind: Option<&str>) -> Result<()> {
     match kind {
-        Some("AddressPool") => Err(Fault::argument("parameter ipRangeType is AddressPool, which is not supported yet")),
+        Some("AddressPool") => {
+            Err(Fault::argument("parameter ipRangeType is AddressPool, which is not supported yet"))
+        }
         _ => Ok(()),
     }
 }
@@ -151,7 +153,8 @@ impl New {
         for (parameter, address) in [("startIp", start), ("endIp", end), ("gateway", gateway)] {
             if !subnet.is_usable(address) {
                 let (first, last) = (subnet.first(), subnet.last());
-                let why = format!("{parameter} {address} is no address of {subnet}, which has {first} to {last}");
+                let why =
+                    format!("{parameter} {address} is no address of {subnet}, which has {first} to {last}");
                 return self.refuse(parameter, &why);
             }
         }
@@ -192,7 +195,8 @@ impl New {
 fn update(call: &Call, tx: &mut dyn Tx, op: &ops::UpdateIpRange) -> Result<Value> {
     let range: Id<kind::IpRange> = id("uuid", &op.uuid)?;
     rows::claim(tx, ENTITY, range)?;
-    let columns = [("name", op.name.clone().map(Into::into)), ("description", op.description.clone().map(Into::into))];
+    let columns =
+        [("name", op.name.clone().map(Into::into)), ("description", op.description.clone().map(Into::into))];
     rows::update(tx, ENTITY, range, &columns)?;
     inventory::answer(tx, "IpRangeInventory", range, call.dates)
 }

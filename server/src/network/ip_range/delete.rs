@@ -31,7 +31,10 @@ impl Deletable for Range {
             return Ok(());
         }
         rows::changed(tx, "L3NetworkVO", l3, &json!({ "changed": ["ipRanges"] }))?;
-        if tx.exists("SELECT 1 FROM vm_nic WHERE l3_network_uuid = ? AND ip IS NOT NULL LIMIT 1", params![l3])? {
+        if tx.exists(
+            "SELECT 1 FROM vm_nic WHERE l3_network_uuid = ? AND ip IS NOT NULL LIMIT 1",
+            params![l3],
+        )? {
             dhcp::ensure(tx, l3)?;
         }
         Ok(())

@@ -31,10 +31,14 @@ fn create(call: &Call, tx: &mut dyn Tx, op: &ops::CreateL2NoVlanNetwork) -> Resu
     let zone: Id<kind::Zone> = id("zoneUuid", &op.zone_uuid)?;
     super::check_interface(&op.physical_interface)?;
     if let Some(other) = op.r#type.as_deref().filter(|t| !t.is_empty() && *t != NO_VLAN) {
-        return Err(Fault::argument(format!("parameter type is {other:?}; this call makes networks of type {NO_VLAN}")));
+        return Err(Fault::argument(format!(
+            "parameter type is {other:?}; this call makes networks of type {NO_VLAN}"
+        )));
     }
     if op.isolated {
-        return Err(Fault::argument("parameter isolated is true; networks whose ports are isolated are not supported"));
+        return Err(Fault::argument(
+            "parameter isolated is true; networks whose ports are isolated are not supported",
+        ));
     }
     rows::claim(tx, "ZoneVO", zone)?;
     rows::register(tx, ENTITY, l2, None)?;
@@ -45,7 +49,8 @@ fn create(call: &Call, tx: &mut dyn Tx, op: &ops::CreateL2NoVlanNetwork) -> Resu
         params![l2, zone, &op.name, op.description.clone(), &op.physical_interface, NO_VLAN, now, now];
     tx.execute(sql, values)?;
     super::name_bridge(tx, l2, &op.physical_interface)?;
-    let sql = "INSERT INTO network_service_provider_l2_network_ref (network_service_provider_uuid, l2_network_uuid)
+    let sql =
+        "INSERT INTO network_service_provider_l2_network_ref (network_service_provider_uuid, l2_network_uuid)
                SELECT uuid, ? FROM network_service_provider";
     tx.execute(sql, params![l2])?;
     answer(call, tx, l2)
@@ -54,7 +59,8 @@ fn create(call: &Call, tx: &mut dyn Tx, op: &ops::CreateL2NoVlanNetwork) -> Resu
 fn update(call: &Call, tx: &mut dyn Tx, op: &ops::UpdateL2Network) -> Result<Value> {
     let l2: Id<kind::L2Network> = id("uuid", &op.uuid)?;
     rows::claim(tx, ENTITY, l2)?;
-    let columns = [("name", op.name.clone().map(Into::into)), ("description", op.description.clone().map(Into::into))];
+    let columns =
+        [("name", op.name.clone().map(Into::into)), ("description", op.description.clone().map(Into::into))];
     rows::update(tx, ENTITY, l2, &columns)?;
     answer(call, tx, l2)
 }

@@ -47,7 +47,8 @@ impl Workflow for AttachL2Network {
         match (step, dir) {
             // Removals that waited for hosts of the cluster must not come after the bridges.
             (Check, Dir::Do | Dir::Plan) => {
-                cx.tx(self, move |_, tx| check(tx, l2, cluster).and_then(|()| apply::cancel(tx, l2, cluster))).await
+                cx.tx(self, move |_, tx| check(tx, l2, cluster).and_then(|()| apply::cancel(tx, l2, cluster)))
+                    .await
             }
             // Nothing waits for a network that is not attached but removals, and MakeBridges repeats them.
             (Check, Dir::Undo) => Ok(()),
@@ -94,7 +95,8 @@ impl AttachL2Network {
             cx.read(move |tx| Ok((super::bridge(tx, l2)?, apply::hosts_of_cluster(tx, cluster)?))).await?;
         let here = hosts.iter().filter(|h| cx.env().agents.is_connected(*h)).count();
         let away = hosts.len() - here;
-        let later = if away > 0 { format!("; {away} that are away get it when they arrive") } else { String::new() };
+        let later =
+            if away > 0 { format!("; {away} that are away get it when they arrive") } else { String::new() };
         cx.tell("MakeBridges", format!("make bridge {bridge} on {here} host(s){later}"), "");
         Ok(())
     }
@@ -135,7 +137,9 @@ fn check(tx: &mut dyn Tx, l2: Id<kind::L2Network>, cluster: Id<kind::Cluster>) -
     }
     let sql = "SELECT 1 FROM l2_network n JOIN cluster c ON c.zone_uuid = n.zone_uuid WHERE n.uuid = ? AND c.uuid = ?";
     if !tx.exists(sql, params![l2, cluster])? {
-        return Err(Fault::operation(format!("L2 network {l2} and cluster {cluster} are in different zones")));
+        return Err(Fault::operation(format!(
+            "L2 network {l2} and cluster {cluster} are in different zones"
+        )));
     }
     let sql = "SELECT o.uuid, o.name, o.physical_interface FROM l2_network n
                JOIN l2_network o ON o.physical_interface = n.physical_interface AND o.type = n.type AND o.uuid <> n.uuid

@@ -90,7 +90,9 @@ mod tests {
 
     #[test]
     fn l2_01_hostile_interfaces_are_refused() {
-        for bad in ["", "eth0; reboot", "$(reboot)", "../x", "-eth0", "eth0/..", "a234567890123456", "eth\u{1f600}"] {
+        for bad in
+            ["", "eth0; reboot", "$(reboot)", "../x", "-eth0", "eth0/..", "a234567890123456", "eth\u{1f600}"]
+        {
             assert!(check_interface(bad).is_err(), "{bad}");
         }
         for good in ["eth0", "enp0s31f6", "bond0.100", "em1"] {

@@ -51,7 +51,10 @@ fn create(call: &Call, tx: &mut dyn Tx, op: &ops::CreateL3Network) -> Result<Val
     let l3: L3 = opt_id("resourceUuid", op.resource_uuid.as_deref())?.unwrap_or_default();
     let l2: Id<kind::L2Network> = id("l2NetworkUuid", &op.l2_network_uuid)?;
     if op.r#type != BASIC {
-        return Err(Fault::argument(format!("parameter type is {:?}; L3 networks have type {BASIC}", op.r#type)));
+        return Err(Fault::argument(format!(
+            "parameter type is {:?}; L3 networks have type {BASIC}",
+            op.r#type
+        )));
     }
     if op.ip_version == Some(6) {
         return Err(Fault::argument("parameter ipVersion is 6; L3 networks of IPv6 are not supported yet"));
@@ -122,7 +125,10 @@ fn change_state(call: &Call, tx: &mut dyn Tx, op: &ops::ChangeL3NetworkState) ->
     rows::claim(tx, ENTITY, l3)?;
     let disable = op.state_event.eq_ignore_ascii_case("disable");
     let state = if disable { EnabledState::Disabled } else { EnabledState::Enabled };
-    if tx.execute("UPDATE l3_network SET state = ? WHERE uuid = ? AND state <> ?", params![state, l3, state])? == 1 {
+    if tx
+        .execute("UPDATE l3_network SET state = ? WHERE uuid = ? AND state <> ?", params![state, l3, state])?
+        == 1
+    {
         rows::changed(tx, ENTITY, l3, &json!({ "state": state }))?;
     }
     answer(call, tx, l3)
@@ -141,7 +147,9 @@ fn add_dns(call: &Call, tx: &mut dyn Tx, op: &ops::AddDnsToL3Network) -> Result<
     let dns = Address::v4("dns", &op.dns)?.to_string();
     rows::claim(tx, ENTITY, l3)?;
     if tx.exists("SELECT 1 FROM l3_network_dns WHERE l3_network_uuid = ? AND dns = ?", params![l3, &dns])? {
-        return Err(Fault::operation(format!("L3 network {l3} has DNS server {dns} already")).with("dns", dns));
+        return Err(
+            Fault::operation(format!("L3 network {l3} has DNS server {dns} already")).with("dns", dns)
+        );
     }
     let now = time::now_ms();
     let sql = "INSERT INTO l3_network_dns (l3_network_uuid, dns, position, create_ms, last_op_ms)

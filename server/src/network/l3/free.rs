@@ -83,12 +83,15 @@ async fn availability(call: Call, op: ops::CheckIpAvailability) -> Result<Value>
     let l3: L3 = id("l3NetworkUuid", &op.l3_network_uuid)?;
     let address = Address::v4("ip", &op.ip)?;
     if op.arp_check {
-        return Err(Fault::argument("parameter arpCheck is true; asking on the network itself is not supported"));
+        return Err(Fault::argument(
+            "parameter arpCheck is true; asking on the network itself is not supported",
+        ));
     }
     let available = call.app.store.read(move |tx| {
         let ranges = ip::ranges(tx, l3)?;
         let inside = ranges.iter().any(|r| r.contains(address)) || !op.ip_range_check;
-        let is_gateway = ranges.iter().any(|r| r.gateway.as_deref().and_then(Address::parse) == Some(address));
+        let is_gateway =
+            ranges.iter().any(|r| r.gateway.as_deref().and_then(Address::parse) == Some(address));
         Ok(inside && !is_gateway && ip::used_between(tx, l3, address, address)? == 0)
     });
     Ok(json!({ "available": available.await? }))
@@ -116,7 +119,9 @@ fn add_up(tx: &mut dyn Tx, op: &ops::GetIpAddressCapacity, me: Option<String>) -
                  (SELECT uuid FROM resource WHERE account_uuid = ? AND resource_type = 'L3NetworkVO'
                   UNION SELECT resource_uuid FROM shared_resource WHERE receiver_account_uuid = ? OR to_public = 1)";
     let mut used = HashMap::new();
-    for row in tx.query("SELECT ip_range_uuid, count(*) AS n FROM used_ip GROUP BY ip_range_uuid", params![])? {
+    for row in
+        tx.query("SELECT ip_range_uuid, count(*) AS n FROM used_ip GROUP BY ip_range_uuid", params![])?
+    {
         used.insert(row.opt_text("ip_range_uuid")?.unwrap_or_default(), row.int("n")?);
     }
     let name = column.split('.').next_back().unwrap_or_default();

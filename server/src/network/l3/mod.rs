@@ -23,7 +23,8 @@ const ENTITY: &str = "L3NetworkVO";
 /// Claims a network for a NIC of a user's VM: it must be enabled and not be a system network.
 pub fn claim_for_vm(tx: &mut dyn Tx, l3: Id<kind::L3Network>) -> Result<()> {
     rows::claim(tx, ENTITY, l3)?;
-    let row = tx.query_opt("SELECT name, state, system, category FROM l3_network WHERE uuid = ?", params![l3])?;
+    let row =
+        tx.query_opt("SELECT name, state, system, category FROM l3_network WHERE uuid = ?", params![l3])?;
     let row = row.ok_or_else(|| Fault::not_found(ENTITY, l3))?;
     let fault = |text: String| Fault::operation(text).with("l3NetworkUuid", l3.to_string());
     if row.parse::<EnabledState>("state")? != EnabledState::Enabled {
@@ -31,7 +32,9 @@ pub fn claim_for_vm(tx: &mut dyn Tx, l3: Id<kind::L3Network>) -> Result<()> {
             .with("state", row.text("state")?));
     }
     if row.bool("system")? || row.text("category")? == "System" {
-        return Err(fault(format!("L3 network {l3} is a system network and can't hold NICs of VMs; choose another one")));
+        return Err(fault(format!(
+            "L3 network {l3} is a system network and can't hold NICs of VMs; choose another one"
+        )));
     }
     Ok(())
 }

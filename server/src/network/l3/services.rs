@@ -30,19 +30,24 @@ fn named(tx: &mut dyn Tx, wanted: &BTreeMap<String, Vec<String>>) -> Result<BTre
         let row = tx.query_opt(sql, params![provider, provider])?;
         let row = row.ok_or_else(|| Fault::not_found("NetworkServiceProviderVO", provider))?;
         let (uuid, kind) = (row.text("uuid")?, row.text("type")?);
-        let sql = "SELECT type FROM network_service_type WHERE network_service_provider_uuid = ? ORDER BY type";
+        let sql =
+            "SELECT type FROM network_service_type WHERE network_service_provider_uuid = ? ORDER BY type";
         let offered: Vec<String> =
             tx.query(sql, params![&uuid])?.iter().map(|r| r.text("type")).collect::<Result<_>>()?;
         for service in services {
             let Some(known) = offered.iter().find(|o| o.eq_ignore_ascii_case(service)) else {
-                let text = format!("provider {kind} offers no service {service:?}; it offers {}", offered.join(", "));
+                let text = format!(
+                    "provider {kind} offers no service {service:?}; it offers {}",
+                    offered.join(", ")
+                );
                 return Err(Fault::argument(text).with("parameter", "networkServices"));
             };
             all.insert((uuid.clone(), known.clone()));
         }
     }
     if all.is_empty() {
-        let text = "parameter networkServices names no service; it looks like {\"<provider uuid>\": [\"DHCP\"]}";
+        let text =
+            "parameter networkServices names no service; it looks like {\"<provider uuid>\": [\"DHCP\"]}";
         return Err(Fault::argument(text).with("parameter", "networkServices"));
     }
     Ok(all)
@@ -57,7 +62,8 @@ fn attach(call: &Call, tx: &mut dyn Tx, op: &ops::AttachNetworkServiceToL3Networ
         match tx.query_opt(sql, params![l3, &service])? {
             Some(row) if row.text("network_service_provider_uuid")? == provider => {}
             Some(_) => {
-                let text = format!("L3 network {l3} has service {service} from another provider; detach that first");
+                let text =
+                    format!("L3 network {l3} has service {service} from another provider; detach that first");
                 return Err(Fault::operation(text));
             }
             None => {

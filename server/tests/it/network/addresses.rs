@@ -22,7 +22,10 @@ async fn l3_05_free_addresses_capacity_and_availability() {
     let capacity = |uuid: &str| json!({ "l3NetworkUuids": [uuid] });
     let free = api.ok("GetFreeIpOfL3Network", of_net.clone()).await;
     assert_eq!(ips(&free), ["10.8.0.2", "10.8.0.3", "10.8.0.4", "10.8.0.5", "10.8.0.6"]);
-    assert_eq!((&free["inventories"][0]["gateway"], &free["inventories"][0]["netmask"]), (&json!("10.8.0.1"), &json!("255.255.255.248")));
+    assert_eq!(
+        (&free["inventories"][0]["gateway"], &free["inventories"][0]["netmask"]),
+        (&json!("10.8.0.1"), &json!("255.255.255.248"))
+    );
     let got = api.ok("GetIpAddressCapacity", capacity(&net)).await;
     assert_eq!((got["totalCapacity"].as_i64(), got["availableCapacity"].as_i64()), (Some(5), Some(5)));
 
@@ -35,7 +38,13 @@ async fn l3_05_free_addresses_capacity_and_availability() {
     assert_eq!(ips(&api.ok("GetFreeIpOfL3Network", from).await), ["10.8.0.5"]);
     let got = api.ok("GetIpAddressCapacity", capacity(&net)).await;
     assert_eq!((got["totalCapacity"].as_i64(), got["availableCapacity"].as_i64()), (Some(5), Some(4)));
-    for (ip, is_free) in [("10.8.0.4", false), ("10.8.0.5", true), ("10.8.0.1", false), ("10.8.0.0", false), ("10.9.0.5", false)] {
+    for (ip, is_free) in [
+        ("10.8.0.4", false),
+        ("10.8.0.5", true),
+        ("10.8.0.1", false),
+        ("10.8.0.0", false),
+        ("10.9.0.5", false),
+    ] {
         let got = api.ok("CheckIpAvailability", json!({ "l3NetworkUuid": net, "ip": ip })).await;
         assert_eq!(got["available"], is_free, "{ip}");
     }
@@ -47,12 +56,19 @@ async fn l3_05_free_addresses_capacity_and_availability() {
     let of_range = api.ok("GetIpAddressCapacity", json!({ "ipRangeUuids": [range] })).await;
     let of_zone = api.ok("GetIpAddressCapacity", json!({ "zoneUuids": [world.zone] })).await;
     let of_all = api.ok("GetIpAddressCapacity", json!({ "all": true })).await;
-    assert_eq!((of_range["totalCapacity"].as_i64(), of_zone["totalCapacity"].as_i64()), (Some(5), Some(5 + 241)));
+    assert_eq!(
+        (of_range["totalCapacity"].as_i64(), of_zone["totalCapacity"].as_i64()),
+        (Some(5), Some(5 + 241))
+    );
     assert_eq!(of_all, of_zone);
     assert_eq!(api.fails("GetIpAddressCapacity", json!({})).await.code(), code::INVALID_ARGUMENT);
 
     api.ok("DestroyVmInstance", json!({ "uuid": vm["uuid"] })).await;
-    assert_eq!(ips(&api.ok("GetFreeIpOfL3Network", of_net).await).len(), 5, "destroying gives the address back");
+    assert_eq!(
+        ips(&api.ok("GetFreeIpOfL3Network", of_net).await).len(),
+        5,
+        "destroying gives the address back"
+    );
     cloud.assert_sane("an address given back").await;
 }
 

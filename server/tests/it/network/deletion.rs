@@ -27,7 +27,8 @@ async fn l2_05_deleting_an_l3_network_takes_nics_and_leaves_vms() {
     assert_eq!(refused.code(), code::IN_USE);
     let enforcing = json!({ "uuid": second, "deleteMode": "Enforcing" });
     let plan = api.plan("DeleteL3Network", enforcing.clone()).await.unwrap();
-    let kinds: Vec<&str> = plan["deletes"].as_array().unwrap().iter().map(|d| d["type"].as_str().unwrap_or_default()).collect();
+    let kinds: Vec<&str> =
+        plan["deletes"].as_array().unwrap().iter().map(|d| d["type"].as_str().unwrap_or_default()).collect();
     for kind in ["L3NetworkVO", "IpRangeVO", "VmNicVO"] {
         assert!(kinds.contains(&kind), "{plan}");
     }
@@ -78,7 +79,10 @@ async fn l2_05_a_host_that_is_away_forgets_the_network_when_it_is_back() {
     api.ok("DeleteL2Network", json!({ "uuid": world.l2 })).await;
     assert!(away.bridges().contains_key(&world.l2));
     away.reconnect();
-    eventually("the bridge goes", || away.snapshot().bridges.is_empty() && away.snapshot().l3_networks.is_empty()).await;
+    eventually("the bridge goes", || {
+        away.snapshot().bridges.is_empty() && away.snapshot().l3_networks.is_empty()
+    })
+    .await;
     cloud.assert_sane("the host is back").await;
 }
 
@@ -106,12 +110,16 @@ async fn l3_01_deleting_a_range_takes_the_nics_with_its_addresses() {
     assert_eq!((nics(&kept), kept["state"].as_str()), (1, Some("Running")));
     assert_eq!((nics(&lost), lost["state"].as_str()), (0, Some("Stopped")));
     // The DHCP server has an address of a range that is there.
-    let server = api.ok("GetL3NetworkDhcpIpAddress", json!({ "l3NetworkUuid": world.l3 })).await["ip"].clone();
+    let server =
+        api.ok("GetL3NetworkDhcpIpAddress", json!({ "l3NetworkUuid": world.l3 })).await["ip"].clone();
     assert!(["10.7.0.3", "10.7.0.4", "10.7.0.5"].contains(&server.as_str().unwrap()), "{server}");
     let host = cloud.machines.host(&world.hosts[0]);
     let wanted = format!("{}/24", server.as_str().unwrap());
     eventually("the new address on the host", || {
-        host.snapshot().l3_networks.get(&world.l3).is_some_and(|n| n.service_address == wanted && n.leases.len() == 1)
+        host.snapshot()
+            .l3_networks
+            .get(&world.l3)
+            .is_some_and(|n| n.service_address == wanted && n.leases.len() == 1)
     })
     .await;
     cloud.assert_sane("one range left").await;

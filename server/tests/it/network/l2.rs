@@ -124,7 +124,8 @@ async fn l2_06_the_same_network_and_the_same_interface_are_attached_once() {
 #[tokio::test]
 async fn l2_01_a_network_of_another_zone_is_refused() {
     let cloud = Cloud::start().await;
-    let (world, other) = (cloud.world().await, uuid(&cloud.admin.make("CreateZone", json!({ "name": "z" })).await));
+    let (world, other) =
+        (cloud.world().await, uuid(&cloud.admin.make("CreateZone", json!({ "name": "z" })).await));
     let params = json!({ "name": "l2", "zoneUuid": other, "physicalInterface": "eth1" });
     let net = uuid(&cloud.admin.make("CreateL2NoVlanNetwork", params).await);
     let refused = cloud.admin.fails("AttachL2NetworkToCluster", to_cluster(&world, &net)).await;
@@ -169,7 +170,13 @@ async fn l2_01_create_update_and_types() {
     assert_eq!(api.one("QueryL2Network", wanted).await["name"], "new");
     assert_eq!(api.ok("GetL2NetworkTypes", json!({})).await["types"], json!(["L2NoVlanNetwork"]));
     // Bridges have names of their own, also on the same interface elsewhere.
-    let same = uuid(&api.make("CreateL2NoVlanNetwork", json!({ "name": "b", "zoneUuid": zone, "physicalInterface": "em1" })).await);
+    let same = uuid(
+        &api.make(
+            "CreateL2NoVlanNetwork",
+            json!({ "name": "b", "zoneUuid": zone, "physicalInterface": "em1" }),
+        )
+        .await,
+    );
     let tags = api.list("QuerySystemTag", &[&format!("resourceUuid={same}")]).await;
     assert_eq!(tags[0]["tag"], "kvm::bridge::br_em1_2");
     for bad in ["$(reboot)", "../x", "eth0 eth1", "", "eth\u{1f600}"] {
@@ -190,7 +197,10 @@ async fn bey_01_the_plan_of_attaching_touches_nothing() {
     let plan = cloud.admin.plan("AttachL2NetworkToCluster", to_cluster(&world, &net)).await.unwrap();
     assert!(plan.to_string().contains("make bridge br_eth1 on 2 host(s)"), "{plan}");
     let plan = cloud.admin.plan("DetachL2NetworkFromCluster", to_cluster(&world, &world.l2)).await.unwrap();
-    assert!(plan.to_string().contains("from 1 host(s)") || plan.to_string().contains("from 2 host(s)"), "{plan}");
+    assert!(
+        plan.to_string().contains("from 1 host(s)") || plan.to_string().contains("from 2 host(s)"),
+        "{plan}"
+    );
     cloud.assert_nothing_left(&before).await;
     assert!(!cloud.machines.host(&world.hosts[0]).bridges().contains_key(&net));
     let refused = cloud.admin.plan("AttachL2NetworkToCluster", to_cluster(&world, &world.l2)).await;

@@ -15,15 +15,27 @@ async fn l3_01_public_private_and_system_networks() {
         let params = json!({ "name": category, "l2NetworkUuid": world.l2, "category": category, "dnsDomain": "lab.example" });
         let got = api.make("CreateL3Network", params).await;
         assert_eq!((got["category"].as_str(), got["state"].as_str()), (Some(category), Some("Enabled")));
-        assert_eq!((got["type"].as_str(), got["zoneUuid"].as_str()), (Some("L3BasicNetwork"), Some(world.zone.as_str())));
+        assert_eq!(
+            (got["type"].as_str(), got["zoneUuid"].as_str()),
+            (Some("L3BasicNetwork"), Some(world.zone.as_str()))
+        );
         assert_eq!(got["system"], category == "System");
         let found = api.one("QueryL3Network", &uuid(&got)).await;
-        assert_eq!((found["dnsDomain"].as_str(), found["category"].as_str()), (Some("lab.example"), Some(category)));
+        assert_eq!(
+            (found["dnsDomain"].as_str(), found["category"].as_str()),
+            (Some("lab.example"), Some(category))
+        );
     }
-    for (name, value) in [("type", "Nonsense"), ("category", "Secret"), ("dnsDomain", "a b"), ("dnsDomain", "$(x).de")] {
+    for (name, value) in
+        [("type", "Nonsense"), ("category", "Secret"), ("dnsDomain", "a b"), ("dnsDomain", "$(x).de")]
+    {
         let mut params = json!({ "name": "x", "l2NetworkUuid": world.l2 });
         params[name] = json!(value);
-        assert_eq!(api.fails("CreateL3Network", params).await.code(), code::INVALID_ARGUMENT, "{name} {value}");
+        assert_eq!(
+            api.fails("CreateL3Network", params).await.code(),
+            code::INVALID_ARGUMENT,
+            "{name} {value}"
+        );
     }
     assert_eq!(api.ok("GetL3NetworkTypes", json!({})).await["types"], json!(["L3BasicNetwork"]));
 }
@@ -38,7 +50,10 @@ async fn l3_04_system_and_disabled_networks_hold_no_vms() {
     let mut vm = world.vm("x");
     vm["l3NetworkUuids"] = json!([system]);
     let refused = api.fails("CreateVmInstance", vm).await;
-    assert!(refused.has_code(code::OPERATION_ERROR) && refused.to_string().contains("system network"), "{refused}");
+    assert!(
+        refused.has_code(code::OPERATION_ERROR) && refused.to_string().contains("system network"),
+        "{refused}"
+    );
     let state = |event: &str| json!({ "uuid": world.l3, "stateEvent": event });
     assert_eq!(api.make("ChangeL3NetworkState", state("disable")).await["state"], "Disabled");
     let refused = api.fails("CreateVmInstance", world.vm("x")).await;
@@ -59,7 +74,8 @@ async fn l3_01_update_changes_what_is_named_and_nothing_else() {
     let got = api.make("UpdateL3Network", json!({ "uuid": net, "name": "b" })).await;
     assert_eq!((got["name"].as_str(), got["description"].as_str()), (Some("b"), Some("d")));
     assert_eq!(got["system"], true, "a name does not make it a network for users");
-    let got = api.make("UpdateL3Network", json!({ "uuid": net, "system": false, "dnsDomain": "x.example" })).await;
+    let got =
+        api.make("UpdateL3Network", json!({ "uuid": net, "system": false, "dnsDomain": "x.example" })).await;
     assert_eq!((got["system"].as_bool(), got["dnsDomain"].as_str()), (Some(false), Some("x.example")));
     let bad = json!({ "uuid": net, "dnsDomain": "-x-" });
     assert_eq!(api.fails("UpdateL3Network", bad).await.code(), code::INVALID_ARGUMENT);

@@ -18,7 +18,14 @@ async fn network(cloud: &Cloud, world: &World, round: u64) -> (String, String) {
 }
 
 /// Creates a VM on a network while something else happens a moment later.
-async fn race(cloud: &Cloud, world: &World, net: &str, round: u64, action: &str, params: Value) -> (bool, bool) {
+async fn race(
+    cloud: &Cloud,
+    world: &World,
+    net: &str,
+    round: u64,
+    action: &str,
+    params: Value,
+) -> (bool, bool) {
     let mut vm = world.vm(&format!("vm-{round}"));
     vm["l3NetworkUuids"] = json!([net]);
     let create = cloud.admin.call("CreateVmInstance", vm);
@@ -78,7 +85,10 @@ async fn races_of_creating_a_vm_and_taking_its_l2_network_away() {
         let net = l3_of(&cloud.admin, &second, "10.9.0.0/24").await;
         let detach = to_cluster(&world, &second);
         let (_, detached) = race(&cloud, &world, &net, round, "DetachL2NetworkFromCluster", detach).await;
-        let running = cloud.admin.list("QueryVmInstance", &["state=Running", &format!("vmNics.l3NetworkUuid={net}")]).await;
+        let running = cloud
+            .admin
+            .list("QueryVmInstance", &["state=Running", &format!("vmNics.l3NetworkUuid={net}")])
+            .await;
         assert!(running.is_empty() || !detached, "round {round}: a VM runs on a network that is gone");
         assert_eq!(host.bridges().contains_key(&second), !detached, "round {round}");
         let enforcing = json!({ "uuid": second, "deleteMode": "Enforcing" });

@@ -48,7 +48,10 @@ async fn l3_01_ranges_lie_in_one_subnet_and_do_not_overlap() {
     api.ok("AddIpRange", range(&other, "10.1.0.10", "10.1.0.20", mask, "10.1.0.1")).await;
     let got = api.one("QueryL3Network", &net).await;
     assert_eq!(got["ipRanges"].as_array().unwrap().len(), 2);
-    assert_eq!(api.list("QueryIpRange", &[&format!("l3NetworkUuid={net}"), "gateway=10.1.0.1"]).await.len(), 2);
+    assert_eq!(
+        api.list("QueryIpRange", &[&format!("l3NetworkUuid={net}"), "gateway=10.1.0.1"]).await.len(),
+        2
+    );
 }
 
 #[tokio::test]
@@ -82,7 +85,11 @@ async fn l3_01_a_cidr_becomes_gateway_and_range() {
         ("10.0.0.0/24", Some("10.0.1.1")),
     ] {
         let params = json!({ "l3NetworkUuid": net, "name": "r", "networkCidr": cidr, "gateway": gateway });
-        assert_eq!(api.fails("AddIpRangeByNetworkCidr", params).await.code(), code::INVALID_ARGUMENT, "{cidr} {gateway:?}");
+        assert_eq!(
+            api.fails("AddIpRangeByNetworkCidr", params).await.code(),
+            code::INVALID_ARGUMENT,
+            "{cidr} {gateway:?}"
+        );
     }
 }
 
@@ -91,7 +98,8 @@ async fn l3_01_ranges_can_be_renamed_and_deleted() {
     let cloud = Cloud::start().await;
     let world = cloud.world().await;
     let api = &cloud.admin;
-    let got = api.make("UpdateIpRange", json!({ "uuid": world.ip_range, "name": "n", "description": "d" })).await;
+    let got =
+        api.make("UpdateIpRange", json!({ "uuid": world.ip_range, "name": "n", "description": "d" })).await;
     assert_eq!((got["name"].as_str(), got["description"].as_str()), (Some("n"), Some("d")));
     assert_eq!(api.one("QueryIpRange", &world.ip_range).await["name"], "n");
     api.ok("DeleteIpRange", json!({ "uuid": world.ip_range })).await;

@@ -54,7 +54,9 @@ async fn flat_01_each_host_serves_its_own_vms_from_one_address() {
     }
     let server = api.ok("GetL3NetworkDhcpIpAddress", of_net).await["ip"].as_str().unwrap().to_owned();
     let tags = api.list("QuerySystemTag", &[&format!("resourceUuid={}", world.l3)]).await;
-    assert!(tags[0]["tag"].as_str().unwrap().starts_with(&format!("flatNetwork::DhcpServer::{server}::ipUuid::")));
+    assert!(
+        tags[0]["tag"].as_str().unwrap().starts_with(&format!("flatNetwork::DhcpServer::{server}::ipUuid::"))
+    );
     assert_eq!(tags[0]["inherent"], true);
     let free = api.ok("CheckIpAvailability", json!({ "l3NetworkUuid": world.l3, "ip": server })).await;
     assert_eq!(free["available"], false);
@@ -64,7 +66,10 @@ async fn flat_01_each_host_serves_its_own_vms_from_one_address() {
         assert!(served.dhcp && served.metadata && served.mtu == 1500);
         assert_eq!(served.leases.len(), 1, "only the VM of this host");
         let (lease, nic) = (&served.leases[0], &vm["vmNics"][0]);
-        assert_eq!((Some(lease.ip.as_str()), Some(lease.mac.as_str())), (nic["ip"].as_str(), nic["mac"].as_str()));
+        assert_eq!(
+            (Some(lease.ip.as_str()), Some(lease.mac.as_str())),
+            (nic["ip"].as_str(), nic["mac"].as_str())
+        );
         assert_eq!((lease.gateway.as_deref(), lease.prefix, lease.is_default), (Some("10.7.0.1"), 24, true));
         assert_eq!(lease.hostname.as_deref(), vm["name"].as_str());
         assert!(lease.mac.starts_with("fa:"));
@@ -109,7 +114,10 @@ async fn flat_01_services_that_come_and_go_while_vms_run() {
     api.ok("DetachNetworkServiceFromL3Network", services(json!(["DHCP"]))).await;
     eventually("no services", || host.leases(&world.l3).is_none()).await;
     let of_net = json!({ "l3NetworkUuid": world.l3 });
-    assert!(api.call("GetL3NetworkDhcpIpAddress", of_net.clone()).await.is_err(), "its address is given back");
+    assert!(
+        api.call("GetL3NetworkDhcpIpAddress", of_net.clone()).await.is_err(),
+        "its address is given back"
+    );
     api.ok("AttachNetworkServiceToL3Network", services(json!(["DHCP"]))).await;
     eventually("DHCP again", || host.leases(&world.l3).is_some_and(|l| l.len() == 1)).await;
     api.ok("GetL3NetworkDhcpIpAddress", of_net).await;
@@ -213,7 +221,8 @@ async fn flat_01_several_nics_and_one_default_route() {
     vm["l3NetworkUuids"] = json!([world.l3, second]);
     vm["defaultL3NetworkUuid"] = json!(second);
     let vm = api.make("CreateVmInstance", vm).await;
-    let devices: Vec<_> = vm["vmNics"].as_array().unwrap().iter().map(|n| n["deviceId"].as_i64().unwrap()).collect();
+    let devices: Vec<_> =
+        vm["vmNics"].as_array().unwrap().iter().map(|n| n["deviceId"].as_i64().unwrap()).collect();
     assert_eq!(devices, [0, 1]);
     let host = cloud.machines.host(&world.hosts[0]);
     let of = |net: &str| host.leases(net).unwrap().remove(0);

@@ -13,7 +13,10 @@ async fn iam_05_l2_networks_are_for_administrators() {
     let alice = cloud.account("alice").await;
     let before = cloud.tables().await;
     let calls = [
-        ("CreateL2NoVlanNetwork", json!({ "name": "x", "zoneUuid": world.zone, "physicalInterface": "eth1" })),
+        (
+            "CreateL2NoVlanNetwork",
+            json!({ "name": "x", "zoneUuid": world.zone, "physicalInterface": "eth1" }),
+        ),
         ("UpdateL2Network", json!({ "uuid": world.l2, "name": "x" })),
         ("DeleteL2Network", json!({ "uuid": world.l2, "deleteMode": "Enforcing" })),
         ("AttachL2NetworkToCluster", json!({ "l2NetworkUuid": world.l2, "clusterUuid": world.cluster })),
@@ -32,7 +35,8 @@ async fn iam_05_l2_networks_are_for_administrators() {
 async fn iam_05_l3_networks_of_others_can_not_be_touched() {
     let cloud = Cloud::start().await;
     let world = cloud.world().await;
-    let (alice, bob, flat) = (cloud.account("alice").await, cloud.account("bob").await, flat(&cloud.admin).await);
+    let (alice, bob, flat) =
+        (cloud.account("alice").await, cloud.account("bob").await, flat(&cloud.admin).await);
     let net = l3_of(&bob, &world.l2, "10.60.0.0/24").await;
     let range = uuid(&bob.list("QueryIpRange", &[]).await[0]);
     let of_net = json!({ "l3NetworkUuid": net });
@@ -54,7 +58,10 @@ async fn iam_05_l3_networks_of_others_can_not_be_touched() {
         ("AttachNetworkServiceToL3Network", services.clone()),
         ("DetachNetworkServiceFromL3Network", services),
         ("AddIpRange", add),
-        ("AddIpRangeByNetworkCidr", json!({ "l3NetworkUuid": net, "name": "x", "networkCidr": "10.61.0.0/24" })),
+        (
+            "AddIpRangeByNetworkCidr",
+            json!({ "l3NetworkUuid": net, "name": "x", "networkCidr": "10.61.0.0/24" }),
+        ),
         ("UpdateIpRange", json!({ "uuid": range, "name": "x" })),
         ("DeleteIpRange", json!({ "uuid": range })),
         ("GetFreeIpOfL3Network", of_net.clone()),
