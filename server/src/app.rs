@@ -40,6 +40,8 @@ pub struct App {
     pub feed: Feed,
     /// Audit writer.
     pub audit: Audit,
+    /// Results that are polled next.
+    pub recent: platform::recent::Recent,
     /// One handler per operation.
     pub handlers: Handlers,
     /// Counters for Prometheus.
@@ -113,6 +115,7 @@ impl App {
         let app = Arc::new(Self {
             feed: Feed::start(store.clone()).await?,
             audit: Audit::start(store.clone()),
+            recent: platform::recent::Recent::default(),
             handlers: Handlers::all(),
             metrics: Metrics::default(),
             networks: network::apply::Memory::default(),

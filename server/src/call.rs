@@ -50,7 +50,7 @@ pub struct Call {
     pub op: &'static Operation,
     /// Who calls.
     pub caller: Caller,
-    /// Job id: random, or chosen by `X-Job-UUID`.
+    /// Job id: our own, which can't be guessed, or chosen by `X-Job-UUID`.
     pub job: String,
     /// System tags of the request, checked.
     pub system_tags: Vec<String>,

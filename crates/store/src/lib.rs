@@ -4,6 +4,7 @@
 //! A closure may run more than once (a second database server repeats it on conflict), so it must have no effect but
 //! through its [`Tx`]. An answer leaves only after the COMMIT that holds it.
 
+mod checkpoint;
 mod migrate;
 mod reader;
 mod row;
@@ -73,6 +74,7 @@ impl Store {
         let (commit_sender, commits) = watch::channel(0);
         let writer = writer::Writer::start(connection, commit_sender);
         let readers = reader::Readers::start(path, readers)?;
+        checkpoint::start(path, commits.clone())?;
         Ok(Self { inner: Arc::new(Inner { writer, readers, commits, path: path.to_owned() }) })
     }
 
