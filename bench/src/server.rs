@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use cairn_lab::Api;
 
+/// Unit of processor times in `/proc`, the same on every Linux.
+const TICKS_PER_S: f64 = 100.0;
+
 /// A program of the build that is measured: in `$CAIRN_BIN`, else beside this one.
 pub fn program(name: &str) -> PathBuf {
     let beside = || std::env::current_exe().ok().and_then(|p| p.parent().map(Path::to_path_buf));
@@ -72,6 +75,15 @@ impl Server {
             Ok(answer.starts_with(b"HTTP/1.1 200"))
         };
         ask().unwrap_or(false)
+    }
+
+    /// Processor time that it has used so far, in seconds.
+    pub fn processor_s(&self) -> Result<f64> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // The name in brackets may hold spaces; user and system time are the 12th and 13th field behind it.
+        let (_, fields) = stat.rsplit_once(") ").context("the server's processor time")?;
+        let ticks: f64 = fields.split(' ').skip(11).take(2).filter_map(|n| n.parse::<f64>().ok()).sum();
+        Ok(ticks / TICKS_PER_S)
     }
 
     /// The end of its log.

@@ -32,7 +32,12 @@ pub(super) fn measure(report: &mut Report) -> Result<()> {
     report.put(
         "zone_create_p50_ms",
         many.sample.median(),
-        format!("{}; {rate:.0} creations/s; {:.2} ms with one client", how("median"), alone.sample.median()),
+        format!(
+            "{}; {rate:.0} creations/s, {:.0} us of the server's processors each; {:.2} ms with one client",
+            how("median"),
+            many.processor_us,
+            alone.sample.median()
+        ),
     );
     report.put("zone_create_p99_ms", many.sample.quantile(0.99), how("99 %"));
     Ok(())
@@ -41,13 +46,16 @@ pub(super) fn measure(report: &mut Report) -> Result<()> {
 struct Outcome {
     sample: Sample,
     took: Duration,
+    /// Processor time of the server for each creation.
+    processor_us: f64,
 }
 
 async fn run(server: &Server, session: &str, prefix: &str, clients: usize) -> Result<Outcome> {
     create(server, session, &format!("{prefix}-warm"), clients, WARM_UP).await?;
-    let began = Instant::now();
+    let (began, processor_s) = (Instant::now(), server.processor_s()?);
     let sample = create(server, session, prefix, clients, COUNTED).await?;
-    Ok(Outcome { sample, took: began.elapsed() })
+    let processor_us = (server.processor_s()? - processor_s) * 1e6 / sample.len() as f64;
+    Ok(Outcome { sample, took: began.elapsed(), processor_us })
 }
 
 async fn create(server: &Server, session: &str, prefix: &str, clients: usize, each: usize) -> Result<Sample> {
