@@ -94,8 +94,9 @@ impl App {
 
     /// Opens the database, takes up what had not ended, and starts periodic work. Serves nothing yet.
     pub async fn start(config: Config, tuning: Tuning) -> Result<Arc<Self>> {
-        std::fs::create_dir_all(&config.data_dir)
-            .map_err(|e| Fault::internal(format!("{} can't be made", config.data_dir.display())).for_operator(e))?;
+        std::fs::create_dir_all(&config.data_dir).map_err(|e| {
+            Fault::internal(format!("{} can't be made", config.data_dir.display())).for_operator(e)
+        })?;
         let store = Store::open(&config.data_dir.join("cairn.db"), 2)?;
         let secrets = Secrets::open(&config.data_dir.join("secret.key"))?;
         let settings = Settings::load(&store, &secrets).await?;

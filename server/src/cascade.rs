@@ -176,7 +176,10 @@ pub fn dependents<'a>(cx: &'a mut Cx<App>, entity: &'a str, uuid: &'a str) -> Bo
                 match edge.fate {
                     Delete => {
                         let percent = u8::try_from(10 + done * 80 / count.max(1)).unwrap_or(90);
-                        cx.progress(percent, &format!("deleting {} {child} ({} of {count})", edge.child, done + 1));
+                        cx.progress(
+                            percent,
+                            &format!("deleting {} {child} ({} of {count})", edge.child, done + 1),
+                        );
                         children::delete(cx, edge.child, &child).await?;
                     }
                     Stop => children::stop(cx, entity, &child).await?,
@@ -236,7 +239,8 @@ pub fn refuse_while_used(tx: &mut dyn Tx, entity: &str, uuid: impl ToString) -> 
 }
 
 fn in_use(entity: &str, uuid: &str, running: Vec<serde_json::Value>) -> Fault {
-    let names: Vec<String> = running.iter().take(5).map(|v| format!("{} ({})", v["name"], v["state"])).collect();
+    let names: Vec<String> =
+        running.iter().take(5).map(|v| format!("{} ({})", v["name"], v["state"])).collect();
     let more = if running.len() > 5 { ", …" } else { "" };
     let text = format!(
         "{entity} {uuid} is in use by {} VM(s): {}{more}; stop them first, or use deleteMode Enforcing, which powers them off",

@@ -37,7 +37,8 @@ struct File {
     local_agent_dir: Option<PathBuf>,
 }
 
-const USAGE: &str = "usage: cairn-server [--data-dir DIR] [--page-dir DIR] [--api ADDR] [--page ADDR] [--agents ADDR]
+const USAGE: &str =
+    "usage: cairn-server [--data-dir DIR] [--page-dir DIR] [--api ADDR] [--page ADDR] [--agents ADDR]
                     [--agents-advertised HOST:PORT] [--local-agent-dir DIR] [--version]";
 
 impl Config {
@@ -68,7 +69,12 @@ impl Config {
                     println!("{USAGE}");
                     return Ok(None);
                 }
-                "--data-dir" | "--page-dir" | "--api" | "--page" | "--agents" | "--agents-advertised"
+                "--data-dir"
+                | "--page-dir"
+                | "--api"
+                | "--page"
+                | "--agents"
+                | "--agents-advertised"
                 | "--local-agent-dir" => {
                     let value = args.next().with_context(|| format!("{arg} needs a value\n{USAGE}"))?;
                     given.insert(arg, value);
@@ -85,7 +91,9 @@ impl Config {
         let file = read_file(&data_dir.join("server.json"))?;
         let address = |flag: &str, from_file: Option<SocketAddr>, port: u16| -> Result<SocketAddr> {
             match given.get(flag) {
-                Some(text) => text.parse().with_context(|| format!("{flag} {text} is no address like 0.0.0.0:{port}")),
+                Some(text) => {
+                    text.parse().with_context(|| format!("{flag} {text} is no address like 0.0.0.0:{port}"))
+                }
                 None => Ok(from_file.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], port)))),
             }
         };

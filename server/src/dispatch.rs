@@ -7,7 +7,7 @@ use cairn_api::request::{Problem, Refusal, check, extract, parse_query, refs, ro
 use cairn_api::{Kind, Method, Operation, Params};
 use cairn_query::{DateStyle, Query};
 use cairn_store::{Tx, params};
-use cairn_types::{Fault, Result, code, is_uuid, new_uuid, time};
+use cairn_types::{Fault, Result, code, is_uuid, random_uuid, time};
 use cairn_workflow::{Plan, Start};
 use serde_json::{Value, json};
 
@@ -146,8 +146,8 @@ fn new_call(
         Some(_) => {
             return Err(Answer::Text(400, "X-Job-UUID must be a uuid of 32 hexadecimal digits".into()));
         }
-        // 62 random bits, and ordered by time: a table of unordered keys would write a page for each.
-        None => new_uuid(),
+        // Polls need no session: the id is the secret.
+        None => random_uuid(),
     };
     let dates = match request.time.as_deref() {
         Some("rfc3339") => DateStyle::Rfc3339,

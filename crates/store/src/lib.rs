@@ -118,7 +118,9 @@ impl Store {
         }
         let target = target.to_string_lossy().into_owned();
         let source = self.inner.path.clone();
-        let copy = move || Tx::execute(&mut sqlite::open(&source, true)?, "VACUUM INTO ?", params![target]).map(|_| ());
+        let copy = move || {
+            Tx::execute(&mut sqlite::open(&source, true)?, "VACUUM INTO ?", params![target]).map(|_| ())
+        };
         tokio::task::spawn_blocking(copy).await.map_err(|_| stopped())?
     }
 }

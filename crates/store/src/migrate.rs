@@ -19,12 +19,15 @@ pub(crate) fn run(connection: &mut Connection) -> Result<()> {
         .map_err(|e| fault(&e))?;
     let known = MIGRATIONS.last().map_or(0, |m| m.0);
     if done > known {
-        let text = format!("the database has schema {done}, this program knows only up to {known}; start the newer one");
+        let text = format!(
+            "the database has schema {done}, this program knows only up to {known}; start the newer one"
+        );
         return Err(Fault::new(code::STORE, text));
     }
     for (number, name, sql) in MIGRATIONS.iter().filter(|m| m.0 > done) {
         let tx = connection.transaction().map_err(|e| fault(&e))?;
-        tx.execute_batch(sql).map_err(|e| fault(&e).for_operator(format!("migration {number} {name}: {e}")))?;
+        tx.execute_batch(sql)
+            .map_err(|e| fault(&e).for_operator(format!("migration {number} {name}: {e}")))?;
         tx.execute("INSERT INTO schema_migration VALUES (?, ?, ?)", (number, name, time::now_ms()))
             .map_err(|e| fault(&e))?;
         tx.commit().map_err(|e| fault(&e))?;

@@ -9,8 +9,8 @@ use cairn_types::{Fault, Result};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use crate::sqlite::{open, run};
 use crate::Tx;
+use crate::sqlite::{open, run};
 
 type Work = Box<dyn FnOnce(&mut Connection) + Send>;
 

@@ -148,7 +148,8 @@ impl Row {
     /// The value of a column.
     pub fn value(&self, name: &str) -> Result<&Value> {
         let at = self.names.iter().position(|n| n == name);
-        at.and_then(|i| self.values.get(i)).ok_or_else(|| Fault::internal(format!("no column {name} in the row")))
+        at.and_then(|i| self.values.get(i))
+            .ok_or_else(|| Fault::internal(format!("no column {name} in the row")))
     }
 
     /// A text that must be there.
@@ -189,7 +190,9 @@ impl Row {
     /// An id or nothing.
     pub fn opt_id<T>(&self, name: &str) -> Result<Option<Id<T>>> {
         match self.value(name)?.as_text() {
-            Some(s) => s.parse().map(Some).map_err(|_| Fault::internal(format!("column {name} holds no uuid: {s}"))),
+            Some(s) => {
+                s.parse().map(Some).map_err(|_| Fault::internal(format!("column {name} holds no uuid: {s}")))
+            }
             None => Ok(None),
         }
     }

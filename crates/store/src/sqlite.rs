@@ -19,7 +19,8 @@ pub(crate) fn open(path: &Path, read_only: bool) -> Result<Connection> {
     };
     let connection = Connection::open_with_flags(path, flags).map_err(|e| fault(&e))?;
     // The log is moved into the database by a thread of its own; a commit does it only when that falls far behind.
-    let settings = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA busy_timeout=5000;
+    let settings =
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA busy_timeout=5000;
                     PRAGMA temp_store=MEMORY; PRAGMA cache_size=-16384; PRAGMA case_sensitive_like=ON;
                     PRAGMA wal_autocheckpoint=16384;";
     let readers = "PRAGMA busy_timeout=5000; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-8192;
@@ -86,12 +87,11 @@ pub(crate) fn fault(error: &rusqlite::Error) -> Fault {
         return Fault::new(code::STORE, "the database refused a statement").for_operator(error);
     };
     match kind.code {
-        ErrorCode::DiskFull => Fault::new(
-            code::STORE_FULL,
-            "the disk that holds the database is full; make room and try again",
-        )
-        .for_operator(error)
-        .retry(),
+        ErrorCode::DiskFull => {
+            Fault::new(code::STORE_FULL, "the disk that holds the database is full; make room and try again")
+                .for_operator(error)
+                .retry()
+        }
         ErrorCode::ConstraintViolation
             if matches!(
                 kind.extended_code,

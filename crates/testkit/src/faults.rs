@@ -129,8 +129,7 @@ impl Faults {
     /// Waits until the server was made to die; false if it does not come to that.
     pub async fn crashed(&self, patience: Duration) -> bool {
         let mut crashed = self.crashed.subscribe();
-        let is_done = tokio::time::timeout(patience, crashed.wait_for(|c| *c)).await.is_ok();
-        is_done
+        tokio::time::timeout(patience, crashed.wait_for(|c| *c)).await.is_ok()
     }
 
     /// Names of the steps that this workflow was seen to begin, in order.

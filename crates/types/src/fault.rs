@@ -163,7 +163,8 @@ mod tests {
 
     #[test]
     fn operator_detail_never_reaches_the_answer() {
-        let fault = Fault::operation("the disk could not be made").for_operator("qemu-img: /secret/path: No space left");
+        let fault = Fault::operation("the disk could not be made")
+            .for_operator("qemu-img: /secret/path: No space left");
         let shown = fault.to_api().to_string();
         assert!(!shown.contains("/secret/path"));
         assert!(shown.contains("SYS.1006"));

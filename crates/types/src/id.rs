@@ -183,8 +183,28 @@ pub mod kind {
         )* };
     }
     kinds!(
-        Account, AnyResource, BackupStorage, Cluster, DiskOffering, Host, Image, InstanceOffering, IpRange, Job,
-        L2Network, L3Network, ManagementNode, Nic, PrimaryStorage, Run, Session, Tag, Vm, Volume, Webhook, Zone,
+        Account,
+        AnyResource,
+        BackupStorage,
+        Cluster,
+        DiskOffering,
+        Host,
+        Image,
+        InstanceOffering,
+        IpRange,
+        Job,
+        L2Network,
+        L3Network,
+        ManagementNode,
+        Nic,
+        PrimaryStorage,
+        Run,
+        Session,
+        Tag,
+        Vm,
+        Volume,
+        Webhook,
+        Zone,
     );
 }
 
@@ -212,7 +232,12 @@ mod tests {
 
     #[test]
     fn dashes_and_capitals_are_no_uuid() {
-        for bad in ["", "36C27E8FF05C4780BF6D2FA65700F22E", "36c27e8f-f05c-4780-bf6d-2fa65700f22e", "../../etc/passwd"] {
+        for bad in [
+            "",
+            "36C27E8FF05C4780BF6D2FA65700F22E",
+            "36c27e8f-f05c-4780-bf6d-2fa65700f22e",
+            "../../etc/passwd",
+        ] {
             assert!(!is_uuid(bad), "{bad}");
         }
     }

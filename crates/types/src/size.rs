@@ -47,10 +47,13 @@ mod tests {
 
     #[test]
     fn sizes_are_read_and_shown() {
-        for (text, bytes) in [("0", Some(0)), ("1G", Some(GIB)), ("512m", Some(512 * MIB)), ("7b", Some(7)), ("", None)] {
+        for (text, bytes) in
+            [("0", Some(0)), ("1G", Some(GIB)), ("512m", Some(512 * MIB)), ("7b", Some(7)), ("", None)]
+        {
             assert_eq!(parse_size(text), bytes, "{text}");
         }
-        for bad in ["G", "-1G", "1.5G", "1X", "99999999999999999999", "99999999T999", "18446744073709551615T"] {
+        for bad in ["G", "-1G", "1.5G", "1X", "99999999999999999999", "99999999T999", "18446744073709551615T"]
+        {
             assert_eq!(parse_size(bad), None, "{bad}");
         }
         assert_eq!(show_size(3 * GIB / 2), "1.5 GiB");

@@ -100,22 +100,55 @@ impl VmState {
         use VmAction::*;
         match self {
             Self::Created => &[
-                StartVmInstance, DestroyVmInstance, UpdateVmInstance, SetVmHostname, DeleteVmHostname, SetVmSshKey,
-                DeleteVmSshKey, ChangeResourceOwner,
+                StartVmInstance,
+                DestroyVmInstance,
+                UpdateVmInstance,
+                SetVmHostname,
+                DeleteVmHostname,
+                SetVmSshKey,
+                DeleteVmSshKey,
+                ChangeResourceOwner,
             ],
             Self::Stopped => &[
-                StartVmInstance, StopVmInstance, DestroyVmInstance, UpdateVmInstance, SetVmStaticIp, DeleteVmStaticIp,
-                SetVmHostname, DeleteVmHostname, SetVmSshKey, DeleteVmSshKey, GetVmStartingCandidateClustersHosts,
+                StartVmInstance,
+                StopVmInstance,
+                DestroyVmInstance,
+                UpdateVmInstance,
+                SetVmStaticIp,
+                DeleteVmStaticIp,
+                SetVmHostname,
+                DeleteVmHostname,
+                SetVmSshKey,
+                DeleteVmSshKey,
+                GetVmStartingCandidateClustersHosts,
                 ChangeResourceOwner,
             ],
             Self::Running => &[
-                StopVmInstance, RebootVmInstance, PauseVmInstance, DestroyVmInstance, RequestConsoleAccess,
-                GetVmConsoleAddress, UpdateVmInstance, DeleteVmStaticIp, SetVmHostname, DeleteVmHostname, SetVmSshKey,
-                DeleteVmSshKey, ChangeResourceOwner,
+                StopVmInstance,
+                RebootVmInstance,
+                PauseVmInstance,
+                DestroyVmInstance,
+                RequestConsoleAccess,
+                GetVmConsoleAddress,
+                UpdateVmInstance,
+                DeleteVmStaticIp,
+                SetVmHostname,
+                DeleteVmHostname,
+                SetVmSshKey,
+                DeleteVmSshKey,
+                ChangeResourceOwner,
             ],
             Self::Paused => &[
-                ResumeVmInstance, StopVmInstance, DestroyVmInstance, UpdateVmInstance, DeleteVmStaticIp, SetVmHostname,
-                DeleteVmHostname, SetVmSshKey, DeleteVmSshKey, ChangeResourceOwner,
+                ResumeVmInstance,
+                StopVmInstance,
+                DestroyVmInstance,
+                UpdateVmInstance,
+                DeleteVmStaticIp,
+                SetVmHostname,
+                DeleteVmHostname,
+                SetVmSshKey,
+                DeleteVmSshKey,
+                ChangeResourceOwner,
             ],
             // We lost sight of the host: a start could open the disk twice.
             Self::Unknown => &[StopVmInstance, DestroyVmInstance, UpdateVmInstance],
@@ -171,9 +204,12 @@ impl VmState {
             | Self::Resuming
             | Self::Unknown
             | Self::Destroying => true,
-            Self::Created | Self::Stopped | Self::Destroyed | Self::Expunging | Self::VolumeMigrating | Self::Error => {
-                false
-            }
+            Self::Created
+            | Self::Stopped
+            | Self::Destroyed
+            | Self::Expunging
+            | Self::VolumeMigrating
+            | Self::Error => false,
         }
     }
 }

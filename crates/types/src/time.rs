@@ -2,11 +2,14 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// Now, in milliseconds since 1970 UTC.
 pub fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// A moment split into calendar parts, in the zone `offset_minutes` east of UTC.
@@ -70,8 +73,13 @@ pub fn parse_condition(text: &str, offset_minutes: i64) -> Option<i64> {
     let numbers = |s: &str, sep: char| -> Option<Vec<i64>> { s.split(sep).map(|p| p.parse().ok()).collect() };
     let (date, clock) = (numbers(date, '-')?, numbers(clock.trim_end_matches('Z'), ':')?);
     let ([y, mo, d], [h, mi, s]) = (date.as_slice(), clock.as_slice()) else { return None };
-    let valid = (1..=12).contains(mo) && (1..=31).contains(d) && (0..24).contains(h) && (0..60).contains(mi) && (0..61).contains(s);
-    let seconds = days_from_civil(*y, *mo, *d).checked_mul(86_400)? + h * 3600 + mi * 60 + s - offset_minutes * 60;
+    let valid = (1..=12).contains(mo)
+        && (1..=31).contains(d)
+        && (0..24).contains(h)
+        && (0..60).contains(mi)
+        && (0..61).contains(s);
+    let seconds =
+        days_from_civil(*y, *mo, *d).checked_mul(86_400)? + h * 3600 + mi * 60 + s - offset_minutes * 60;
     valid.then_some(seconds * 1000)
 }
 

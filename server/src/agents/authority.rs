@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use cairn_types::{Fault, Result, code};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
 };
-use rustls::ServerConfig;
 use rustls::RootCertStore;
+use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -50,7 +51,9 @@ impl Authority {
     /// Reads the authority, or makes it on the first start.
     pub fn open(folder: &Path) -> Result<Self> {
         let (cert_file, key_file) = files(folder);
-        let io = |e: std::io::Error| Fault::new(code::CERTIFICATE, "the certificate folder can't be used").for_operator(e);
+        let io = |e: std::io::Error| {
+            Fault::new(code::CERTIFICATE, "the certificate folder can't be used").for_operator(e)
+        };
         std::fs::create_dir_all(folder).map_err(io)?;
         if !key_file.exists() || !cert_file.exists() {
             let key = KeyPair::generate().map_err(wrong("the authority's key"))?;
@@ -67,7 +70,8 @@ impl Authority {
     /// Issues a certificate to an agent; its uuid is the common name.
     pub fn issue(&self, agent: &str) -> Result<Credentials> {
         let key = KeyPair::generate().map_err(wrong("an agent's key"))?;
-        let mut params = CertificateParams::new(vec![agent.to_owned()]).map_err(wrong("an agent's certificate"))?;
+        let mut params =
+            CertificateParams::new(vec![agent.to_owned()]).map_err(wrong("an agent's certificate"))?;
         params.distinguished_name.push(DnType::CommonName, agent);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         let cert = params.signed_by(&key, &self.issuer).map_err(wrong("an agent's certificate"))?;
@@ -81,9 +85,12 @@ impl Authority {
 
     /// TLS settings of the agents' port: only agents with a certificate of this authority get in.
     pub fn server_config(&self) -> Result<Arc<ServerConfig>> {
-        let tls = |e: &dyn std::fmt::Display| Fault::new(code::CERTIFICATE, "TLS could not be set up").for_operator(e);
+        let tls = |e: &dyn std::fmt::Display| {
+            Fault::new(code::CERTIFICATE, "TLS could not be set up").for_operator(e)
+        };
         let key = KeyPair::generate().map_err(wrong("the server's key"))?;
-        let mut params = CertificateParams::new(vec![SERVER_NAME.to_owned()]).map_err(wrong("the server's certificate"))?;
+        let mut params = CertificateParams::new(vec![SERVER_NAME.to_owned()])
+            .map_err(wrong("the server's certificate"))?;
         params.distinguished_name.push(DnType::CommonName, SERVER_NAME);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let cert = params.signed_by(&key, &self.issuer).map_err(wrong("the server's certificate"))?;

@@ -33,7 +33,12 @@ pub trait AgentCalls {
 }
 
 impl AgentCalls for Cx<App> {
-    async fn agent<O: AgentOp>(&mut self, target: impl ToString + Send, what: &str, op: &O) -> Result<O::Reply> {
+    async fn agent<O: AgentOp>(
+        &mut self,
+        target: impl ToString + Send,
+        what: &str,
+        op: &O,
+    ) -> Result<O::Reply> {
         self.effect().await?;
         let (engine, run) = (self.env().engine.clone(), self.run());
         let options = CallOptions {

@@ -230,13 +230,20 @@ impl Agents {
     }
 
     /// Sends a command and waits for its end.
-    pub async fn call<O: AgentOp>(&self, target: impl ToString, op: &O, options: CallOptions) -> Result<O::Reply> {
+    pub async fn call<O: AgentOp>(
+        &self,
+        target: impl ToString,
+        op: &O,
+        options: CallOptions,
+    ) -> Result<O::Reply> {
         let target = target.to_string();
-        let args = serde_json::to_value(op).map_err(|e| Fault::internal(format!("{} can't be sent: {e}", O::NAME)))?;
+        let args = serde_json::to_value(op)
+            .map_err(|e| Fault::internal(format!("{} can't be sent: {e}", O::NAME)))?;
         let timeout = options.timeout.unwrap_or(Duration::from_millis(O::TIMEOUT_MS));
         let reply = self.call_raw(&target, O::NAME, args, timeout, options).await?;
-        serde_json::from_value(reply)
-            .map_err(|e| Fault::internal(format!("the agent's answer to {} can't be read", O::NAME)).for_operator(e))
+        serde_json::from_value(reply).map_err(|e| {
+            Fault::internal(format!("the agent's answer to {} can't be read", O::NAME)).for_operator(e)
+        })
     }
 
     /// Sends a command by name.
@@ -269,7 +276,12 @@ impl Agents {
         loop {
             let link = match self.link_of(target) {
                 Some(link) => link,
-                None if self.wait_for(target, patience.min(end.saturating_duration_since(Instant::now()))).await => continue,
+                None if self
+                    .wait_for(target, patience.min(end.saturating_duration_since(Instant::now())))
+                    .await =>
+                {
+                    continue;
+                }
                 None => return Err(disconnected(target)),
             };
             match link.request(command.clone(), end, options.on_progress.clone()).await {
@@ -286,7 +298,9 @@ impl Agents {
 
 /// `HOST.1011` with cause `HOST.1010`.
 pub(crate) fn disconnected(target: &str) -> Fault {
-    let cause = Fault::new(code::HOST_DISCONNECTED, format!("no agent serves {target} now")).with("uuid", target).retry();
+    let cause = Fault::new(code::HOST_DISCONNECTED, format!("no agent serves {target} now"))
+        .with("uuid", target)
+        .retry();
     let text = format!("host {target} is not connected; check its agent and network, then try again");
     Fault::new(code::HOST_GC_ELIGIBLE, text).with("uuid", target).caused_by(cause)
 }

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use cairn_api::agent::{AgentEvent, AgentFrame, Command, HEARTBEAT_S, PROTOCOLS, ServerFrame, Target, TargetKind};
+use cairn_api::agent::{
+    AgentEvent, AgentFrame, Command, HEARTBEAT_S, PROTOCOLS, ServerFrame, Target, TargetKind,
+};
 use cairn_link::{FrameReader, FrameWriter, split};
 use cairn_store::{Tx, params};
 use cairn_types::{Fault, Result, code};
@@ -135,7 +137,8 @@ where
         }
     };
     let targets = lock(&link.targets).clone();
-    let welcome = ServerFrame::Welcome { protocol: PROTOCOLS[0], server: app.node.clone(), targets: targets.clone() };
+    let welcome =
+        ServerFrame::Welcome { protocol: PROTOCOLS[0], server: app.node.clone(), targets: targets.clone() };
     if writer.send(&welcome).await.is_ok() {
         tracing::info!(agent = %link.agent, targets = targets.len(), "agent {} connected", link.agent);
         link.set_targets(&hub.inner, &targets);
@@ -165,14 +168,19 @@ async fn greet<R: AsyncRead + Unpin>(
     reader: &mut FrameReader<R>,
     identity: Identity,
 ) -> Result<Option<Greeted>> {
-    let broken = |e: &dyn std::fmt::Display| Fault::new(code::HOST_PROTOCOL, "the agent's first frame can't be read").for_operator(e);
-    let first = timeout(Duration::from_secs(10), reader.next::<AgentFrame>()).await.map_err(|e| broken(&e))?;
+    let broken = |e: &dyn std::fmt::Display| {
+        Fault::new(code::HOST_PROTOCOL, "the agent's first frame can't be read").for_operator(e)
+    };
+    let first =
+        timeout(Duration::from_secs(10), reader.next::<AgentFrame>()).await.map_err(|e| broken(&e))?;
     let Some(first) = first.map_err(|e| broken(&e))? else { return Ok(None) };
     let AgentFrame::Hello { protocols, agent, version, .. } = first else {
         return Err(Fault::new(code::HOST_PROTOCOL, "the agent's first frame must be its hello"));
     };
     if !protocols.iter().any(|p| PROTOCOLS.contains(p)) {
-        let text = format!("the agent speaks protocol versions {protocols:?}, this server {PROTOCOLS:?}; upgrade the older one");
+        let text = format!(
+            "the agent speaks protocol versions {protocols:?}, this server {PROTOCOLS:?}; upgrade the older one"
+        );
         return Err(Fault::new(code::HOST_PROTOCOL, text));
     }
     let targets = match identity {
@@ -212,7 +220,9 @@ async fn admit(app: &Arc<App>, agent: String, fingerprint: String, version: Stri
         if tx.execute(sql, params![&version, &agent, &fingerprint])? == 1 {
             return Ok(());
         }
-        Err(Fault::denied(format!("agent {agent} is not known here, or its certificate was replaced; add the host again")))
+        Err(Fault::denied(format!(
+            "agent {agent} is not known here, or its certificate was replaced; add the host again"
+        )))
     };
     app.store.write(check).await
 }
@@ -223,7 +233,9 @@ pub(crate) async fn targets_of(app: &Arc<App>, agent: String) -> Result<Vec<Targ
         .read(move |tx| {
             let mut targets = Vec::new();
             for (table, kind) in [("host", TargetKind::Host), ("backup_storage", TargetKind::ImageStore)] {
-                for row in tx.query(&format!("SELECT uuid FROM {table} WHERE agent_uuid = ?"), params![&agent])? {
+                for row in
+                    tx.query(&format!("SELECT uuid FROM {table} WHERE agent_uuid = ?"), params![&agent])?
+                {
                     targets.push(Target { uuid: row.text("uuid")?, kind });
                 }
             }

@@ -30,7 +30,12 @@ pub(super) fn zone_backup_storage(tx: &mut dyn Tx, storage: &str, zone: &str) ->
 }
 
 pub(super) fn cluster_primary_storage(tx: &mut dyn Tx, cluster: &str, storage: &str) -> Result<()> {
-    drop_ref(tx, "primary_storage_cluster_ref", ("cluster_uuid", "primary_storage_uuid"), (cluster, storage))?;
+    drop_ref(
+        tx,
+        "primary_storage_cluster_ref",
+        ("cluster_uuid", "primary_storage_uuid"),
+        (cluster, storage),
+    )?;
     changed(tx, "PrimaryStorageVO", storage, "detachedCluster", cluster)
 }
 

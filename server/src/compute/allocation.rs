@@ -121,7 +121,8 @@ impl Shared {
             cached_on: BTreeSet::new(),
             image_bytes: 0,
             reach: Vec::new(),
-            storage_reserve: i64::try_from(app.settings.bytes("primaryStorage", "reservedCapacity")).unwrap_or(0),
+            storage_reserve: i64::try_from(app.settings.bytes("primaryStorage", "reservedCapacity"))
+                .unwrap_or(0),
         };
         if let Some(image) = ask.image {
             let sql = "SELECT z.zone_uuid AS zone FROM image_backup_storage_ref r
@@ -131,7 +132,8 @@ impl Shared {
             shared.image_zones = texts(&tx.query(sql, params![image])?, "zone")?;
             let sql = "SELECT host_uuid AS host FROM image_cache WHERE image_uuid = ? AND state = 'ready' AND host_uuid IS NOT NULL";
             shared.cached_on = texts(&tx.query(sql, params![image])?, "host")?;
-            shared.image_bytes = tx.query_int("SELECT actual_size FROM image WHERE uuid = ?", params![image])?;
+            shared.image_bytes =
+                tx.query_int("SELECT actual_size FROM image WHERE uuid = ?", params![image])?;
         }
         for l3 in &ask.l3_networks {
             let sql = "SELECT c.cluster_uuid AS cluster FROM l3_network n
@@ -170,9 +172,7 @@ fn page(tx: &mut dyn Tx, ask: &Ask, shared: &Shared, after: &str, limit: i64) ->
         resource::on(resource::HOST_AVAILABLE_CPU, "h"),
         resource::on(resource::HOST_AVAILABLE_MEMORY, "h"),
     );
-    let values = params![
-        after, ask.host, ask.host, ask.cluster, ask.cluster, ask.zone, ask.zone, limit
-    ];
+    let values = params![after, ask.host, ask.host, ask.cluster, ask.cluster, ask.zone, ask.zone, limit];
     tx.query(&sql, values)?.iter().map(|row| judge(row, ask, shared)).collect()
 }
 
@@ -206,7 +206,10 @@ fn judge(row: &Row, ask: &Ask, shared: &Shared) -> Result<Candidate> {
         no("cpu", format!("{} virtual CPUs are needed, {free_cpu} are free", ask.cpu_num));
     }
     if free_memory < ask.memory_bytes {
-        no("memory", format!("{} of memory are needed, {} are free", size(ask.memory_bytes), size(free_memory)));
+        no(
+            "memory",
+            format!("{} of memory are needed, {} are free", size(ask.memory_bytes), size(free_memory)),
+        );
     }
     for (name, clusters) in &shared.reach {
         if !clusters.contains(&cluster) {
@@ -261,7 +264,14 @@ fn storage_reasons(
     let wanted = ask.disk_bytes + image;
     let free = row.opt_int("free_disk")?.unwrap_or(0);
     if ask.disk_bytes > 0 && free < wanted {
-        no("disk", format!("{} of disk are needed on storage {storage}, {} may be promised", size(wanted), size(free)));
+        no(
+            "disk",
+            format!(
+                "{} of disk are needed on storage {storage}, {} may be promised",
+                size(wanted),
+                size(free)
+            ),
+        );
     }
     let physical = row.opt_int("free_physical")?.unwrap_or(0);
     if ask.disk_bytes > 0 && physical < image + shared.storage_reserve {
@@ -277,12 +287,15 @@ fn size(bytes: i64) -> String {
 /// Chooses, or says why nobody can be chosen.
 pub fn choose(app: &App, tx: &mut dyn Tx, ask: &Ask) -> Result<Candidate> {
     let shared = Shared::load(app, tx, ask)?;
-    let look_at_all = ask.strategy == "LeastVmPreferredHostAllocatorStrategy" || ask.strategy == "MostFreeMemory";
+    let look_at_all =
+        ask.strategy == "LeastVmPreferredHostAllocatorStrategy" || ask.strategy == "MostFreeMemory";
     if ask.strategy.starts_with("LastHost")
         && let Some(last) = ask.last_host
     {
         let narrowed = Ask { host: ask.host.or(Some(last)), ..ask.clone() };
-        if let Some(found) = page(tx, &narrowed, &shared, "", PAGE)?.into_iter().find(|c| c.reasons.is_empty()) {
+        if let Some(found) =
+            page(tx, &narrowed, &shared, "", PAGE)?.into_iter().find(|c| c.reasons.is_empty())
+        {
             return Ok(found);
         }
     }
@@ -348,9 +361,11 @@ fn nobody(tx: &mut dyn Tx, ask: &Ask, shared: &Shared) -> Fault {
         *by_reason.entry(reason.kind).or_default() += 1;
     }
     let text = if candidates.is_empty() {
-        "no host fits: there is none in the zone, cluster or host that was asked for; add a host first".to_owned()
+        "no host fits: there is none in the zone, cluster or host that was asked for; add a host first"
+            .to_owned()
     } else {
-        let lines: Vec<String> = candidates.iter().take(3).map(|c| format!("{}: {}", c.host_name, told(c))).collect();
+        let lines: Vec<String> =
+            candidates.iter().take(3).map(|c| format!("{}: {}", c.host_name, told(c))).collect();
         let more = candidates.len().saturating_sub(3);
         let rest = if more > 0 { format!("; and {more} more") } else { String::new() };
         format!("no host fits. {}{rest}", lines.join("; "))
@@ -380,7 +395,9 @@ pub fn check_named(tx: &mut dyn Tx, ask: &Ask) -> Result<()> {
         let row = row.ok_or_else(|| Fault::not_found(table, &uuid))?;
         let (name, state) = (row.text("name")?, row.text("state")?);
         if state != "Enabled" {
-            return Err(Fault::operation(format!("{table} {name:?} is {state}; enable it or choose another")));
+            return Err(Fault::operation(format!(
+                "{table} {name:?} is {state}; enable it or choose another"
+            )));
         }
     }
     if let Some(host) = ask.host {
@@ -388,7 +405,11 @@ pub fn check_named(tx: &mut dyn Tx, ask: &Ask) -> Result<()> {
         if let Some(row) = row
             && row.text("status")? != "Connected"
         {
-            let text = format!("host {:?} is {}; choose one that is Connected", row.text("name")?, row.text("status")?);
+            let text = format!(
+                "host {:?} is {}; choose one that is Connected",
+                row.text("name")?,
+                row.text("status")?
+            );
             return Err(Fault::operation(text));
         }
     }
@@ -397,8 +418,10 @@ pub fn check_named(tx: &mut dyn Tx, ask: &Ask) -> Result<()> {
 
 /// Size and processors of an offering.
 pub fn offering(tx: &mut dyn Tx, uuid: Id<kind::InstanceOffering>) -> Result<(i64, i64, String, String)> {
-    let sql = "SELECT name, cpu_num, memory_size, allocator_strategy, state FROM instance_offering WHERE uuid = ?";
-    let row = tx.query_opt(sql, params![uuid])?.ok_or_else(|| Fault::not_found("InstanceOfferingVO", uuid))?;
+    let sql =
+        "SELECT name, cpu_num, memory_size, allocator_strategy, state FROM instance_offering WHERE uuid = ?";
+    let row =
+        tx.query_opt(sql, params![uuid])?.ok_or_else(|| Fault::not_found("InstanceOfferingVO", uuid))?;
     Ok((row.int("cpu_num")?, row.int("memory_size")?, row.text("allocator_strategy")?, row.text("state")?))
 }
 
@@ -445,10 +468,14 @@ async fn explained(call: &Call, op: &ExplainAllocation) -> Result<Ask> {
         zone: opt_id("zoneUuid", op.zone_uuid.as_deref())?,
         cluster: opt_id("clusterUuid", op.cluster_uuid.as_deref())?,
         host: opt_id("hostUuid", op.host_uuid.as_deref())?,
-        storage: opt_id("primaryStorageUuidForRootVolume", op.primary_storage_uuid_for_root_volume.as_deref())?,
+        storage: opt_id(
+            "primaryStorageUuidForRootVolume",
+            op.primary_storage_uuid_for_root_volume.as_deref(),
+        )?,
         ..Ask::default()
     };
-    let offering_uuid = opt_id::<kind::InstanceOffering>("instanceOfferingUuid", op.instance_offering_uuid.as_deref())?;
+    let offering_uuid =
+        opt_id::<kind::InstanceOffering>("instanceOfferingUuid", op.instance_offering_uuid.as_deref())?;
     let disk = opt_id::<kind::DiskOffering>("rootDiskOfferingUuid", op.root_disk_offering_uuid.as_deref())?;
     call.app.store.read(move |tx| complete(tx, &mut ask, offering_uuid, disk).map(|()| ask)).await
 }
@@ -502,8 +529,10 @@ async fn destinations(call: Call, op: GetCandidateZonesClustersHostsForCreatingV
     };
     let offering_uuid = Some(id("instanceOfferingUuid", &op.instance_offering_uuid)?);
     let disk = opt_id("rootDiskOfferingUuid", op.root_disk_offering_uuid.as_deref())?;
-    let ask = call.app.store.read(move |tx| complete(tx, &mut ask, offering_uuid, disk).map(|()| ask)).await?;
-    let good: Vec<Candidate> = judged(&call, ask).await?.into_iter().filter(|c| c.reasons.is_empty()).collect();
+    let ask =
+        call.app.store.read(move |tx| complete(tx, &mut ask, offering_uuid, disk).map(|()| ask)).await?;
+    let good: Vec<Candidate> =
+        judged(&call, ask).await?.into_iter().filter(|c| c.reasons.is_empty()).collect();
     let zones: BTreeSet<String> = good.iter().map(|c| c.zone.to_string()).collect();
     let clusters: BTreeSet<String> = good.iter().map(|c| c.cluster.to_string()).collect();
     let hosts: BTreeSet<String> = good.iter().map(|c| c.host.to_string()).collect();
@@ -525,7 +554,8 @@ async fn starting_hosts(call: Call, op: GetVmStartingCandidateClustersHosts) -> 
             of_existing(tx, vm)
         })
         .await?;
-    let good: Vec<Candidate> = judged(&call, ask).await?.into_iter().filter(|c| c.reasons.is_empty()).collect();
+    let good: Vec<Candidate> =
+        judged(&call, ask).await?.into_iter().filter(|c| c.reasons.is_empty()).collect();
     let clusters = good.iter().map(|c| c.cluster.to_string()).collect();
     let hosts = good.iter().map(|c| c.host.to_string()).collect();
     Ok(json!({

@@ -71,14 +71,20 @@ pub async fn websocket(
     upgrade: WebSocketUpgrade,
 ) -> Response {
     let Some(access) = app.consoles.take(&token) else {
-        return (StatusCode::FORBIDDEN, "this console token is unknown, used or expired; ask for a new one").into_response();
+        return (StatusCode::FORBIDDEN, "this console token is unknown, used or expired; ask for a new one")
+            .into_response();
     };
-    let connected = tokio::time::timeout(Duration::from_secs(5), TcpStream::connect((access.address.as_str(), access.port)));
+    let connected = tokio::time::timeout(
+        Duration::from_secs(5),
+        TcpStream::connect((access.address.as_str(), access.port)),
+    );
     let Ok(Ok(vnc)) = connected.await else {
         tracing::warn!(vm = %access.vm, "the console of VM {} can't be reached", access.vm);
         return (StatusCode::BAD_GATEWAY, "the VM's console can't be reached on its host").into_response();
     };
-    let idle = Duration::from_secs(u64::try_from(app.settings.int("console", "proxy.idleTimeout")).unwrap_or(60).max(1));
+    let idle = Duration::from_secs(
+        u64::try_from(app.settings.int("console", "proxy.idleTimeout")).unwrap_or(60).max(1),
+    );
     // The setting is in minutes; a console that nobody touches is closed.
     let idle = idle * 60;
     upgrade.protocols(["binary"]).on_upgrade(move |socket| carry(socket, vnc, idle))

@@ -1,6 +1,8 @@
 //! Disk offerings: sizes of volumes (OFF-02).
 
-use cairn_api::ops::storage::{ChangeDiskOfferingState, CreateDiskOffering, DeleteDiskOffering, UpdateDiskOffering};
+use cairn_api::ops::storage::{
+    ChangeDiskOfferingState, CreateDiskOffering, DeleteDiskOffering, UpdateDiskOffering,
+};
 use cairn_store::{Tx, params};
 use cairn_types::{Id, Result, kind, time};
 use serde_json::{Value, json};
@@ -18,7 +20,8 @@ pub(super) fn handlers(h: &mut Handlers) {
 }
 
 fn create(call: &Call, tx: &mut dyn Tx, op: &CreateDiskOffering) -> Result<Value> {
-    let uuid: Id<kind::DiskOffering> = opt_id("resourceUuid", op.resource_uuid.as_deref())?.unwrap_or_default();
+    let uuid: Id<kind::DiskOffering> =
+        opt_id("resourceUuid", op.resource_uuid.as_deref())?.unwrap_or_default();
     rows::register(tx, "DiskOfferingVO", uuid, Some(call.caller.account))?;
     let now = time::now_ms();
     let sql = "INSERT INTO disk_offering (uuid, name, description, disk_size, sort_key, state, type, allocator_strategy,
@@ -33,7 +36,8 @@ fn create(call: &Call, tx: &mut dyn Tx, op: &CreateDiskOffering) -> Result<Value
 
 fn update(call: &Call, tx: &mut dyn Tx, op: &UpdateDiskOffering) -> Result<Value> {
     let uuid: Id<kind::DiskOffering> = id("uuid", &op.uuid)?;
-    let columns = [("name", op.name.clone().map(Into::into)), ("description", op.description.clone().map(Into::into))];
+    let columns =
+        [("name", op.name.clone().map(Into::into)), ("description", op.description.clone().map(Into::into))];
     rows::update(tx, "DiskOfferingVO", uuid, &columns)?;
     inventory::answer(tx, "DiskOfferingInventory", uuid, call.dates)
 }
@@ -48,7 +52,10 @@ fn change_state(call: &Call, tx: &mut dyn Tx, op: &ChangeDiskOfferingState) -> R
 fn delete(call: &Call, tx: &mut dyn Tx, op: &DeleteDiskOffering) -> Result<Value> {
     let uuid: Id<kind::DiskOffering> = id("uuid", &op.uuid)?;
     if call.app.settings.bool("volume", "diskOffering.setNullWhenDeleting") {
-        tx.execute("UPDATE volume SET disk_offering_uuid = NULL WHERE disk_offering_uuid = ?", params![uuid])?;
+        tx.execute(
+            "UPDATE volume SET disk_offering_uuid = NULL WHERE disk_offering_uuid = ?",
+            params![uuid],
+        )?;
     }
     rows::remove(tx, "DiskOfferingVO", uuid)?;
     Ok(json!({}))

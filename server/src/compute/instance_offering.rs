@@ -30,14 +30,17 @@ pub(super) fn handlers(h: &mut Handlers) {
 fn create(call: &Call, tx: &mut dyn Tx, op: &CreateInstanceOffering) -> Result<Value> {
     let least = i64::try_from(16 * size::MIB).unwrap_or(0);
     if op.memory_size < least {
-        return Err(Fault::argument("memorySize must be at least 16 MiB, in bytes").with("parameter", "memorySize"));
+        return Err(
+            Fault::argument("memorySize must be at least 16 MiB, in bytes").with("parameter", "memorySize")
+        );
     }
     let strategy = op.allocator_strategy.as_deref().filter(|s| !s.is_empty()).unwrap_or(STRATEGIES[0]);
     if !STRATEGIES.contains(&strategy) {
         let text = format!("allocatorStrategy {strategy:?} is unknown; known are {}", STRATEGIES.join(", "));
         return Err(Fault::argument(text).with("parameter", "allocatorStrategy"));
     }
-    let uuid: Id<kind::InstanceOffering> = opt_id("resourceUuid", op.resource_uuid.as_deref())?.unwrap_or_default();
+    let uuid: Id<kind::InstanceOffering> =
+        opt_id("resourceUuid", op.resource_uuid.as_deref())?.unwrap_or_default();
     rows::register(tx, "InstanceOfferingVO", uuid, Some(call.caller.account))?;
     let now = time::now_ms();
     let sql = "INSERT INTO instance_offering (uuid, name, description, cpu_num, memory_size, type, allocator_strategy, sort_key,
@@ -45,14 +48,26 @@ fn create(call: &Call, tx: &mut dyn Tx, op: &CreateInstanceOffering) -> Result<V
     let kind = op.r#type.clone().filter(|t| !t.is_empty()).unwrap_or_else(|| "UserVm".into());
     tx.execute(
         sql,
-        params![uuid, &op.name, op.description.clone(), op.cpu_num, op.memory_size, kind, strategy, op.sort_key, now, now],
+        params![
+            uuid,
+            &op.name,
+            op.description.clone(),
+            op.cpu_num,
+            op.memory_size,
+            kind,
+            strategy,
+            op.sort_key,
+            now,
+            now
+        ],
     )?;
     inventory::answer(tx, "InstanceOfferingInventory", uuid, call.dates)
 }
 
 fn update(call: &Call, tx: &mut dyn Tx, op: &UpdateInstanceOffering) -> Result<Value> {
     let uuid: Id<kind::InstanceOffering> = id("uuid", &op.uuid)?;
-    let columns = [("name", op.name.clone().map(Into::into)), ("description", op.description.clone().map(Into::into))];
+    let columns =
+        [("name", op.name.clone().map(Into::into)), ("description", op.description.clone().map(Into::into))];
     rows::update(tx, "InstanceOfferingVO", uuid, &columns)?;
     inventory::answer(tx, "InstanceOfferingInventory", uuid, call.dates)
 }

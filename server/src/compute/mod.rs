@@ -2,6 +2,7 @@
 
 pub mod allocation;
 pub mod console;
+mod dependencies;
 pub mod disk_offering;
 pub mod expunge;
 pub mod instance_offering;
@@ -17,6 +18,7 @@ pub fn handlers(h: &mut Handlers) {
     vm::handlers(h);
     allocation::handlers(h);
     console::handlers(h);
+    dependencies::handlers(h);
     instance_offering::handlers(h);
     disk_offering::handlers(h);
 }

@@ -42,7 +42,9 @@ fn enabled_by(event: &str) -> EnabledState {
 
 /// Sets the state of a zone or cluster; notes a change only if it is one.
 fn set_enabled<T>(tx: &mut dyn Tx, entity: &str, uuid: Id<T>, state: EnabledState) -> Result<()> {
-    let Some(table) = rows::table_of(entity) else { return Err(Fault::internal(format!("{entity} has no table"))) };
+    let Some(table) = rows::table_of(entity) else {
+        return Err(Fault::internal(format!("{entity} has no table")));
+    };
     let sql = format!("UPDATE {table} SET state = ? WHERE uuid = ? AND state <> ?");
     if tx.execute(&sql, params![state, uuid, state])? == 1 {
         rows::changed(tx, entity, uuid, &json!({ "state": state }))?;

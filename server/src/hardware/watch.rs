@@ -66,7 +66,13 @@ async fn gone(app: &Arc<App>, host: Host, why: &'static str) -> Result<()> {
             return Ok(false);
         }
         let reason = format!("{}: {why}", code::HOST_DISCONNECTED);
-        store::set_status(tx, host, &[Status::Connected, Status::Connecting], Status::Disconnected, Some(&reason))
+        store::set_status(
+            tx,
+            host,
+            &[Status::Connected, Status::Connecting],
+            Status::Disconnected,
+            Some(&reason),
+        )
     });
     if lost.await? {
         let app: Weak<App> = Arc::downgrade(app);
@@ -90,7 +96,11 @@ pub(super) fn expect_agents(app: &Arc<App>) {
         let rows = app.store.read(move |tx| tx.query(sql, params![])).await.unwrap_or_default();
         for host in rows.iter().filter_map(|r| r.id::<kind::Host>("uuid").ok()) {
             if !app.agents.is_connected(host) {
-                noted(host, "its status", gone(&app, host, "its agent did not dial in after the server's start").await);
+                noted(
+                    host,
+                    "its status",
+                    gone(&app, host, "its agent did not dial in after the server's start").await,
+                );
             }
         }
     });
@@ -146,7 +156,8 @@ async fn compare(app: &Arc<App>, hosts: Vec<Host>, failing: Vec<(String, Fault)>
 fn out_of_step(tx: &mut dyn Tx, hosts: &[Host], failing: &[String]) -> Result<Vec<Host>> {
     let mut odd = Vec::new();
     for part in hosts.chunks(500) {
-        let sql = format!("SELECT uuid, status FROM host WHERE uuid IN ({})", vec!["?"; part.len()].join(", "));
+        let sql =
+            format!("SELECT uuid, status FROM host WHERE uuid IN ({})", vec!["?"; part.len()].join(", "));
         let values: Vec<Sql> = part.iter().map(|h| Sql::from(*h)).collect();
         for row in tx.query(&sql, &values)? {
             let (host, status): (Host, Status) = (row.id("uuid")?, row.parse("status")?);

@@ -35,7 +35,9 @@ pub async fn serve(app: &Arc<App>) -> Result<Served> {
     let api = bind(app.config.api).await?;
     let page = bind(app.config.page).await?;
     let agents = bind(app.config.agents).await?;
-    let local = |l: &TcpListener| l.local_addr().map_err(|e| Fault::internal("a port has no address").for_operator(e));
+    let local = |l: &TcpListener| {
+        l.local_addr().map_err(|e| Fault::internal("a port has no address").for_operator(e))
+    };
     let served = Served { api: local(&api)?, page: local(&page)?, agents: local(&agents)? };
     app.page_port.store(served.page.port(), std::sync::atomic::Ordering::Relaxed);
     app.agents.listen(agents, served.agents);
@@ -46,7 +48,10 @@ pub async fn serve(app: &Arc<App>) -> Result<Served> {
 
 async fn bind(address: SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|e| {
-        Fault::operation(format!("port {} can't be opened: {e}; stop what listens there or choose another", address))
+        Fault::operation(format!(
+            "port {} can't be opened: {e}; stop what listens there or choose another",
+            address
+        ))
     })
 }
 

@@ -29,7 +29,10 @@ pub(super) async fn file(State(app): State<Arc<App>>, uri: Uri) -> Response<Body
 
 async fn send(path: PathBuf, is_asset: bool) -> Response<Body> {
     let Ok(bytes) = tokio::fs::read(&path).await else {
-        return plain(StatusCode::NOT_FOUND, "the page is not built; run `make run` or `npm run build` in ui/");
+        return plain(
+            StatusCode::NOT_FOUND,
+            "the page is not built; run `make run` or `npm run build` in ui/",
+        );
     };
     let cache = if is_asset { "public, max-age=31536000, immutable" } else { "no-cache" };
     let built = Response::builder()

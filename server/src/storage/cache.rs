@@ -57,7 +57,11 @@ pub async fn ensure(
     let place = Place { image, storage, host };
     if cx.is_plan() {
         if !cx.read(move |tx| is_ready(tx, place)).await? {
-            cx.tell("CacheImage", format!("image {image} would be brought to host {host}"), "it is not in the host's image cache");
+            cx.tell(
+                "CacheImage",
+                format!("image {image} would be brought to host {host}"),
+                "it is not in the host's image cache",
+            );
         }
         return Ok(());
     }
@@ -107,7 +111,10 @@ fn begin(tx: &mut dyn Tx, p: Place) -> Result<Vec<Origin>> {
         let sql = "INSERT INTO image_cache (uuid, image_uuid, primary_storage_uuid, host_uuid, install_path, size, media_type, state,
                      create_ms, last_op_ms)
                    VALUES (?, ?, ?, ?, '', ?, (SELECT media_type FROM image WHERE uuid = ?), 'creating', ?, ?)";
-        tx.execute(sql, params![new_uuid(), p.image, p.storage, p.host, first.file_bytes, p.image, now, now])?;
+        tx.execute(
+            sql,
+            params![new_uuid(), p.image, p.storage, p.host, first.file_bytes, p.image, now, now],
+        )?;
     }
     Ok(origins)
 }
@@ -159,8 +166,7 @@ async fn bring(cx: &mut Cx<App>, p: Place, origin: &Origin) -> Result<CachedImag
 fn end(tx: &mut dyn Tx, p: Place, sha256: &str, cached: &CachedImage) -> Result<()> {
     let sql = "UPDATE image_cache SET state = 'ready', install_path = ?, size = ?, sha256 = ?, last_op_ms = ?
                WHERE image_uuid = ? AND primary_storage_uuid = ? AND host_uuid = ?";
-    let values =
-        params![&cached.path, cached.file_bytes, sha256, time::now_ms(), p.image, p.storage, p.host];
+    let values = params![&cached.path, cached.file_bytes, sha256, time::now_ms(), p.image, p.storage, p.host];
     if tx.execute(sql, values)? == 1 {
         return Ok(());
     }
@@ -183,15 +189,18 @@ pub async fn sweep(app: &Arc<App>, idle_ms: i64) -> Result<usize> {
         match clear(app, &row, fresh).await {
             Ok(true) => gone += 1,
             Ok(false) => {}
-            Err(f) => tracing::warn!(image = row.text("image_uuid")?, host = row.text("host_uuid")?, error = %f,
-                "a cached image that nothing uses could not be cleared away"),
+            Err(f) => {
+                tracing::warn!(image = row.text("image_uuid")?, host = row.text("host_uuid")?, error = %f,
+                "a cached image that nothing uses could not be cleared away")
+            }
         }
     }
     Ok(gone)
 }
 
 /// That no volume and no CD drive on the host is based on the copy `c`.
-const UNUSED: &str = "NOT EXISTS (SELECT 1 FROM volume v LEFT JOIN local_storage_resource_ref l ON l.resource_uuid = v.uuid
+const UNUSED: &str =
+    "NOT EXISTS (SELECT 1 FROM volume v LEFT JOIN local_storage_resource_ref l ON l.resource_uuid = v.uuid
       WHERE v.root_image_uuid = c.image_uuid AND v.primary_storage_uuid = c.primary_storage_uuid
       AND (l.host_uuid IS NULL OR l.host_uuid = c.host_uuid))
     AND NOT EXISTS (SELECT 1 FROM system_tag t JOIN vm_instance m ON m.uuid = t.resource_uuid

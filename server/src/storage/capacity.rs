@@ -51,7 +51,8 @@ async fn check_primary_storage(app: &Arc<App>) -> Result<()> {
     let all = app
         .store
         .read(|tx| {
-            let rows = tx.query("SELECT uuid, url, type FROM primary_storage WHERE type = ?", params![LOCAL])?;
+            let rows =
+                tx.query("SELECT uuid, url, type FROM primary_storage WHERE type = ?", params![LOCAL])?;
             let mut all = Vec::new();
             for row in rows {
                 let storage = Storage::from_row(&row)?;
@@ -88,8 +89,14 @@ fn within(column: &str, uuids: &[String], values: &mut Vec<Column>) -> String {
 }
 
 async fn of_primary_storage(call: Call, op: GetPrimaryStorageCapacity) -> Result<Value> {
-    if !op.all && op.zone_uuids.is_empty() && op.cluster_uuids.is_empty() && op.primary_storage_uuids.is_empty() {
-        return Err(Fault::argument("name zoneUuids, clusterUuids or primaryStorageUuids, or set all to true"));
+    if !op.all
+        && op.zone_uuids.is_empty()
+        && op.cluster_uuids.is_empty()
+        && op.primary_storage_uuids.is_empty()
+    {
+        return Err(Fault::argument(
+            "name zoneUuids, clusterUuids or primaryStorageUuids, or set all to true",
+        ));
     }
     let mut values = Vec::new();
     let conditions = if op.all {
@@ -167,7 +174,9 @@ async fn of_backup_storage(call: Call, op: GetBackupStorageCapacity) -> Result<V
     } else {
         let zones = match within("z.zone_uuid", &op.zone_uuids, &mut values) {
             none if none.is_empty() => none,
-            some => format!(" AND EXISTS (SELECT 1 FROM backup_storage_zone_ref z WHERE z.backup_storage_uuid = b.uuid{some})"),
+            some => format!(
+                " AND EXISTS (SELECT 1 FROM backup_storage_zone_ref z WHERE z.backup_storage_uuid = b.uuid{some})"
+            ),
         };
         zones + &within("b.uuid", &op.backup_storage_uuids, &mut values)
     };

@@ -6,7 +6,8 @@ use cairn_types::{Fault, Result};
 
 /// An absolute folder, without what could be read in two ways. Returned without a slash at its end.
 pub(super) fn folder(param: &str, text: &str) -> Result<String> {
-    let refuse = |why: &str| Err(Fault::argument(format!("parameter {param} {why}")).with("parameter", param));
+    let refuse =
+        |why: &str| Err(Fault::argument(format!("parameter {param} {why}")).with("parameter", param));
     let path = text.trim_end_matches('/');
     if !path.starts_with('/') || path.len() < 2 {
         return refuse("must be an absolute folder such as /var/lib/cairn/storage");
@@ -34,7 +35,8 @@ pub(super) fn hostname(param: &str, text: &str) -> Result<String> {
     if is_name || text.parse::<IpAddr>().is_ok() {
         return Ok(text.to_owned());
     }
-    Err(Fault::argument(format!("parameter {param} must be an IP address or a DNS name")).with("parameter", param))
+    Err(Fault::argument(format!("parameter {param} must be an IP address or a DNS name"))
+        .with("parameter", param))
 }
 
 /// The type of a resource, if the caller named one, must be the one there is.
@@ -61,7 +63,21 @@ mod tests {
     fn ps_01_folders_are_plain_absolute_paths() {
         assert_eq!(folder("url", "/cairn_ps/").unwrap(), "/cairn_ps");
         assert_eq!(folder("url", "/a/b.c-d_e").unwrap(), "/a/b.c-d_e");
-        for bad in ["", "/", "//", "a/b", "/a/../b", "/a//b", "/a/./b", "/$(reboot)", "/a b", "/a\nb", "/a'", "/ä", "/a,b"] {
+        for bad in [
+            "",
+            "/",
+            "//",
+            "a/b",
+            "/a/../b",
+            "/a//b",
+            "/a/./b",
+            "/$(reboot)",
+            "/a b",
+            "/a\nb",
+            "/a'",
+            "/ä",
+            "/a,b",
+        ] {
             assert!(folder("url", bad).is_err(), "{bad:?}");
         }
     }

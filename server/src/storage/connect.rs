@@ -25,7 +25,9 @@ pub async fn host_storages(app: &Arc<App>, host: Id<kind::Host>) -> Result<()> {
     let sql = "SELECT p.uuid, p.url, p.type FROM primary_storage p
                JOIN primary_storage_cluster_ref r ON r.primary_storage_uuid = p.uuid
                JOIN host h ON h.cluster_uuid = r.cluster_uuid WHERE h.uuid = ? ORDER BY p.uuid";
-    let read = move |tx: &mut dyn Tx| tx.query(sql, params![host])?.iter().map(Storage::from_row).collect::<Result<Vec<_>>>();
+    let read = move |tx: &mut dyn Tx| {
+        tx.query(sql, params![host])?.iter().map(Storage::from_row).collect::<Result<Vec<_>>>()
+    };
     for storage in app.store.read(read).await? {
         let began = time::now_ms();
         let measured = measure(app, &storage, vec![host]).await;
@@ -35,7 +37,9 @@ pub async fn host_storages(app: &Arc<App>, host: Id<kind::Host>) -> Result<()> {
             let list = ListStorage { storage_path: storage.url.clone() };
             match app.agents.call(host, &list, CallOptions::default()).await {
                 Ok(content) => compare_cache(app, &storage, host, content, began).await?,
-                Err(f) => tracing::warn!(%host, storage = %storage.uuid, error = %f, "the content of a storage can't be listed"),
+                Err(f) => {
+                    tracing::warn!(%host, storage = %storage.uuid, error = %f, "the content of a storage can't be listed")
+                }
             }
         }
     }
@@ -59,7 +63,10 @@ pub async fn host_gone(app: &Arc<App>, host: Id<kind::Host>) -> Result<()> {
 
 /// Forgets what storage knows of a host that is being deleted, so that its row can go.
 pub fn forget_host(tx: &mut dyn Tx, host: Id<kind::Host>) -> Result<()> {
-    let storages = tx.query("SELECT primary_storage_uuid AS uuid FROM local_storage_host_ref WHERE host_uuid = ?", params![host])?;
+    let storages = tx.query(
+        "SELECT primary_storage_uuid AS uuid FROM local_storage_host_ref WHERE host_uuid = ?",
+        params![host],
+    )?;
     for table in ["image_cache", "local_storage_resource_ref", "local_storage_host_ref"] {
         tx.execute(&format!("DELETE FROM {table} WHERE host_uuid = ?"), params![host])?;
     }
@@ -68,7 +75,8 @@ pub fn forget_host(tx: &mut dyn Tx, host: Id<kind::Host>) -> Result<()> {
 
 /// Asks hosts to make the folder ready and to say how much room there is, many at a time.
 pub(super) async fn measure(app: &Arc<App>, storage: &Storage, hosts: Vec<Id<kind::Host>>) -> Vec<Measured> {
-    let at_once = usize::try_from(app.settings.int("primaryStorage", "ping.parallelismDegree")).unwrap_or(1).max(1);
+    let at_once =
+        usize::try_from(app.settings.int("primaryStorage", "ping.parallelismDegree")).unwrap_or(1).max(1);
     let ask = |host: Id<kind::Host>| {
         let op = ConnectLocalStorage { path: storage.url.clone() };
         async move { (host, app.agents.call(host, &op, CallOptions::default()).await) }
@@ -81,7 +89,8 @@ pub(super) async fn note(app: &Arc<App>, storage: &Storage, measured: Vec<Measur
     let (storage, agents) = (storage.clone(), app.agents.clone());
     let work = move |tx: &mut dyn Tx| {
         // What an agent said before its connection went is no evidence for now.
-        let still: Vec<&Measured> = measured.iter().filter(|(h, r)| r.is_err() || agents.is_connected(h)).collect();
+        let still: Vec<&Measured> =
+            measured.iter().filter(|(h, r)| r.is_err() || agents.is_connected(h)).collect();
         note_all(tx, &storage, still)
     };
     app.store.write(work).await
@@ -105,7 +114,12 @@ pub(super) fn note_all<'a>(
     judge(tx, storage.uuid)
 }
 
-fn found(tx: &mut dyn Tx, storage: Id<kind::PrimaryStorage>, host: Id<kind::Host>, room: Capacity) -> Result<()> {
+fn found(
+    tx: &mut dyn Tx,
+    storage: Id<kind::PrimaryStorage>,
+    host: Id<kind::Host>,
+    room: Capacity,
+) -> Result<()> {
     let now = time::now_ms();
     let (total, free) = (room.total_bytes, room.available_bytes);
     let sql = "SELECT 1 FROM local_storage_host_ref WHERE primary_storage_uuid = ? AND host_uuid = ?";
@@ -126,7 +140,12 @@ fn found(tx: &mut dyn Tx, storage: Id<kind::PrimaryStorage>, host: Id<kind::Host
     Ok(())
 }
 
-pub(super) fn lost(tx: &mut dyn Tx, storage: Id<kind::PrimaryStorage>, host: Id<kind::Host>, why: &str) -> Result<()> {
+pub(super) fn lost(
+    tx: &mut dyn Tx,
+    storage: Id<kind::PrimaryStorage>,
+    host: Id<kind::Host>,
+    why: &str,
+) -> Result<()> {
     let sql = "UPDATE local_storage_host_ref SET status = 'Disconnected', status_reason = ?, last_op_ms = ?
                WHERE primary_storage_uuid = ? AND host_uuid = ? AND (status <> 'Disconnected' OR status_reason IS NULL OR status_reason <> ?)";
     tx.execute(sql, params![why, time::now_ms(), storage, host, why])?;

@@ -2,10 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+mod events;
+mod faults;
 mod hardware;
+mod hostile;
 mod identity;
 mod kit;
 mod network;
 mod platform;
+mod races;
 mod storage;
 mod table;
+mod vm;

@@ -19,7 +19,10 @@ async fn jitter(most_ms: u64) {
 
 /// A failure must say why, with a code that is not "our own mistake".
 fn is_clean(outcome: &Result<Value, Failure>) -> bool {
-    outcome.as_ref().err().is_none_or(|f| f.status == 503 && !f.code().starts_with("HTTP.") && f.code() != "SYS.1000")
+    outcome
+        .as_ref()
+        .err()
+        .is_none_or(|f| f.status == 503 && !f.code().starts_with("HTTP.") && f.code() != "SYS.1000")
 }
 
 fn enforcing(uuid: &str) -> Value {
@@ -221,7 +224,8 @@ async fn bey_02_two_vms_for_the_last_address() {
     for _ in 0..ROUNDS {
         let (good, bad) = scramble(&cloud, &api, &world, 5).await;
         assert_eq!((good.len(), bad.len()), (3, 2), "{bad:?}");
-        let ips: std::collections::BTreeSet<_> = good.iter().map(|v| v["vmNics"][0]["ip"].to_string()).collect();
+        let ips: std::collections::BTreeSet<_> =
+            good.iter().map(|v| v["vmNics"][0]["ip"].to_string()).collect();
         assert_eq!(ips.len(), 3);
         expunge_all(&api, &good).await;
     }
@@ -234,7 +238,8 @@ async fn bey_02_two_vms_for_the_last_memory() {
     let capacity = api.ok("GetCpuMemoryCapacity", json!({ "hostUuids": world.hosts })).await;
     let a_third = capacity["availableMemory"].as_i64().unwrap() / 3;
     let offering = json!({ "name": "third", "cpuNum": 1, "memorySize": a_third });
-    world.instance_offering = api.make("CreateInstanceOffering", offering).await["uuid"].as_str().unwrap().to_owned();
+    world.instance_offering =
+        api.make("CreateInstanceOffering", offering).await["uuid"].as_str().unwrap().to_owned();
     for _ in 0..ROUNDS {
         let (good, bad) = scramble(&cloud, &api, &world, 5).await;
         assert_eq!((good.len(), bad.len()), (3, 2), "{bad:?}");
@@ -251,7 +256,10 @@ async fn bey_02_two_vms_for_the_last_unit_of_a_quota() {
     let world = cloud.world().await;
     let tenant = cloud.account("tenant").await;
     world.share_with(&cloud.admin, &tenant.account).await;
-    cloud.admin.ok("UpdateQuota", json!({ "identityUuid": tenant.account, "name": "vm.num", "value": 2 })).await;
+    cloud
+        .admin
+        .ok("UpdateQuota", json!({ "identityUuid": tenant.account, "name": "vm.num", "value": 2 }))
+        .await;
     for _ in 0..ROUNDS {
         let (good, bad) = scramble(&cloud, &tenant, &world, 5).await;
         assert_eq!((good.len(), bad.len()), (2, 3), "{bad:?}");

@@ -58,7 +58,13 @@ impl Api {
     }
 
     /// One request.
-    pub fn raw(&self, method: &str, path: &str, body: Option<&Value>, headers: &[(&str, &str)]) -> Result<Answer> {
+    pub fn raw(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+        headers: &[(&str, &str)],
+    ) -> Result<Answer> {
         let url = format!("{}/zstack/v1{path}", self.base);
         let mut request = ureq::http::Request::builder().method(method).uri(url);
         if !self.session.is_empty() {
@@ -140,7 +146,14 @@ impl Api {
     }
 
     /// Waits until a field of a resource has a value.
-    pub fn wait_field(&self, path: &str, uuid: &str, field: &str, value: &str, how_long: Duration) -> Result<Value> {
+    pub fn wait_field(
+        &self,
+        path: &str,
+        uuid: &str,
+        field: &str,
+        value: &str,
+        how_long: Duration,
+    ) -> Result<Value> {
         let end = Instant::now() + how_long;
         loop {
             let row = self.get(path, uuid);

@@ -57,7 +57,14 @@ impl Lab {
         loop {
             let out = Command::new("ssh")
                 .args(["-i", &self.key.to_string_lossy()])
-                .args(["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "ConnectTimeout=3"])
+                .args([
+                    "-o",
+                    "StrictHostKeyChecking=no",
+                    "-o",
+                    "UserKnownHostsFile=/dev/null",
+                    "-o",
+                    "ConnectTimeout=3",
+                ])
                 .args(["-o", "BatchMode=yes", "-o", "LogLevel=ERROR", &format!("root@{ip}"), command])
                 .stdin(Stdio::null())
                 .output()?;

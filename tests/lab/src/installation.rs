@@ -68,7 +68,8 @@ fn free_port() -> Result<u16> {
 
 /// Runs a program to its end; its output is in the error.
 pub fn sh(program: &str, args: &[&str]) -> Result<String> {
-    let out = Command::new(program).args(args).stdin(Stdio::null()).output().with_context(|| program.to_owned())?;
+    let out =
+        Command::new(program).args(args).stdin(Stdio::null()).output().with_context(|| program.to_owned())?;
     let text = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
     ensure!(out.status.success(), "{program} {args:?}: {text}");
     Ok(text)
@@ -88,7 +89,11 @@ fn bin_dir() -> PathBuf {
 fn guest_image() -> Result<String> {
     match std::env::var("CAIRN_GUEST_IMAGE") {
         Ok(path) => Ok(path),
-        Err(_) => Ok(sh(&root().join("scripts/guest-image.sh").to_string_lossy(), &[])?.lines().last().unwrap_or_default().into()),
+        Err(_) => Ok(sh(&root().join("scripts/guest-image.sh").to_string_lossy(), &[])?
+            .lines()
+            .last()
+            .unwrap_or_default()
+            .into()),
     }
 }
 
@@ -98,13 +103,22 @@ impl Lab {
         sh(&root().join("scripts/hypervisor.sh").to_string_lossy(), &["start"])?;
         make_uplink()?;
         let dir = tempfile::Builder::new().prefix("cairn-lab-").tempdir_in("/var/tmp")?;
-        let ports = Ports { api: free_port()?, page: free_port()?, agents: free_port()?, images: free_port()? };
+        let ports =
+            Ports { api: free_port()?, page: free_port()?, agents: free_port()?, images: free_port()? };
         let base = format!("http://127.0.0.1:{}", ports.api);
         let key = dir.path().join("id");
         sh("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", &key.to_string_lossy()])?;
         let bin = bin_dir();
-        let mut lab =
-            Self { dir, bin, ports, server: None, agent: None, api: Api::new(&base), world: World::default(), key };
+        let mut lab = Self {
+            dir,
+            bin,
+            ports,
+            server: None,
+            agent: None,
+            api: Api::new(&base),
+            world: World::default(),
+            key,
+        };
         lab.start_server()?;
         lab.start_agent()?;
         lab.api = lab.api.login("admin", "password")?;
@@ -123,7 +137,8 @@ impl Lab {
     }
 
     fn spawn(&self, name: &str, args: &[String]) -> Result<Child> {
-        let log = File::options().create(true).append(true).open(self.dir.path().join(format!("{name}.log")))?;
+        let log =
+            File::options().create(true).append(true).open(self.dir.path().join(format!("{name}.log")))?;
         let program = self.bin.join(name);
         Command::new(&program)
             .args(args)
@@ -156,7 +171,8 @@ impl Lab {
         ];
         self.server = Some(self.spawn("cairn-server", &args)?);
         let end = Instant::now() + Duration::from_secs(20);
-        while self.api.raw("GET", "/management-nodes/ready", None, &[]).map(|a| a.status).unwrap_or(0) != 200 {
+        while self.api.raw("GET", "/management-nodes/ready", None, &[]).map(|a| a.status).unwrap_or(0) != 200
+        {
             ensure!(Instant::now() < end, "the server does not answer: {}", self.log("cairn-server"));
             std::thread::sleep(Duration::from_millis(30));
         }
@@ -240,11 +256,13 @@ impl Lab {
             "netmask": "255.255.255.0", "gateway": format!("{SUBNET}.1") });
         api.post(&format!("/l3-networks/{}/ip-ranges", w.l3), range)?;
         let providers = api.list("/network-services/providers", "q=type=Flat")?;
-        let provider = providers.first().context("no flat provider")?["uuid"].as_str().unwrap_or_default().to_owned();
+        let provider =
+            providers.first().context("no flat provider")?["uuid"].as_str().unwrap_or_default().to_owned();
         let services = json!({ "networkServices": { provider: ["DHCP", "Userdata"] } });
         api.post(&format!("/l3-networks/{}/network-services", w.l3), services)?;
         self.world = w;
-        self.world.image = self.add_image("guest", &guest_image()?)?["uuid"].as_str().unwrap_or_default().to_owned();
+        self.world.image =
+            self.add_image("guest", &guest_image()?)?["uuid"].as_str().unwrap_or_default().to_owned();
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! AddKVMHost against a real sshd on a machine of its own (HOST-01, HOST-02): a server and the second host only.
 
+#![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
+
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -61,10 +63,12 @@ impl Site {
     fn start() -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("cairn-add-host-").tempdir_in("/var/tmp")?;
         let key = dir.path().join("id");
-        let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status()?;
+        let made =
+            Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status()?;
         ensure!(made.success(), "ssh-keygen failed");
         let script = root().join("tests/lab/second-host.sh");
-        let mut second = Command::new(script).arg(NET).arg(&key).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut second =
+            Command::new(script).arg(NET).arg(&key).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let hold = second.stdin.take().context("no pipe")?;
         let mut pid = String::new();
         BufReader::new(second.stdout.take().context("no pipe")?).read_line(&mut pid)?;
@@ -83,8 +87,17 @@ impl Site {
             .spawn()
             .context("cairn-server can't be started; build it first")?;
         let api = Api::new(&format!("http://127.0.0.1:{api_port}"));
-        let mut site =
-            Self { dir, server, second, _hold: hold, pid: pid.trim().into(), api, cluster: String::new(), key, agents_port };
+        let mut site = Self {
+            dir,
+            server,
+            second,
+            _hold: hold,
+            pid: pid.trim().into(),
+            api,
+            cluster: String::new(),
+            key,
+            agents_port,
+        };
         let end = Instant::now() + Duration::from_secs(20);
         site.api = loop {
             match site.api.login("admin", "password") {
@@ -101,7 +114,9 @@ impl Site {
 
     /// Runs a shell command on the second host.
     fn there(&self, command: &str) -> String {
-        let out = Command::new("nsenter").args(["-t", &self.pid, "-m", "-n", "-p", "-u", "sh", "-c", command]).output();
+        let out = Command::new("nsenter")
+            .args(["-t", &self.pid, "-m", "-n", "-p", "-u", "sh", "-c", command])
+            .output();
         out.map(|o| String::from_utf8_lossy(&o.stdout).trim().to_owned()).unwrap_or_default()
     }
 
@@ -151,7 +166,11 @@ fn host_01_add_kvm_host_by_ssh_for_real() -> Result<()> {
     let twice = site.add(json!({})).unwrap_err();
     assert!(has_code(&twice, "HOST.8007"), "{twice:#}");
     let secrets = Command::new("grep").args(["-rlF", "right"]).arg(site.dir.path().join("data")).output()?;
-    assert!(secrets.stdout.is_empty(), "the password lies open in {}", String::from_utf8_lossy(&secrets.stdout));
+    assert!(
+        secrets.stdout.is_empty(),
+        "the password lies open in {}",
+        String::from_utf8_lossy(&secrets.stdout)
+    );
 
     host_02(&site, &uuid)?;
 
@@ -187,8 +206,11 @@ fn host_01_what_is_wrong_with_an_address_a_login_or_a_machine_is_told() -> Resul
     site.refused(json!({}), "HOST.8006")?;
     site.there("umount /usr/bin/qemu-system-x86_64");
 
-    site.there(&format!("nft add table inet test; nft add chain inet test out '{{ type filter hook output priority 0; }}'; \
-        nft add rule inet test out tcp dport {} drop", site.agents_port));
+    site.there(&format!(
+        "nft add table inet test; nft add chain inet test out '{{ type filter hook output priority 0; }}'; \
+        nft add rule inet test out tcp dport {} drop",
+        site.agents_port
+    ));
     site.refused(json!({}), "HOST.8004")?;
     site.there("nft delete table inet test");
     Ok(())
@@ -202,15 +224,26 @@ fn host_02(site: &Site, uuid: &str) -> Result<()> {
     let host = site.api.act(&path, "reconnectHost", json!({}))?;
     assert_eq!(text(&host, "status"), "Connected");
     // A wrong new password changes nothing.
-    let wrong = site.api.act(&format!("/hosts/kvm/{uuid}/actions"), "updateKVMHost", json!({ "password": "wrong" })).unwrap_err();
+    let wrong = site
+        .api
+        .act(&format!("/hosts/kvm/{uuid}/actions"), "updateKVMHost", json!({ "password": "wrong" }))
+        .unwrap_err();
     assert!(has_code(&wrong, "HOST.8000"), "{wrong:#}");
     assert_eq!(text(&site.api.get("/hosts", uuid)?, "status"), "Connected");
     // The right one is used at once.
     site.there("echo root:newer | chpasswd");
-    let host = site.api.act(&format!("/hosts/kvm/{uuid}/actions"), "updateKVMHost", json!({ "password": "newer", "name": "renamed" }))?;
+    let host = site.api.act(
+        &format!("/hosts/kvm/{uuid}/actions"),
+        "updateKVMHost",
+        json!({ "password": "newer", "name": "renamed" }),
+    )?;
     assert_eq!((text(&host, "status"), text(&host, "name")), ("Connected".into(), "renamed".into()));
     site.there("echo root:right | chpasswd");
-    let host = site.api.act(&format!("/hosts/kvm/{uuid}/actions"), "updateKVMHost", json!({ "password": "right" }))?;
+    let host = site.api.act(
+        &format!("/hosts/kvm/{uuid}/actions"),
+        "updateKVMHost",
+        json!({ "password": "right" }),
+    )?;
     assert_eq!(text(&host, "status"), "Connected");
     Ok(())
 }
@@ -224,7 +257,8 @@ fn by_sudo_and_by_key(site: &Site) -> Result<()> {
     assert_eq!(text(&host, "status"), "Connected");
     site.api.delete(&format!("/hosts/{}", text(&host, "uuid")))?;
     let keys = std::fs::read_dir(site.dir.path().join("data/ssh"))?.filter_map(Result::ok);
-    let keys: Vec<_> = keys.map(|f| f.file_name()).filter(|n| n.to_string_lossy().starts_with("key-")).collect();
+    let keys: Vec<_> =
+        keys.map(|f| f.file_name()).filter(|n| n.to_string_lossy().starts_with("key-")).collect();
     assert!(keys.is_empty(), "{keys:?}");
     Ok(())
 }

@@ -10,7 +10,10 @@ use cairn_lab::{Case, Lab};
 use serde_json::{Value, json};
 
 pub const CASES: &[Case] = &[
-    Case { name: "bey_02_a_server_killed_during_a_creation_finishes_it_after_its_restart", run: killed_server },
+    Case {
+        name: "bey_02_a_server_killed_during_a_creation_finishes_it_after_its_restart",
+        run: killed_server,
+    },
     Case { name: "host_05_an_agent_restart_loses_nothing", run: agent_restart },
     Case { name: "host_05_a_killed_libvirtd_is_noticed_and_guests_go_on", run: killed_libvirtd },
     Case { name: "img_01_formats_are_detected_and_bad_images_refused", run: images },
@@ -67,8 +70,12 @@ fn images(lab: &mut Lab) -> Result<()> {
     let raw = lab.add_image("plain", &path("plain.img"))?;
     ensure!(text(&raw, "format") == "raw" && text(&raw, "status") == "Ready", "{raw}");
     ensure!(raw["size"] == 8 << 20, "{raw}");
-    sh("qemu-img", &["create", "-q", "-f", "qcow2", "-F", "raw", "-b", "/etc/passwd", &path("spy.qcow2"), "8M"])?;
-    let spy = lab.add_image("spy", &path("spy.qcow2")).err().context("an image over /etc/passwd was taken")?;
+    sh(
+        "qemu-img",
+        &["create", "-q", "-f", "qcow2", "-F", "raw", "-b", "/etc/passwd", &path("spy.qcow2"), "8M"],
+    )?;
+    let spy =
+        lab.add_image("spy", &path("spy.qcow2")).err().context("an image over /etc/passwd was taken")?;
     ensure!(has_code(&spy, "IMG.8001"), "{spy:#}");
     std::fs::write(path("broken.qcow2"), b"QFI\xfb\x00\x00\x00\x03garbage")?;
     let broken = lab.add_image("broken", &path("broken.qcow2")).err().context("a broken image was taken")?;
@@ -107,7 +114,8 @@ fn damaged_copy(lab: &mut Lab) -> Result<()> {
 
 fn guest_file(lab: &Lab) -> Result<String> {
     let folder = lab.path().join("import");
-    let entry = std::fs::read_dir(folder)?.flatten().find(|e| e.file_name().to_string_lossy().contains("guest"));
+    let entry =
+        std::fs::read_dir(folder)?.flatten().find(|e| e.file_name().to_string_lossy().contains("guest"));
     Ok(entry.context("the guest image")?.path().to_string_lossy().into_owned())
 }
 

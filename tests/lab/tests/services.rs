@@ -11,7 +11,10 @@ use cairn_lab::{Case, Lab};
 use serde_json::json;
 
 pub const CASES: &[Case] = &[
-    Case { name: "flat_01_flat_03_vm_14_a_guest_gets_its_address_metadata_key_and_user_data", run: guest_services },
+    Case {
+        name: "flat_01_flat_03_vm_14_a_guest_gets_its_address_metadata_key_and_user_data",
+        run: guest_services,
+    },
     Case { name: "con_01_vm_06_console_speaks_vnc_with_a_token_that_works_once", run: console },
     Case { name: "off_01_disk_bandwidth_of_the_offering_is_applied", run: disk_limit },
     Case { name: "sg_03_a_guest_can_not_use_an_address_of_another", run: no_spoofing },
@@ -95,7 +98,11 @@ fn no_spoofing(lab: &mut Lab) -> Result<()> {
     // With its own address it reaches the gateway; with a stolen one it does not.
     lab.ssh(&vm, "ping -c 1 -W 2 172.30.98.1", 20)?;
     lab.ssh(&vm, "ip addr add 172.30.98.77/24 dev eth0", 10)?;
-    let stolen = lab.ssh(&vm, "ping -c 1 -W 2 -I 172.30.98.77 172.30.98.1 >/dev/null 2>&1 && echo passed || echo stopped", 20)?;
+    let stolen = lab.ssh(
+        &vm,
+        "ping -c 1 -W 2 -I 172.30.98.77 172.30.98.1 >/dev/null 2>&1 && echo passed || echo stopped",
+        20,
+    )?;
     ensure!(stolen.trim() == "stopped", "a stolen address passed");
     lab.ssh(&vm, "ping -c 1 -W 2 172.30.98.1", 20)?;
     lab.remove_vm(&vm)

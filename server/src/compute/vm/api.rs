@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use cairn_api::ops::compute::{
-    CreateVmInstance, DeleteVmHostname, DeleteVmSshKey, DeleteVmStaticIp, DestroyVmInstance, ExpungeVmInstance,
-    GetVmCapabilities, GetVmHostname, GetVmSshKey, PauseVmInstance, RebootVmInstance, ResumeVmInstance, SetVmHostname,
-    SetVmSshKey, SetVmStaticIp, StartVmInstance, StopVmInstance, UpdateVmInstance,
+    CreateVmInstance, DeleteVmHostname, DeleteVmSshKey, DeleteVmStaticIp, DestroyVmInstance,
+    ExpungeVmInstance, GetVmCapabilities, GetVmHostname, GetVmSshKey, PauseVmInstance, RebootVmInstance,
+    ResumeVmInstance, SetVmHostname, SetVmSshKey, SetVmStaticIp, StartVmInstance, StopVmInstance,
+    UpdateVmInstance,
 };
 use cairn_store::{Tx, params};
 use cairn_types::state::{VmAction, VmState};
@@ -49,10 +50,13 @@ pub fn handlers(h: &mut Handlers) {
 
 async fn create(call: Call, op: CreateVmInstance) -> Result<Launch> {
     if op.l3_network_uuids.is_empty() {
-        return Err(Fault::argument("l3NetworkUuids must name at least one L3 network").with("parameter", "l3NetworkUuids"));
+        return Err(Fault::argument("l3NetworkUuids must name at least one L3 network")
+            .with("parameter", "l3NetworkUuids"));
     }
     if !op.data_disk_offering_uuids.is_empty() || !op.data_disk_sizes.is_empty() {
-        return Err(Fault::operation("data volumes can't be made with the VM by this version; make the VM without them"));
+        return Err(Fault::operation(
+            "data volumes can't be made with the VM by this version; make the VM without them",
+        ));
     }
     let vm: Id<kind::Vm> = opt_id("resourceUuid", op.resource_uuid.as_deref())?.unwrap_or_default();
     let goal = match op.strategy.as_str() {
@@ -88,7 +92,9 @@ fn new_vm(
             (cpu.unwrap_or(c), memory.unwrap_or(m), strategy)
         }
         (None, Some(cpu), Some(memory)) => (cpu, memory, "DefaultHostAllocatorStrategy".to_owned()),
-        (None, ..) => return Err(Fault::argument("instanceOfferingUuid is needed, or cpuNum and memorySize instead")),
+        (None, ..) => {
+            return Err(Fault::argument("instanceOfferingUuid is needed, or cpuNum and memorySize instead"));
+        }
     };
     let image: Id<kind::Image> = match op.image_uuid.as_deref() {
         Some(image) => id("imageUuid", image)?,
@@ -140,18 +146,25 @@ fn root_size(
     let wanted = match (offering, op.root_disk_size) {
         (Some(offering), _) => {
             let sql = "SELECT disk_size, state FROM disk_offering WHERE uuid = ?";
-            let row = tx.query_opt(sql, params![offering])?.ok_or_else(|| Fault::not_found("DiskOfferingVO", offering))?;
+            let row = tx
+                .query_opt(sql, params![offering])?
+                .ok_or_else(|| Fault::not_found("DiskOfferingVO", offering))?;
             if row.text("state")? != "Enabled" {
-                return Err(Fault::operation(format!("disk offering {offering} is Disabled; enable it or choose another")));
+                return Err(Fault::operation(format!(
+                    "disk offering {offering} is Disabled; enable it or choose another"
+                )));
             }
             Some(row.int("disk_size")?)
         }
         (None, size) => size,
     };
     match wanted {
-        None if from_iso => Err(Fault::argument("a VM made from an ISO needs rootDiskOfferingUuid for its root volume")),
+        None if from_iso => {
+            Err(Fault::argument("a VM made from an ISO needs rootDiskOfferingUuid for its root volume"))
+        }
         Some(size) if size < image_size => {
-            let text = format!("the root volume must have at least the image's {image_size} bytes, not {size}");
+            let text =
+                format!("the root volume must have at least the image's {image_size} bytes, not {size}");
             Err(Fault::argument(text))
         }
         wanted => Ok(wanted.unwrap_or(image_size)),
@@ -185,7 +198,9 @@ fn default_l3(op: &CreateVmInstance, nics: &[NewNic]) -> Result<Id<kind::L3Netwo
         Some(l3) if nics.iter().any(|n| n.l3 == l3) => Ok(l3),
         Some(l3) => Err(Fault::argument(format!("defaultL3NetworkUuid {l3} is not among l3NetworkUuids"))),
         None if nics.len() == 1 => Ok(nics[0].l3),
-        None => Err(Fault::argument("with several l3NetworkUuids, defaultL3NetworkUuid must name one of them")),
+        None => {
+            Err(Fault::argument("with several l3NetworkUuids, defaultL3NetworkUuid must name one of them"))
+        }
     }
 }
 
@@ -202,7 +217,9 @@ fn check_hostname(
     }
     let Some(name) = names.first() else { return Ok(()) };
     if !is_hostname(name) {
-        let text = format!("{name:?} is no valid host name: letters, digits and dashes, parts of at most 63 characters");
+        let text = format!(
+            "{name:?} is no valid host name: letters, digits and dashes, parts of at most 63 characters"
+        );
         return Err(Fault::argument(text));
     }
     let sql = "SELECT t.resource_uuid AS vm FROM system_tag t JOIN vm_instance v ON v.uuid = t.resource_uuid
@@ -210,7 +227,9 @@ fn check_hostname(
     for row in tx.query(sql, params![format!("hostname::{name}"), l3])? {
         let other: Id<kind::Vm> = row.id("vm")?;
         if Some(other) != except {
-            return Err(Fault::argument(format!("the host name {name:?} is taken by VM {other} on the same network")));
+            return Err(Fault::argument(format!(
+                "the host name {name:?} is taken by VM {other} on the same network"
+            )));
         }
     }
     Ok(())
@@ -251,7 +270,8 @@ async fn stop(call: Call, op: StopVmInstance) -> Result<Launch> {
     let row = must_allow(&call, vm, VmAction::StopVmInstance).await?;
     if row.state == VmState::Stopped {
         let dates = call.dates;
-        let done = call.app.store.read(move |tx| inventory::answer(tx, "VmInstanceInventory", vm, dates)).await?;
+        let done =
+            call.app.store.read(move |tx| inventory::answer(tx, "VmInstanceInventory", vm, dates)).await?;
         return Ok(Launch::Done(done));
     }
     Ok(Launch::run(StopVm::new(vm, op.r#type.eq_ignore_ascii_case("cold"))))
@@ -301,11 +321,15 @@ fn update(call: &Call, tx: &mut dyn Tx, op: &UpdateVmInstance) -> Result<Value> 
             "the state of a VM follows from what its host reports and can't be set; start or stop it instead",
         ));
     }
-    if (op.cpu_num.is_some() || op.memory_size.is_some()) && row.state != VmState::Stopped && row.state != VmState::Created {
+    if (op.cpu_num.is_some() || op.memory_size.is_some())
+        && row.state != VmState::Stopped
+        && row.state != VmState::Created
+    {
         let text = format!("VM {vm} is {}; CPU and memory can be changed while it is Stopped", row.state);
         return Err(Fault::operation(text));
     }
-    let default_l3: Option<Id<kind::L3Network>> = opt_id("defaultL3NetworkUuid", op.default_l3_network_uuid.as_deref())?;
+    let default_l3: Option<Id<kind::L3Network>> =
+        opt_id("defaultL3NetworkUuid", op.default_l3_network_uuid.as_deref())?;
     if let Some(l3) = default_l3 {
         let sql = "SELECT 1 FROM vm_nic WHERE vm_instance_uuid = ? AND l3_network_uuid = ?";
         if !tx.exists(sql, params![vm, l3])? {
@@ -352,7 +376,9 @@ fn set_ssh_key(call: &Call, tx: &mut dyn Tx, op: &SetVmSshKey) -> Result<Value> 
     let vm: Id<kind::Vm> = id("uuid", &op.uuid)?;
     let key = op.ssh_key.trim();
     let words: Vec<&str> = key.split_whitespace().collect();
-    let known = words.first().is_some_and(|w| w.starts_with("ssh-") || w.starts_with("ecdsa-") || w.starts_with("sk-"));
+    let known = words
+        .first()
+        .is_some_and(|w| w.starts_with("ssh-") || w.starts_with("ecdsa-") || w.starts_with("sk-"));
     if !known || words.len() < 2 || key.contains(['\n', '\r']) {
         return Err(Fault::argument("SshKey must be one public key, such as `ssh-ed25519 AAAA… me@home`"));
     }

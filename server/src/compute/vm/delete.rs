@@ -14,7 +14,7 @@ use super::start::remove_rows;
 use super::{store, track};
 use crate::agents::AgentCalls;
 use crate::app::App;
-use crate::network;
+use crate::{network, rows};
 
 /// What shall be left of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,8 +36,14 @@ pub struct DeleteVm {
     pub action: Option<String>,
     from: Option<VmState>,
     host: Option<Id<kind::Host>>,
+    /// Where it ran last: files of a guest that went off by itself may be there.
+    #[serde(default)]
+    last_host: Option<Id<kind::Host>>,
     l3_networks: Vec<Id<kind::L3Network>>,
     volumes: Vec<Volume>,
+    /// Its volumes may be gone already: it can't be what it was.
+    #[serde(default)]
+    is_wiped: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -91,8 +97,11 @@ impl Workflow for DeleteVm {
 
             (DeleteVolumes, Dir::Do) => self.delete_volumes(cx).await,
             (DeleteVolumes, Dir::Plan) => Ok(()),
-            // Deleted data can't come back: from here on the run only goes forward, failures are kept for later.
-            (DeleteVolumes, Dir::Undo) => Ok(()),
+            // Deleted data can't come back: `Mark` leaves it Destroyed without volumes, to be expunged again.
+            (DeleteVolumes, Dir::Undo) => {
+                self.is_wiped = self.depth == Depth::Expunge && !self.volumes.is_empty();
+                Ok(())
+            }
 
             (Finish, Dir::Do | Dir::Plan) => self.finish(cx).await,
             // One write, committed with the end of the run: nothing to take back.
@@ -127,7 +136,17 @@ impl DeleteVm {
 
     fn with_action(vm: Id<kind::Vm>, depth: Depth, action: Option<VmAction>) -> Self {
         let action = action.map(|a| a.as_str().to_owned());
-        Self { vm, depth, action, from: None, host: None, l3_networks: Vec::new(), volumes: Vec::new() }
+        Self {
+            vm,
+            depth,
+            action,
+            from: None,
+            host: None,
+            last_host: None,
+            l3_networks: Vec::new(),
+            volumes: Vec::new(),
+            is_wiped: false,
+        }
     }
 
     async fn mark(&mut self, cx: &mut Cx<App>) -> Result<()> {
@@ -143,11 +162,20 @@ impl DeleteVm {
             }
             w.from = Some(vm.state);
             w.host = vm.host;
+            w.last_host = match vm.last_host {
+                Some(last) if rows::exists(tx, "HostVO", &last.to_string())? => Some(last),
+                _ => None,
+            };
             w.l3_networks = store::l3_networks(tx, w.vm)?;
             w.volumes = store::volumes(tx, w.vm)?
                 .into_iter()
                 .filter(|v| v.r#type == "Root")
-                .map(|v| Volume { uuid: v.uuid, r#type: v.r#type, storage_path: v.storage_path, host: v.host.or(vm.last_host).or(vm.host) })
+                .map(|v| Volume {
+                    uuid: v.uuid,
+                    r#type: v.r#type,
+                    storage_path: v.storage_path,
+                    host: v.host.or(vm.last_host).or(vm.host),
+                })
                 .collect();
             let to = if vm.state == VmState::Destroyed { VmState::Expunging } else { VmState::Destroying };
             store::hold(tx, &vm, to, run)
@@ -157,6 +185,9 @@ impl DeleteVm {
 
     async fn unmark(&mut self, cx: &mut Cx<App>) -> Result<()> {
         let (run, Some(from)) = (cx.run(), self.from) else { return Ok(()) };
+        if self.is_wiped {
+            return cx.tx(self, move |w, tx| to_wiped(tx, w.vm, run)).await;
+        }
         let was_on_host = self.host.is_some();
         cx.tx(self, move |w, tx| {
             let to = if was_on_host { VmState::Unknown } else { from };
@@ -170,8 +201,15 @@ impl DeleteVm {
     }
 
     async fn power_off(&mut self, cx: &mut Cx<App>) -> Result<()> {
-        let Some(host) = self.host else { return Ok(()) };
         let vm = self.vm.to_string();
+        let Some(host) = self.host else {
+            return match self.last_host {
+                Some(last) if self.depth == Depth::Expunge => {
+                    cx.agent_or_later(last, "remove", &RemoveVm { vm }).await.map(|_| ())
+                }
+                _ => Ok(()),
+            };
+        };
         cx.agent_or_later(host, "stop", &StopCommand { vm: vm.clone(), grace_ms: 0 }).await?;
         cx.agent_or_later(host, "remove", &RemoveVm { vm }).await.map(|_| ())
     }
@@ -205,6 +243,16 @@ impl DeleteVm {
         }
         Ok(())
     }
+}
+
+/// Destroyed, with volumes that are not there any more, so that it can't be recovered.
+fn to_wiped(tx: &mut dyn Tx, vm: Id<kind::Vm>, run: Id<kind::Run>) -> Result<()> {
+    to_destroyed(tx, vm, run)?;
+    tx.execute(
+        "UPDATE volume SET install_path = NULL WHERE vm_instance_uuid = ? AND type = 'Root'",
+        params![vm],
+    )
+    .map(|_| ())
 }
 
 /// Off, addresses given back, its volumes marked.

@@ -45,7 +45,10 @@ impl VmRow {
 
     /// Reads a VM if there is one.
     pub fn find(tx: &mut dyn Tx, vm: Id<kind::Vm>) -> Result<Option<Self>> {
-        tx.query_opt("SELECT * FROM vm_instance WHERE uuid = ?", params![vm])?.as_ref().map(Self::read).transpose()
+        tx.query_opt("SELECT * FROM vm_instance WHERE uuid = ?", params![vm])?
+            .as_ref()
+            .map(Self::read)
+            .transpose()
     }
 
     fn read(row: &Row) -> Result<Self> {

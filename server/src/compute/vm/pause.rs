@@ -76,7 +76,8 @@ impl Workflow for PauseVm {
         if cause.has_code(code::VM_NOT_IN_STATE) {
             return cause;
         }
-        let (code, verb) = if self.resume { (code::VM_RESUME, "resumed") } else { (code::VM_PAUSE, "paused") };
+        let (code, verb) =
+            if self.resume { (code::VM_RESUME, "resumed") } else { (code::VM_PAUSE, "paused") };
         Fault::new(code, format!("VM {} could not be {verb}: {}", self.vm, cause.details)).caused_by(cause)
     }
 }

@@ -137,7 +137,10 @@ impl RebootVm {
         let run = cx.run();
         cx.tx(self, move |w, tx| {
             if let Some(started) = &w.started {
-                tx.execute("UPDATE vm_instance SET vnc_port = ? WHERE uuid = ?", params![started.vnc_port, w.vm])?;
+                tx.execute(
+                    "UPDATE vm_instance SET vnc_port = ? WHERE uuid = ?",
+                    params![started.vnc_port, w.vm],
+                )?;
             }
             store::release(tx, w.vm, run, VmState::Running, None).map(|_| ())
         })

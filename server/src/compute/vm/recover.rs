@@ -19,6 +19,13 @@ pub(super) fn recover(call: &Call, tx: &mut dyn Tx, op: &RecoverVmInstance) -> R
     if row.run.is_some() {
         return Err(Fault::new(code::VM_BUSY, format!("VM {vm} is being expunged")).retry());
     }
+    let wiped = "SELECT 1 FROM volume WHERE vm_instance_uuid = ? AND type = 'Root' AND status = 'Deleted' AND install_path IS NULL";
+    if tx.exists(wiped, params![vm])? {
+        let text = format!(
+            "the root volume of VM {vm} was deleted when it was expunged, which then failed; expunge it again"
+        );
+        return Err(Fault::operation(text).with("vm", vm.to_string()));
+    }
     if let Some(owner) = rows::owner(tx, vm)? {
         quota::check(tx, owner, &[("vm.totalNum", 1)])?;
     }

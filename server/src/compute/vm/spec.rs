@@ -15,8 +15,10 @@ pub fn of_vm(app: &App, tx: &mut dyn Tx, vm: Id<kind::Vm>, host: Id<kind::Host>)
     let row = VmRow::load(tx, vm)?;
     let listen = tx.query_opt("SELECT management_ip FROM host WHERE uuid = ?", params![host])?;
     let listen = listen.ok_or_else(|| Fault::not_found("HostVO", host))?.text("management_ip")?;
-    let offering = tx.query_opt("SELECT instance_offering_uuid FROM vm_instance WHERE uuid = ?", params![vm])?;
-    let offering = offering.map_or(Ok(None), |r| r.opt_id::<kind::InstanceOffering>("instance_offering_uuid"))?;
+    let offering =
+        tx.query_opt("SELECT instance_offering_uuid FROM vm_instance WHERE uuid = ?", params![vm])?;
+    let offering =
+        offering.map_or(Ok(None), |r| r.opt_id::<kind::InstanceOffering>("instance_offering_uuid"))?;
     let limit = |tx: &mut dyn Tx, prefix: &str| -> Result<Option<u64>> {
         let own = tags::get(tx, vm, prefix)?;
         let given = match (own, offering) {
@@ -28,7 +30,10 @@ pub fn of_vm(app: &App, tx: &mut dyn Tx, vm: Id<kind::Vm>, host: Id<kind::Host>)
     };
     let bytes_per_second = limit(tx, "volumeTotalBandwidth::")?;
     let iops = limit(tx, "volumeTotalIops::")?;
-    let disks = store::volumes(tx, vm)?.into_iter().map(|v| disk(v, bytes_per_second, iops)).collect::<Result<_>>()?;
+    let disks = store::volumes(tx, vm)?
+        .into_iter()
+        .map(|v| disk(v, bytes_per_second, iops))
+        .collect::<Result<_>>()?;
     let guest_agent = tags::get(tx, vm, "qemuga")?.is_some();
     Ok(VmSpec {
         vm: vm.to_string(),
@@ -77,6 +82,7 @@ fn boot_order(tx: &mut dyn Tx, vm: Id<kind::Vm>) -> Result<Vec<String>> {
 /// The ISO that a VM is installed from, as it lies in the host's image cache.
 fn iso(tx: &mut dyn Tx, vm: Id<kind::Vm>, host: Id<kind::Host>) -> Result<Option<String>> {
     let Some(image) = tags::get(tx, vm, "iso::")? else { return Ok(None) };
-    let sql = "SELECT install_path FROM image_cache WHERE image_uuid = ? AND (host_uuid = ? OR host_uuid IS NULL)";
+    let sql =
+        "SELECT install_path FROM image_cache WHERE image_uuid = ? AND (host_uuid = ? OR host_uuid IS NULL)";
     tx.query_opt(sql, params![image, host])?.map(|r| r.text("install_path")).transpose()
 }

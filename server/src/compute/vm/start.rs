@@ -200,10 +200,17 @@ impl Workflow for StartVm {
     }
 
     fn failure(&self, cause: Fault) -> Fault {
-        let (code, verb) = if self.create.is_some() { (code::VM_CREATE, "created") } else { (code::VM_START, "started") };
+        let (code, verb) =
+            if self.create.is_some() { (code::VM_CREATE, "created") } else { (code::VM_START, "started") };
         // What the caller did wrong keeps its own code.
-        if [code::INVALID_ARGUMENT, code::RESOURCE_NOT_FOUND, code::QUOTA_EXCEEDING, code::RUN_CANCELLED, code::UUID_TAKEN]
-            .contains(&cause.code.as_str())
+        if [
+            code::INVALID_ARGUMENT,
+            code::RESOURCE_NOT_FOUND,
+            code::QUOTA_EXCEEDING,
+            code::RUN_CANCELLED,
+            code::UUID_TAKEN,
+        ]
+        .contains(&cause.code.as_str())
         {
             return cause;
         }
@@ -285,7 +292,12 @@ impl StartVm {
         self.take_place(app, tx, &vm, run).map(Some)
     }
 
-    fn reserve_existing(&mut self, app: &App, tx: &mut dyn Tx, run: Id<kind::Run>) -> Result<Option<Candidate>> {
+    fn reserve_existing(
+        &mut self,
+        app: &App,
+        tx: &mut dyn Tx,
+        run: Id<kind::Run>,
+    ) -> Result<Option<Candidate>> {
         let vm = VmRow::load(tx, self.vm)?;
         vm.allow(cairn_types::state::VmAction::StartVmInstance)?;
         if let Some(owner) = rows::owner(tx, self.vm)? {
@@ -298,7 +310,13 @@ impl StartVm {
     }
 
     /// Chooses host and storage and writes both down, in the same transaction that looked.
-    fn take_place(&mut self, app: &App, tx: &mut dyn Tx, vm: &VmRow, run: Id<kind::Run>) -> Result<Candidate> {
+    fn take_place(
+        &mut self,
+        app: &App,
+        tx: &mut dyn Tx,
+        vm: &VmRow,
+        run: Id<kind::Run>,
+    ) -> Result<Candidate> {
         let mut ask = allocation::of_existing(tx, self.vm)?;
         ask.zone = self.zone.or(ask.zone);
         ask.cluster = self.cluster.filter(|_| self.wanted_host.is_none());
@@ -325,7 +343,12 @@ impl StartVm {
             if volume.install_path.is_none() {
                 place_volume(tx, &volume, storage, chosen.host)?;
                 let image = ask.image.filter(|_| volume.r#type == "Root" && !self.is_from_iso(tx));
-                missing.push(Missing { volume: volume.uuid, r#type: volume.r#type, size_bytes: volume.size, image });
+                missing.push(Missing {
+                    volume: volume.uuid,
+                    r#type: volume.r#type,
+                    size_bytes: volume.size,
+                    image,
+                });
             }
         }
         self.place = Some(Place {
@@ -384,10 +407,13 @@ impl StartVm {
     }
 
     async fn plan_image(&mut self, cx: &mut Cx<App>) -> Result<()> {
-        let Some((image, host)) = self.place.as_ref().and_then(|p| p.image.map(|i| (i, p.host))) else { return Ok(()) };
+        let Some((image, host)) = self.place.as_ref().and_then(|p| p.image.map(|i| (i, p.host))) else {
+            return Ok(());
+        };
         let sql = "SELECT 1 FROM image_cache WHERE image_uuid = ? AND host_uuid = ?";
         let there = cx.read(move |tx| tx.exists(sql, params![image, host])).await?;
-        let text = if there { "use the image in the host's cache" } else { "copy the image to the host first" };
+        let text =
+            if there { "use the image in the host's cache" } else { "copy the image to the host first" };
         cx.tell("CacheImage", text, "");
         Ok(())
     }
@@ -410,7 +436,7 @@ impl StartVm {
     fn plan_volumes(&self, cx: &Cx<App>) -> Result<()> {
         for Missing { volume, r#type, size_bytes, .. } in self.place.iter().flat_map(|p| &p.missing) {
             let size = cairn_types::size::show_size(u64::try_from(*size_bytes).unwrap_or(0));
-            cx.tell("MakeVolumes", format!("make {type} volume {volume} of {size}"), "", );
+            cx.tell("MakeVolumes", format!("make {type} volume {volume} of {size}"), "");
         }
         Ok(())
     }
@@ -466,7 +492,8 @@ impl StartVm {
         let nics = cx.read(move |tx| tx.query(sql, params![vm])).await?;
         let mut addresses = Vec::new();
         for nic in &nics {
-            let (ip, network) = (nic.opt_text("ip")?.unwrap_or_else(|| "no address".into()), nic.text("name")?);
+            let (ip, network) =
+                (nic.opt_text("ip")?.unwrap_or_else(|| "no address".into()), nic.text("name")?);
             cx.tell("Reserve", format!("a NIC on network {network:?} with {ip}"), "");
             addresses.push(ip);
         }
@@ -529,14 +556,17 @@ fn claim_all(tx: &mut dyn Tx, new: &NewVm) -> Result<()> {
     let image = image.ok_or_else(|| Fault::not_found("ImageVO", new.image))?;
     let (state, status) = (image.text("state")?, image.text("status")?);
     if state != "Enabled" || status != "Ready" {
-        let text = format!("image {:?} is {state} and {status}; it must be Enabled and Ready", image.text("name")?);
+        let text =
+            format!("image {:?} is {state} and {status}; it must be Enabled and Ready", image.text("name")?);
         return Err(Fault::operation(text).with("image", new.image.to_string()));
     }
     if let Some(offering) = new.offering {
         rows::claim(tx, "InstanceOfferingVO", offering)?;
         let (.., state) = allocation::offering(tx, offering)?;
         if state != "Enabled" {
-            return Err(Fault::operation(format!("instance offering {offering} is Disabled; enable it or choose another")));
+            return Err(Fault::operation(format!(
+                "instance offering {offering} is Disabled; enable it or choose another"
+            )));
         }
     }
     if let Some(offering) = new.disk_offering {
@@ -567,8 +597,21 @@ fn insert_vm(tx: &mut dyn Tx, vm: Id<kind::Vm>, new: &NewVm) -> Result<()> {
     tx.execute(
         sql,
         params![
-            vm, number, &new.name, new.description.clone(), new.image, new.offering, new.root_volume, new.default_l3,
-            &new.platform, new.memory_size, new.cpu_num, &new.strategy, now, now, now
+            vm,
+            number,
+            &new.name,
+            new.description.clone(),
+            new.image,
+            new.offering,
+            new.root_volume,
+            new.default_l3,
+            &new.platform,
+            new.memory_size,
+            new.cpu_num,
+            &new.strategy,
+            now,
+            now,
+            now
         ],
     )?;
     rows::register(tx, "VolumeVO", new.root_volume, Some(new.account))?;
@@ -576,7 +619,10 @@ fn insert_vm(tx: &mut dyn Tx, vm: Id<kind::Vm>, new: &NewVm) -> Result<()> {
     let sql = "INSERT INTO volume (uuid, name, vm_instance_uuid, disk_offering_uuid, root_image_uuid, type, format, size, device_id,
                state, status, create_ms, last_op_ms) VALUES (?, ?, ?, ?, ?, 'Root', 'qcow2', ?, 0, 'Enabled', 'NotInstantiated', ?, ?)";
     let name = format!("ROOT-for-{}", new.name);
-    tx.execute(sql, params![new.root_volume, name, vm, new.disk_offering, root_image, new.root_size, now, now])?;
+    tx.execute(
+        sql,
+        params![new.root_volume, name, vm, new.disk_offering, root_image, new.root_size, now, now],
+    )?;
     Ok(())
 }
 

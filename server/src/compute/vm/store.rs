@@ -20,7 +20,13 @@ pub fn hold(tx: &mut dyn Tx, vm: &VmRow, to: VmState, run: Id<kind::Run>) -> Res
 }
 
 /// Ends a transitional state that `run` holds. True if it did hold it.
-pub fn release(tx: &mut dyn Tx, vm: Id<kind::Vm>, run: Id<kind::Run>, to: VmState, reason: Option<&str>) -> Result<bool> {
+pub fn release(
+    tx: &mut dyn Tx,
+    vm: Id<kind::Vm>,
+    run: Id<kind::Run>,
+    to: VmState,
+    reason: Option<&str>,
+) -> Result<bool> {
     let sql = "UPDATE vm_instance SET state = ?, run_uuid = NULL, state_ms = ?, state_reason = ? WHERE uuid = ? AND run_uuid = ?";
     let changed = tx.execute(sql, params![to, time::now_ms(), reason, vm, run])? == 1;
     if changed {
@@ -33,7 +39,13 @@ pub fn release(tx: &mut dyn Tx, vm: Id<kind::Vm>, run: Id<kind::Run>, to: VmStat
 }
 
 /// Moves a VM that no run holds from one of some states to another. True if it was in one of them.
-pub fn follow(tx: &mut dyn Tx, vm: Id<kind::Vm>, from: &[VmState], to: VmState, reason: &str) -> Result<bool> {
+pub fn follow(
+    tx: &mut dyn Tx,
+    vm: Id<kind::Vm>,
+    from: &[VmState],
+    to: VmState,
+    reason: &str,
+) -> Result<bool> {
     let Some(row) = VmRow::find(tx, vm)? else { return Ok(false) };
     if row.state == to || !from.contains(&row.state) {
         return Ok(false);
@@ -114,6 +126,9 @@ pub fn volumes(tx: &mut dyn Tx, vm: Id<kind::Vm>) -> Result<Vec<VolumeRow>> {
 
 /// L3 networks of a VM's NICs.
 pub fn l3_networks(tx: &mut dyn Tx, vm: Id<kind::Vm>) -> Result<Vec<Id<kind::L3Network>>> {
-    let rows = tx.query("SELECT l3_network_uuid FROM vm_nic WHERE vm_instance_uuid = ? ORDER BY device_id", params![vm])?;
+    let rows = tx.query(
+        "SELECT l3_network_uuid FROM vm_nic WHERE vm_instance_uuid = ? ORDER BY device_id",
+        params![vm],
+    )?;
     rows.iter().map(|r| r.id("l3_network_uuid")).collect()
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use cairn_api::agent::vm::{ListVms, PowerState, VmOnHost};
 use cairn_store::{Tx, params};
 use cairn_types::state::VmState;
-use cairn_types::{Id, Result, kind};
+use cairn_types::{Id, Result, kind, time};
 
 use super::model::VmRow;
 use super::store;
@@ -26,10 +26,18 @@ fn state_of(power: PowerState) -> VmState {
 }
 
 /// A domain changed its state by itself.
-pub async fn power_event(app: &Arc<App>, host: Id<kind::Host>, vm: Id<kind::Vm>, power: PowerState) -> Result<()> {
-    let held = app.store.write(move |tx| one(tx, host, vm, power, "reported by the host")).await?;
-    if held {
-        // A run is at work on it. Whatever it finds, look again when it has ended.
+pub async fn power_event(
+    app: &Arc<App>,
+    host: Id<kind::Host>,
+    vm: Id<kind::Vm>,
+    power: PowerState,
+) -> Result<()> {
+    // It may have been on its way while a run ended: of a VM that has just changed the host is asked again.
+    let evidence =
+        Evidence { power, as_of_ms: time::now_ms() - EVENT_LAG_MS, reason: "reported by the host" };
+    let in_doubt = app.store.write(move |tx| one(tx, host, vm, &evidence)).await?;
+    if in_doubt {
+        // Whatever a run that is at work on it finds, look again when it has ended.
         look_again(app, host, vm);
     } else {
         network::apply::catch_up(app, host);
@@ -37,8 +45,21 @@ pub async fn power_event(app: &Arc<App>, host: Id<kind::Host>, vm: Id<kind::Vm>,
     Ok(())
 }
 
-/// Takes evidence about one VM. True if a run holds the VM and nothing was changed.
-fn one(tx: &mut dyn Tx, host: Id<kind::Host>, vm: Id<kind::Vm>, power: PowerState, reason: &str) -> Result<bool> {
+/// What a host said about a VM.
+#[derive(Debug, Clone, Copy)]
+struct Evidence {
+    power: PowerState,
+    /// No later than when it was so.
+    as_of_ms: i64,
+    reason: &'static str,
+}
+
+/// An event is processed within this time.
+const EVENT_LAG_MS: i64 = 1000;
+
+/// Takes evidence about one VM. True if nothing was changed because a run holds the VM, or because its state is newer than
+/// the evidence.
+fn one(tx: &mut dyn Tx, host: Id<kind::Host>, vm: Id<kind::Vm>, evidence: &Evidence) -> Result<bool> {
     let Some(row) = VmRow::find(tx, vm)? else { return Ok(false) };
     if row.run.is_some() {
         return Ok(true);
@@ -46,6 +67,15 @@ fn one(tx: &mut dyn Tx, host: Id<kind::Host>, vm: Id<kind::Vm>, power: PowerStat
     if row.host.is_some_and(|h| h != host) {
         // Evidence from a host that it left.
         return Ok(false);
+    }
+    let Evidence { power, reason, .. } = *evidence;
+    if row.state == state_of(power) {
+        return Ok(false);
+    }
+    // A run that ended after the host was asked knows better. Unknown knows nothing.
+    let is_newer = "SELECT 1 FROM vm_instance WHERE uuid = ? AND state_ms >= ? AND state <> 'Unknown'";
+    if tx.exists(is_newer, params![vm, evidence.as_of_ms])? {
+        return Ok(true);
     }
     let to = state_of(power);
     if to != VmState::Stopped && row.host.is_none() {
@@ -63,7 +93,10 @@ fn one(tx: &mut dyn Tx, host: Id<kind::Host>, vm: Id<kind::Vm>, power: PowerStat
 pub async fn host_lost(app: &Arc<App>, host: Id<kind::Host>) -> Result<()> {
     app.store
         .write(move |tx| {
-            let rows = tx.query("SELECT uuid FROM vm_instance WHERE host_uuid = ? AND run_uuid IS NULL", params![host])?;
+            let rows = tx.query(
+                "SELECT uuid FROM vm_instance WHERE host_uuid = ? AND run_uuid IS NULL",
+                params![host],
+            )?;
             for row in &rows {
                 let from = [VmState::Running, VmState::Paused];
                 store::follow(tx, row.id("uuid")?, &from, VmState::Unknown, "its host can't be reached")?;
@@ -73,28 +106,43 @@ pub async fn host_lost(app: &Arc<App>, host: Id<kind::Host>) -> Result<()> {
         .await
 }
 
-/// The host is back with this list: VMs that it has are what it says, those that it lacks are off.
-pub async fn sync(app: &Arc<App>, host: Id<kind::Host>, vms: Vec<VmOnHost>) -> Result<()> {
-    app.store
-        .write(move |tx| {
-            for seen in &vms {
-                if let Ok(vm) = seen.vm.parse() {
-                    one(tx, host, vm, seen.state, "seen on the host when it came back")?;
-                }
-            }
-            let rows = tx.query("SELECT uuid FROM vm_instance WHERE host_uuid = ? AND run_uuid IS NULL", params![host])?;
-            for row in &rows {
-                let vm: Id<kind::Vm> = row.id("uuid")?;
-                let there = vms.iter().any(|v| v.vm == vm.to_string() && v.state != PowerState::Off);
-                if !there {
-                    one(tx, host, vm, PowerState::Off, "the host came back without it")?;
-                }
-            }
-            Ok(())
-        })
-        .await?;
+/// Asks a host that is back for its VMs: those that it has are what it says, those that it lacks are off.
+pub async fn sync(app: &Arc<App>, host: Id<kind::Host>) -> Result<()> {
+    let as_of_ms = time::now_ms();
+    let vms = app.agents.call(host, &ListVms {}, CallOptions::default()).await?;
+    let in_doubt = app.store.write(move |tx| compare(tx, host, &vms, as_of_ms)).await?;
+    in_doubt.into_iter().for_each(|vm| look_again(app, host, vm));
     network::apply::catch_up(app, host);
     Ok(())
+}
+
+/// Takes the list of a host. VMs about which it has to be asked again.
+fn compare(
+    tx: &mut dyn Tx,
+    host: Id<kind::Host>,
+    vms: &[VmOnHost],
+    as_of_ms: i64,
+) -> Result<Vec<Id<kind::Vm>>> {
+    let mut in_doubt = Vec::new();
+    for seen in vms {
+        let evidence = Evidence { power: seen.state, as_of_ms, reason: "seen on the host when it came back" };
+        if let Ok(vm) = seen.vm.parse()
+            && one(tx, host, vm, &evidence)?
+        {
+            in_doubt.push(vm);
+        }
+    }
+    let rows =
+        tx.query("SELECT uuid FROM vm_instance WHERE host_uuid = ? AND run_uuid IS NULL", params![host])?;
+    for row in &rows {
+        let vm: Id<kind::Vm> = row.id("uuid")?;
+        let there = vms.iter().any(|v| v.vm == vm.to_string() && v.state != PowerState::Off);
+        let evidence = Evidence { power: PowerState::Off, as_of_ms, reason: "the host came back without it" };
+        if !there && one(tx, host, vm, &evidence)? {
+            in_doubt.push(vm);
+        }
+    }
+    Ok(in_doubt)
 }
 
 /// Asks the host about a VM once no run holds it any more. For runs that ended in doubt and events that came meanwhile.
@@ -104,18 +152,32 @@ pub fn look_again(app: &Arc<App>, host: Id<kind::Host>, vm: Id<kind::Vm>) {
         for _ in 0..600 {
             tokio::time::sleep(Duration::from_millis(200)).await;
             let Some(app) = app.upgrade() else { return };
-            let Ok(Some(row)) = app.store.read(move |tx| VmRow::find(tx, vm)).await else { return };
-            if row.run.is_none() {
-                let seen = app.agents.call(host, &ListVms {}, CallOptions::default()).await;
-                let Ok(list) = seen else { return };
-                let found = list.iter().find(|v| v.vm == vm.to_string()).map_or(PowerState::Off, |v| v.state);
-                let noted = app.store.write(move |tx| one(tx, host, vm, found, "asked the host")).await;
-                if let Err(f) = noted {
-                    tracing::warn!(%vm, error = %f, "the state of VM {vm} could not be noted");
+            match look(&app, host, vm).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(f) => {
+                    tracing::warn!(%vm, error = %f, "the state of VM {vm} is not known for sure");
+                    return;
                 }
-                network::apply::catch_up(&app, host);
-                return;
             }
         }
     });
+}
+
+/// Asks the host about a VM. True if that has to be repeated.
+async fn look(app: &Arc<App>, host: Id<kind::Host>, vm: Id<kind::Vm>) -> Result<bool> {
+    match app.store.read(move |tx| VmRow::find(tx, vm)).await? {
+        None => return Ok(false),
+        Some(row) if row.run.is_some() => return Ok(true),
+        Some(_) => {}
+    }
+    let as_of_ms = time::now_ms();
+    let list = app.agents.call(host, &ListVms {}, CallOptions::default()).await?;
+    let power = list.iter().find(|v| v.vm == vm.to_string()).map_or(PowerState::Off, |v| v.state);
+    let evidence = Evidence { power, as_of_ms, reason: "asked the host" };
+    let in_doubt = app.store.write(move |tx| one(tx, host, vm, &evidence)).await?;
+    if !in_doubt {
+        network::apply::catch_up(app, host);
+    }
+    Ok(in_doubt)
 }

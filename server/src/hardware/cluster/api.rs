@@ -35,16 +35,8 @@ fn create(call: &Call, tx: &mut dyn Tx, op: &ops::CreateCluster) -> Result<Value
     let hypervisor = if op.hypervisor_type.eq_ignore_ascii_case("KVM") { "KVM" } else { "Simulator" };
     let sql = "INSERT INTO cluster (uuid, zone_uuid, name, description, state, hypervisor_type, create_ms, last_op_ms)
                VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
-    let values = params![
-        cluster,
-        zone,
-        &op.name,
-        op.description.clone(),
-        EnabledState::Enabled,
-        hypervisor,
-        now,
-        now
-    ];
+    let values =
+        params![cluster, zone, &op.name, op.description.clone(), EnabledState::Enabled, hypervisor, now, now];
     tx.execute(sql, values)?;
     answer(call, tx, cluster)
 }
@@ -52,7 +44,8 @@ fn create(call: &Call, tx: &mut dyn Tx, op: &ops::CreateCluster) -> Result<Value
 fn update(call: &Call, tx: &mut dyn Tx, op: &ops::UpdateCluster) -> Result<Value> {
     let cluster: Id<kind::Cluster> = id("uuid", &op.uuid)?;
     rows::claim(tx, ENTITY, cluster)?;
-    let columns = [("name", op.name.clone().map(Into::into)), ("description", op.description.clone().map(Into::into))];
+    let columns =
+        [("name", op.name.clone().map(Into::into)), ("description", op.description.clone().map(Into::into))];
     rows::update(tx, ENTITY, cluster, &columns)?;
     answer(call, tx, cluster)
 }

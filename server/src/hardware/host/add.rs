@@ -124,7 +124,11 @@ impl Workflow for AddHost {
                 cx.child(ConnectHost::new(self.host)).await.map(|_| ())
             }
             (Connect, Dir::Plan) => {
-                cx.tell("Connect", "read what the host is, and make the storage folders and networks of its cluster there", "");
+                cx.tell(
+                    "Connect",
+                    "read what the host is, and make the storage folders and networks of its cluster there",
+                    "",
+                );
                 Ok(())
             }
             // The rows that it wrote go with the host's own.

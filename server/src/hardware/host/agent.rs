@@ -80,14 +80,21 @@ impl Papers {
 
     fn open(&self, app: &App) -> Result<Credentials> {
         let text = app.secrets.open_sealed(&self.sealed)?;
-        let damaged = |e: serde_json::Error| Fault::internal("a kept certificate can't be read").for_operator(e);
-        let (ca, certificate, key): (String, String, String) = serde_json::from_str(&text).map_err(damaged)?;
+        let damaged =
+            |e: serde_json::Error| Fault::internal("a kept certificate can't be read").for_operator(e);
+        let (ca, certificate, key): (String, String, String) =
+            serde_json::from_str(&text).map_err(damaged)?;
         Ok(Credentials { ca, certificate, key, fingerprint: self.fingerprint.clone() })
     }
 }
 
 /// Lets only this certificate in for the agent; tells which one it was before.
-pub(super) fn admit(tx: &mut dyn Tx, agent: &str, fingerprint: &str, is_local: bool) -> Result<Option<String>> {
+pub(super) fn admit(
+    tx: &mut dyn Tx,
+    agent: &str,
+    fingerprint: &str,
+    is_local: bool,
+) -> Result<Option<String>> {
     let known = tx.query_opt("SELECT fingerprint FROM agent WHERE uuid = ?", params![agent])?;
     let before = known.map(|r| r.text("fingerprint")).transpose()?;
     if before.is_some() {

@@ -6,13 +6,13 @@ use cairn_types::state::HostState;
 use cairn_types::{Fault, Id, Result, kind};
 use serde_json::Value;
 
+use super::ENTITY;
 use super::add::{AddHost, Wanted};
 use super::agent::{How, own_address};
 use super::delete::DeleteHost;
 use super::reconnect::ReconnectHost;
 use super::store::{self, HostRow};
 use super::update::{Change, UpdateHost};
-use super::ENTITY;
 use crate::call::{Call, id, opt_id};
 use crate::handlers::{Handlers, Launch};
 use crate::hardware::ssh::{check_address, check_user};
@@ -32,10 +32,14 @@ pub(in crate::hardware) fn handlers(h: &mut Handlers) {
 async fn add_kvm(call: Call, op: ops::AddKVMHost) -> Result<Launch> {
     check_address("managementIp", &op.management_ip)?;
     check_user(&op.username)?;
-    let seal = |secret: Option<String>| secret.filter(|s| !s.is_empty()).map(|s| call.app.secrets.seal(&s)).transpose();
+    let seal = |secret: Option<String>| {
+        secret.filter(|s| !s.is_empty()).map(|s| call.app.secrets.seal(&s)).transpose()
+    };
     let (password_sealed, key_sealed) = (seal(op.password)?, seal(op.private_key)?);
     if password_sealed.is_none() && key_sealed.is_none() {
-        return Err(Fault::argument("give the password of the user, or a privateKey").with("parameter", "password"));
+        return Err(
+            Fault::argument("give the password of the user, or a privateKey").with("parameter", "password")
+        );
     }
     let how = How::Ssh {
         username: op.username,
@@ -83,12 +87,18 @@ async fn add_simulator(call: Call, op: ops::AddSimulatorHost) -> Result<Launch> 
         _ => Err(Fault::argument(format!("parameter {name} must be more than 0")).with("parameter", name)),
     };
     let cpus = positive("cpuCapacity", op.cpu_capacity)?;
-    add.size = Some((u32::try_from(cpus).unwrap_or(u32::MAX), positive("memoryCapacity", op.memory_capacity)?));
+    add.size =
+        Some((u32::try_from(cpus).unwrap_or(u32::MAX), positive("memoryCapacity", op.memory_capacity)?));
     Ok(Launch::run(add))
 }
 
 async fn update(_call: Call, op: ops::UpdateHost) -> Result<Launch> {
-    let change = Change { name: op.name, description: op.description, management_ip: op.management_ip, ..Change::default() };
+    let change = Change {
+        name: op.name,
+        description: op.description,
+        management_ip: op.management_ip,
+        ..Change::default()
+    };
     if let Some(address) = &change.management_ip {
         check_address("managementIp", address)?;
     }
@@ -123,7 +133,8 @@ fn change_state(call: &Call, tx: &mut dyn Tx, op: &ops::ChangeHostState) -> Resu
         "enable" => HostState::Enabled,
         "disable" => HostState::Disabled,
         _ => {
-            let text = "maintenance comes with a later version: stop or delete the VMs of the host, then disable it";
+            let text =
+                "maintenance comes with a later version: stop or delete the VMs of the host, then disable it";
             return Err(Fault::operation(text).with("uuid", host.to_string()));
         }
     };

@@ -40,7 +40,8 @@ async fn strategies(_call: Call, _op: ops::GetHostAllocatorStrategies) -> Result
 }
 
 async fn capacity(call: Call, op: ops::GetCpuMemoryCapacity) -> Result<Value> {
-    let choices = [("zone_uuid", &op.zone_uuids), ("cluster_uuid", &op.cluster_uuids), ("uuid", &op.host_uuids)];
+    let choices =
+        [("zone_uuid", &op.zone_uuids), ("cluster_uuid", &op.cluster_uuids), ("uuid", &op.host_uuids)];
     let (mut conditions, mut values) = (Vec::new(), Vec::new());
     for (column, uuids) in choices.into_iter().filter(|(_, u)| !u.is_empty() && !op.all) {
         conditions.push(format!("h.{column} IN ({})", vec!["?"; uuids.len()].join(", ")));
@@ -50,7 +51,8 @@ async fn capacity(call: Call, op: ops::GetCpuMemoryCapacity) -> Result<Value> {
         let text = "give zoneUuids, clusterUuids or hostUuids, or set all to true";
         return Err(Fault::argument(text).with("parameter", "all"));
     }
-    let chosen = if conditions.is_empty() { String::new() } else { format!("AND ({})", conditions.join(" OR ")) };
+    let chosen =
+        if conditions.is_empty() { String::new() } else { format!("AND ({})", conditions.join(" OR ")) };
     let sum = |e: &str| format!("coalesce(sum({}), 0)", on(e, "h"));
     // Only what can be used now counts, as in an allocation.
     let sql = format!(
@@ -78,7 +80,8 @@ pub(super) fn store_facts(tx: &mut dyn Tx, host: Id<kind::Host>, facts: &HostFac
     reserve(tx, host)?;
     let address = tx.query_opt("SELECT management_ip FROM host WHERE uuid = ?", params![host])?;
     let address = address.map(|r| r.text("management_ip")).transpose()?.unwrap_or_default();
-    let others: BTreeSet<&str> = facts.addresses.iter().map(String::as_str).filter(|a| *a != address).collect();
+    let others: BTreeSet<&str> =
+        facts.addresses.iter().map(String::as_str).filter(|a| *a != address).collect();
     let others = others.into_iter().collect::<Vec<_>>().join(",");
     for (prefix, value, inherent) in [
         ("os::distribution::", facts.os_distribution.as_str(), true),
@@ -111,7 +114,8 @@ fn keep_tag(tx: &mut dyn Tx, host: Id<kind::Host>, prefix: &str, value: &str, in
 fn reserved(tx: &mut dyn Tx, host: Id<kind::Host>, what: &str) -> Result<u64> {
     let sql = "SELECT cluster_uuid, zone_uuid, hypervisor_type FROM host WHERE uuid = ?";
     let Some(row) = tx.query_opt(sql, params![host])? else { return Ok(0) };
-    let (cluster, zone): (Id<kind::Cluster>, Id<kind::Zone>) = (row.id("cluster_uuid")?, row.id("zone_uuid")?);
+    let (cluster, zone): (Id<kind::Cluster>, Id<kind::Zone>) =
+        (row.id("cluster_uuid")?, row.id("zone_uuid")?);
     let (tag, below) = (format!("{what}::"), format!("host::{what}::"));
     let told = match tags::get(tx, host, &tag)? {
         Some(t) => Some(t),
@@ -141,9 +145,11 @@ fn setting(tx: &mut dyn Tx, name: &str) -> Result<String> {
 pub fn reserve(tx: &mut dyn Tx, host: Id<kind::Host>) -> Result<()> {
     let memory = reserved(tx, host, "reservedMemory")?;
     let mhz = reserved(tx, host, "reservedCpu")?;
-    let row = tx.query_opt("SELECT facts, reserved_cpu, reserved_memory FROM host WHERE uuid = ?", params![host])?;
+    let row =
+        tx.query_opt("SELECT facts, reserved_cpu, reserved_memory FROM host WHERE uuid = ?", params![host])?;
     let Some(row) = row else { return Ok(()) };
-    let facts: Value = row.opt_text("facts")?.and_then(|t| serde_json::from_str(&t).ok()).unwrap_or(Value::Null);
+    let facts: Value =
+        row.opt_text("facts")?.and_then(|t| serde_json::from_str(&t).ok()).unwrap_or(Value::Null);
     // The API gives MHz; processors are counted here. Less than one of them is not worth keeping back.
     let speed = facts["cpuMhz"].as_u64().unwrap_or(0);
     let cpus = mhz.checked_div(speed).unwrap_or(0);

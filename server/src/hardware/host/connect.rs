@@ -133,10 +133,7 @@ impl ConnectHost {
     async fn read_facts(&mut self, cx: &mut Cx<App>) -> Result<()> {
         cx.progress(10, "reading what the host is");
         let facts = self.patient_facts(cx).await?;
-        cx.tx(self, move |w, tx| {
-            capacity::store_facts(tx, w.host, &facts)
-        })
-        .await
+        cx.tx(self, move |w, tx| capacity::store_facts(tx, w.host, &facts)).await
     }
 
     /// An agent that has just started may be there before its libvirtd.

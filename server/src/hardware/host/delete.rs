@@ -1,6 +1,8 @@
 //! Deletes a host with what lies on its local storage. A host that can't be reached goes from the records; what is left on
 //! it is its administrator's. A host that can be reached is left clean.
 
+use std::time::Duration;
+
 use cairn_store::Tx;
 use cairn_types::state::Status;
 use cairn_types::{Id, Result, kind};
@@ -13,6 +15,9 @@ use super::store::{self, HostRow};
 use crate::agents::targets_of;
 use crate::app::App;
 use crate::{cascade, network, rows};
+
+/// How long a host that was connected is waited for, to be left clean.
+const COME_BACK: Duration = Duration::from_secs(10);
 
 /// The workflow.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -57,10 +62,14 @@ impl Workflow for DeleteHost {
         let run = cx.run();
         match (step, dir) {
             (MarkDeleting, Dir::Do | Dir::Plan) => cx.tx(self, move |w, tx| w.mark(tx, run)).await,
-            (MarkDeleting, Dir::Undo) => cx.tx(self, move |w, tx| rows::end_delete(tx, ENTITY, w.host, run)).await,
+            (MarkDeleting, Dir::Undo) => {
+                cx.tx(self, move |w, tx| rows::end_delete(tx, ENTITY, w.host, run)).await
+            }
 
             (Dependents | Dismiss, Dir::Do | Dir::Plan) if self.is_gone => Ok(()),
-            (Dependents, Dir::Do | Dir::Plan) => cascade::dependents(cx, ENTITY, &self.host.to_string()).await,
+            (Dependents, Dir::Do | Dir::Plan) => {
+                cascade::dependents(cx, ENTITY, &self.host.to_string()).await
+            }
             // What is gone is gone: the plan had said so. The rest stays, and the deletion can be repeated.
             (Dependents, Dir::Undo) => Ok(()),
 
@@ -115,7 +124,9 @@ impl DeleteHost {
     async fn dismiss(&mut self, cx: &mut Cx<App>) -> Result<()> {
         let app = cx.env().clone();
         let targets = targets_of(&app, self.agent.clone()).await?;
-        if app.agents.is_connected(self.host) {
+        // After a restart of the server the agent of a host that was there may not have dialled in yet.
+        let patience = if self.was_connected { COME_BACK } else { Duration::ZERO };
+        if app.agents.wait_for(self.host, patience).await {
             cx.effect().await?;
             network::apply::leave_host(&app, self.host).await;
         }

@@ -108,7 +108,11 @@ impl Workflow for ReconnectHost {
 
             (Connect, Dir::Do) => cx.child(ConnectHost::new(self.host)).await.map(|_| ()),
             (Connect, Dir::Plan) => {
-                cx.tell("Connect", "read what the host is, and compare what is there with what should be", "");
+                cx.tell(
+                    "Connect",
+                    "read what the host is, and compare what is there with what should be",
+                    "",
+                );
                 Ok(())
             }
             // `Begin` says what the host is then.
@@ -155,13 +159,20 @@ impl ReconnectHost {
         crate::rows::claim(tx, ENTITY, self.host)?;
         let row = HostRow::load(tx, self.host)?;
         if matches!(row.state, HostState::PreMaintenance | HostState::Maintenance) {
-            let text = format!("host {} is in {}; enable it before it is connected again", row.name, row.state);
+            let text =
+                format!("host {} is in {}; enable it before it is connected again", row.name, row.state);
             return Err(Fault::operation(text));
         }
         self.how = How::of(&row);
         self.address.clone_from(&row.management_ip);
         self.agent = row.agent.unwrap_or_default();
-        store::set_status(tx, self.host, &[Status::Connected, Status::Disconnected], Status::Connecting, None)?;
+        store::set_status(
+            tx,
+            self.host,
+            &[Status::Connected, Status::Disconnected],
+            Status::Connecting,
+            None,
+        )?;
         Ok(())
     }
 
@@ -201,7 +212,8 @@ impl ReconnectHost {
             let sql = "SELECT version FROM agent WHERE uuid = ?";
             let row = cx.read(move |tx| tx.query_opt(sql, params![&agent])).await?;
             let version = row.map(|r| r.opt_text("version")).transpose()?.flatten();
-            self.deploys |= version.is_some_and(|v| v != env!("CARGO_PKG_VERSION")) && matches!(self.how, Some(How::Ssh { .. }));
+            self.deploys |= version.is_some_and(|v| v != env!("CARGO_PKG_VERSION"))
+                && matches!(self.how, Some(How::Ssh { .. }));
         }
         if self.deploys && self.how.is_none() && !app.agents.is_connected(self.host) {
             let text = "its agent does not dial in, and the host was added with a private key that is not kept; give a password \

@@ -111,7 +111,8 @@ pub fn insert(tx: &mut dyn Tx, new: &NewHost<'_>) -> Result<()> {
     let Some(cluster) = tx.query_opt(sql, params![new.cluster])? else {
         return Err(Fault::not_found("ClusterVO", new.cluster));
     };
-    let (zone, hypervisor): (Id<kind::Zone>, String) = (cluster.id("zone_uuid")?, cluster.text("hypervisor_type")?);
+    let (zone, hypervisor): (Id<kind::Zone>, String) =
+        (cluster.id("zone_uuid")?, cluster.text("hypervisor_type")?);
     rows::claim(tx, "ZoneVO", zone)?;
     if hypervisor != new.hypervisor_type {
         let text = format!(
@@ -150,7 +151,8 @@ pub fn taken(fault: Fault, address: &str) -> Fault {
     if !is_duplicate(&fault) {
         return fault;
     }
-    let text = format!("a host with address {address} is there already; delete it first or check the address");
+    let text =
+        format!("a host with address {address} is there already; delete it first or check the address");
     Fault::new(code::HOST_DUPLICATE, text).with("managementIp", address)
 }
 
@@ -174,7 +176,9 @@ pub fn set_status(
 ) -> Result<bool> {
     let reason = reason.map(|r| r.chars().take(REASON).collect::<String>());
     let list = from.iter().map(|s| format!("'{s}'")).collect::<Vec<_>>().join(", ");
-    let sql = format!("UPDATE host SET status = ?, status_reason = ?, status_ms = ? WHERE uuid = ? AND status IN ({list})");
+    let sql = format!(
+        "UPDATE host SET status = ?, status_reason = ?, status_ms = ? WHERE uuid = ? AND status IN ({list})"
+    );
     let moved = tx.execute(&sql, params![to, reason.clone(), time::now_ms(), host])? == 1;
     if moved {
         rows::changed(tx, ENTITY, host, &json!({ "status": to, "statusReason": reason }))?;
@@ -194,7 +198,8 @@ pub fn reason(fault: &Fault) -> String {
 
 /// Withdraws the certificate of an agent that serves nothing any more. True if it was withdrawn.
 pub fn forget_agent(tx: &mut dyn Tx, agent: &str) -> Result<bool> {
-    let sql = "SELECT 1 FROM host WHERE agent_uuid = ? UNION ALL SELECT 1 FROM backup_storage WHERE agent_uuid = ?";
+    let sql =
+        "SELECT 1 FROM host WHERE agent_uuid = ? UNION ALL SELECT 1 FROM backup_storage WHERE agent_uuid = ?";
     if tx.exists(sql, params![agent, agent])? {
         return Ok(false);
     }
@@ -213,6 +218,8 @@ pub fn is_at_work(tx: &mut dyn Tx, host: Id<kind::Host>) -> Result<bool> {
 }
 
 fn has_run(tx: &mut dyn Tx, host: Id<kind::Host>, names: &str) -> Result<bool> {
-    let sql = format!("SELECT 1 FROM run WHERE resource_uuid = ? AND state IN ('Running', 'Undoing') AND name IN ({names})");
+    let sql = format!(
+        "SELECT 1 FROM run WHERE resource_uuid = ? AND state IN ('Running', 'Undoing') AND name IN ({names})"
+    );
     tx.exists(&sql, params![host])
 }

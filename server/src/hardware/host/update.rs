@@ -7,10 +7,10 @@ use cairn_workflow::{About, Cx, Dir, Workflow};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::ENTITY;
 use super::agent::{self, How};
 use super::reconnect::ReconnectHost;
 use super::store::{self, HostRow};
-use super::ENTITY;
 use crate::app::App;
 use crate::hardware::ssh;
 use crate::rows;
@@ -113,7 +113,9 @@ impl Workflow for UpdateHost {
                 cx.child(ReconnectHost::new(self.host).with_deployment()).await.map(|_| ())
             }
             (Reconnect, Dir::Do) => Ok(()),
-            (Reconnect, Dir::Plan) if self.change.is_new_way() => cx.child(ReconnectHost::new(self.host)).await.map(|_| ()),
+            (Reconnect, Dir::Plan) if self.change.is_new_way() => {
+                cx.child(ReconnectHost::new(self.host)).await.map(|_| ())
+            }
             (Reconnect, Dir::Plan) => Ok(()),
             // The old way is back in the row; the agent comes back by itself.
             (Reconnect, Dir::Undo) => Ok(()),
@@ -135,12 +137,19 @@ impl UpdateHost {
         rows::claim(tx, ENTITY, self.host)?;
         let row = HostRow::load(tx, self.host)?;
         if row.status == Status::Connecting {
-            return Err(Fault::operation(format!("host {} is being connected; try again when that has ended", row.name)).retry());
+            return Err(Fault::operation(format!(
+                "host {} is being connected; try again when that has ended",
+                row.name
+            ))
+            .retry());
         }
         let is_ssh = row.username.is_some();
-        let needs_ssh = self.change.username.is_some() || self.change.ssh_port.is_some() || self.change.password_sealed.is_some();
+        let needs_ssh = self.change.username.is_some()
+            || self.change.ssh_port.is_some()
+            || self.change.password_sealed.is_some();
         if needs_ssh && !is_ssh {
-            let text = format!("host {} is not reached by SSH, so it has neither user, port nor password", row.name);
+            let text =
+                format!("host {} is not reached by SSH, so it has neither user, port nor password", row.name);
             return Err(Fault::argument(text).with("parameter", "username"));
         }
         // A host that is not reached by SSH can't be reached anew: its new address is only a new name for it.

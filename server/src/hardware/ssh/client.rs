@@ -53,7 +53,8 @@ pub fn check_user(user: &str) -> Result<()> {
     if !user.is_empty() && user.chars().all(ok) && !user.starts_with('-') {
         return Ok(());
     }
-    Err(Fault::argument("parameter username is no user name of a Linux machine").with("parameter", "username"))
+    Err(Fault::argument("parameter username is no user name of a Linux machine")
+        .with("parameter", "username"))
 }
 
 /// How it becomes root there.
@@ -138,13 +139,37 @@ impl Client {
     fn command(&self, far: &str) -> Command {
         let mut c = Command::new("ssh");
         c.env_remove("SSH_AUTH_SOCK").env_remove("DISPLAY");
-        c.args(["-F", "none", "-T", "-x", "-a", "-o", "LogLevel=ERROR", "-o", "StrictHostKeyChecking=accept-new"]);
+        c.args([
+            "-F",
+            "none",
+            "-T",
+            "-x",
+            "-a",
+            "-o",
+            "LogLevel=ERROR",
+            "-o",
+            "StrictHostKeyChecking=accept-new",
+        ]);
         c.arg("-o").arg(format!("UserKnownHostsFile=\"{}\"", self.known_hosts.display()));
-        c.args(["-o", "GlobalKnownHostsFile=/dev/null", "-o", "ConnectionAttempts=1", "-o", "ServerAliveInterval=15"]);
+        c.args([
+            "-o",
+            "GlobalKnownHostsFile=/dev/null",
+            "-o",
+            "ConnectionAttempts=1",
+            "-o",
+            "ServerAliveInterval=15",
+        ]);
         c.arg("-o").arg(format!("ConnectTimeout={CONNECT_S}"));
         match &self.key {
             Some(key) => {
-                c.args(["-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", "PreferredAuthentications=publickey"]);
+                c.args([
+                    "-o",
+                    "BatchMode=yes",
+                    "-o",
+                    "IdentitiesOnly=yes",
+                    "-o",
+                    "PreferredAuthentications=publickey",
+                ]);
                 c.arg("-i").arg(key);
             }
             None => {
@@ -166,7 +191,12 @@ impl Client {
     }
 
     /// Runs a fixed text as root.
-    pub(super) async fn run_as_root(&self, script: &'static str, input: &[u8], limit: Duration) -> Result<Output> {
+    pub(super) async fn run_as_root(
+        &self,
+        script: &'static str,
+        input: &[u8],
+        limit: Duration,
+    ) -> Result<Output> {
         let script = quoted(script);
         match self.root {
             Root::Is => self.carry(&format!("sh -c {script}"), &[input], limit).await,
@@ -200,7 +230,8 @@ impl Client {
 
     async fn carry_for_ever(&self, far: &str, input: &[&[u8]]) -> Result<Output> {
         let mut child = self.command(far).spawn().map_err(|e| {
-            Fault::internal("the program ssh can't be started; install openssh-client on the server").for_operator(e)
+            Fault::internal("the program ssh can't be started; install openssh-client on the server")
+                .for_operator(e)
         })?;
         let (mut stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let write = async {
@@ -228,19 +259,36 @@ impl Client {
         let (host, port, user) = (&self.login.host, self.login.port, &self.login.user);
         let has = |texts: &[&str]| texts.iter().any(|t| err.contains(t));
         let fault = if has(&["IDENTIFICATION HAS CHANGED", "Host key verification failed"]) {
-            let text = format!("{host} shows another SSH host key than before; if it was installed anew, delete the host and add it again");
+            let text = format!(
+                "{host} shows another SSH host key than before; if it was installed anew, delete the host and add it again"
+            );
             Fault::new(code::HOST_SSH_UNREACHABLE, text)
         } else if has(&["Load key", "invalid format", "error in libcrypto"]) {
-            Fault::new(code::HOST_SSH_LOGIN, "the private key can't be read; give an OpenSSH key without a passphrase")
-        } else if has(&["Permission denied", "Too many authentication failures", "No supported authentication"]) {
+            Fault::new(
+                code::HOST_SSH_LOGIN,
+                "the private key can't be read; give an OpenSSH key without a passphrase",
+            )
+        } else if has(&[
+            "Permission denied",
+            "Too many authentication failures",
+            "No supported authentication",
+        ]) {
             let what = if self.key.is_some() { "private key" } else { "password" };
-            let text = format!("{host} refused the log-in of {user} by SSH; check user and {what}, and that sshd allows it");
+            let text = format!(
+                "{host} refused the log-in of {user} by SSH; check user and {what}, and that sshd allows it"
+            );
             Fault::new(code::HOST_SSH_LOGIN, text)
         } else {
-            let text = format!("{host} can't be reached by SSH at port {port}; check address, port, firewall, and that sshd runs");
+            let text = format!(
+                "{host} can't be reached by SSH at port {port}; check address, port, firewall, and that sshd runs"
+            );
             Fault::new(code::HOST_SSH_UNREACHABLE, text)
         };
-        fault.with("managementIp", host.as_str()).with("sshPort", port).with("username", user.as_str()).for_operator(err.trim())
+        fault
+            .with("managementIp", host.as_str())
+            .with("sshPort", port)
+            .with("username", user.as_str())
+            .for_operator(err.trim())
     }
 }
 
@@ -269,7 +317,8 @@ fn write_program(path: &Path) -> Result<()> {
     // Written aside and renamed, because another log-in may be using the old one.
     let part = path.with_extension(random_uuid());
     write_private(&part, ASKPASS.as_bytes())?;
-    std::fs::set_permissions(&part, std::fs::Permissions::from_mode(0o700)).map_err(io("the helper of ssh"))?;
+    std::fs::set_permissions(&part, std::fs::Permissions::from_mode(0o700))
+        .map_err(io("the helper of ssh"))?;
     std::fs::rename(&part, path).map_err(io("the helper of ssh"))
 }
 
@@ -279,7 +328,9 @@ mod tests {
 
     #[test]
     fn hostile_addresses_and_users_are_refused() {
-        for bad in ["", "-oProxyCommand=reboot", "a b", "$(reboot)", "h;reboot", "h\nreboot", "../x", "名", "a'b"] {
+        for bad in
+            ["", "-oProxyCommand=reboot", "a b", "$(reboot)", "h;reboot", "h\nreboot", "../x", "名", "a'b"]
+        {
             assert!(check_address("managementIp", bad).is_err(), "{bad:?}");
             assert!(check_user(bad).is_err(), "{bad:?}");
         }

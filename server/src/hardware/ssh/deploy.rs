@@ -103,11 +103,14 @@ pub async fn deploy(to: &Deployment<'_>, login: Login) -> Result<()> {
 
     let qemu = client.run_as_root(include_str!("scripts/virtualisation.sh"), b"", SHORT).await?;
     if qemu.code != 0 {
-        let text = format!("QEMU does not run on {address}, so no VM can; repair its packages or choose another machine");
+        let text = format!(
+            "QEMU does not run on {address}, so no VM can; repair its packages or choose another machine"
+        );
         return Err(Fault::new(code::HOST_NO_VIRTUALISATION, text).for_operator(qemu.tail()));
     }
 
-    let bytes = std::fs::read(&program).map_err(|e| Fault::internal("the agent's program can't be read").for_operator(e))?;
+    let bytes = std::fs::read(&program)
+        .map_err(|e| Fault::internal("the agent's program can't be read").for_operator(e))?;
     let sha256: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
     if examined.value("sha256") != sha256 {
         (to.progress)(60, "copying the agent");
@@ -116,7 +119,8 @@ pub async fn deploy(to: &Deployment<'_>, login: Login) -> Result<()> {
         must(done, &format!("the agent could not be copied to {address}; check its disk and architecture"))?;
     }
     (to.progress)(75, "writing the agent's certificate");
-    let done = client.run_as_root(include_str!("scripts/credentials.sh"), &enrolment(to, &dir)?, SHORT).await?;
+    let done =
+        client.run_as_root(include_str!("scripts/credentials.sh"), &enrolment(to, &dir)?, SHORT).await?;
     must(done, &format!("the agent's certificate could not be written on {address}; check its disk"))?;
 
     (to.progress)(80, "starting the agent");
@@ -138,11 +142,17 @@ fn check_system(probe: &Output, address: &str) -> Result<()> {
     let debian = [id].into_iter().chain(like.split_whitespace()).any(|d| d == "debian" || d == "ubuntu");
     if !debian {
         let what = if id.is_empty() { "an unknown system" } else { id };
-        let text = format!("{address} runs {what} {}, which is not supported; use Debian or one of its family", probe.value("version"));
+        let text = format!(
+            "{address} runs {what} {}, which is not supported; use Debian or one of its family",
+            probe.value("version")
+        );
         return Err(Fault::new(code::HOST_UNSUPPORTED, text).with("distribution", id));
     }
     if arch != std::env::consts::ARCH {
-        let text = format!("{address} is a machine of type {arch}; the agent is built for {}", std::env::consts::ARCH);
+        let text = format!(
+            "{address} is a machine of type {arch}; the agent is built for {}",
+            std::env::consts::ARCH
+        );
         return Err(Fault::new(code::HOST_UNSUPPORTED, text).with("architecture", arch));
     }
     Ok(())
@@ -178,7 +188,11 @@ fn enrolment(to: &Deployment<'_>, dir: &str) -> Result<Vec<u8>> {
 }
 
 /// The files by which an agent knows who it is and where its server is, in the order in which they are written.
-pub(in crate::hardware) fn files(agent: &str, server: &str, credentials: &Credentials) -> Result<Vec<(&'static str, String)>> {
+pub(in crate::hardware) fn files(
+    agent: &str,
+    server: &str,
+    credentials: &Credentials,
+) -> Result<Vec<(&'static str, String)>> {
     let server_name = crate::agents::SERVER_NAME;
     let enrolment = json!({ "agent": agent, "server": server, "serverName": server_name });
     Ok(vec![

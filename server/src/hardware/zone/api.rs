@@ -26,10 +26,12 @@ fn answer(call: &Call, tx: &mut dyn Tx, zone: Id<kind::Zone>) -> Result<Value> {
 }
 
 fn create(call: &Call, tx: &mut dyn Tx, op: &ops::CreateZone) -> Result<Value> {
-    let zone: Id<kind::Zone> = crate::call::opt_id("resourceUuid", op.resource_uuid.as_deref())?.unwrap_or_default();
+    let zone: Id<kind::Zone> =
+        crate::call::opt_id("resourceUuid", op.resource_uuid.as_deref())?.unwrap_or_default();
     let now = time::now_ms();
     rows::register(tx, ENTITY, zone, None)?;
-    let sql = "INSERT INTO zone (uuid, name, description, state, create_ms, last_op_ms) VALUES (?, ?, ?, ?, ?, ?)";
+    let sql =
+        "INSERT INTO zone (uuid, name, description, state, create_ms, last_op_ms) VALUES (?, ?, ?, ?, ?, ?)";
     tx.execute(sql, params![zone, &op.name, op.description.clone(), EnabledState::Enabled, now, now])?;
     answer(call, tx, zone)
 }
@@ -37,7 +39,8 @@ fn create(call: &Call, tx: &mut dyn Tx, op: &ops::CreateZone) -> Result<Value> {
 fn update(call: &Call, tx: &mut dyn Tx, op: &ops::UpdateZone) -> Result<Value> {
     let zone: Id<kind::Zone> = id("uuid", &op.uuid)?;
     rows::claim(tx, ENTITY, zone)?;
-    let columns = [("name", op.name.clone().map(Into::into)), ("description", op.description.clone().map(Into::into))];
+    let columns =
+        [("name", op.name.clone().map(Into::into)), ("description", op.description.clone().map(Into::into))];
     rows::update(tx, ENTITY, zone, &columns)?;
     answer(call, tx, zone)
 }

@@ -149,7 +149,9 @@ impl Workflow for AddBackupStorage {
             (Register, Dir::Undo) => cx.tx(self, |w, tx| w.unregister(tx)).await,
 
             (FindAgent, Dir::Do) => self.find_agent(cx).await,
-            (FindAgent, Dir::Undo) if matches!(self.by, By::Ssh) => deploy::dismiss(cx.env(), self.uuid).await,
+            (FindAgent, Dir::Undo) if matches!(self.by, By::Ssh) => {
+                deploy::dismiss(cx.env(), self.uuid).await
+            }
             // An agent that was there before stays.
             (FindAgent, Dir::Undo) => Ok(()),
             (FindAgent, Dir::Plan) => {
@@ -180,7 +182,10 @@ impl AddBackupStorage {
         match &self.by {
             By::Host(host) => format!("the agent of host {host} would serve it"),
             By::ThisMachine => "the agent of this machine would serve it".into(),
-            By::Ssh => format!("the agent of {0} would serve it; one is deployed by SSH if there is none", self.hostname.as_deref().unwrap_or_default()),
+            By::Ssh => format!(
+                "the agent of {0} would serve it; one is deployed by SSH if there is none",
+                self.hostname.as_deref().unwrap_or_default()
+            ),
             By::Simulated(_) => "a simulated agent would serve it".into(),
         }
     }
@@ -236,7 +241,9 @@ impl AddBackupStorage {
                     let hostname = w.hostname.clone().unwrap_or_default();
                     let (agent, host) = match deployed.clone() {
                         Some(agent) => (agent, None),
-                        None => at(tx, &hostname)?.ok_or_else(|| Fault::internal("the agent is gone again"))?,
+                        None => {
+                            at(tx, &hostname)?.ok_or_else(|| Fault::internal("the agent is gone again"))?
+                        }
                     };
                     (agent, hostname, host)
                 }
@@ -258,7 +265,8 @@ impl AddBackupStorage {
         let name = hostname.clone();
         if let Some((agent, host)) = cx.read(move |tx| at(tx, &name)).await? {
             let app = cx.env();
-            let is_here = host.map_or_else(|| app.agents.is_connected(&agent), |h| app.agents.is_connected(h));
+            let is_here =
+                host.map_or_else(|| app.agents.is_connected(&agent), |h| app.agents.is_connected(h));
             if is_here {
                 return Ok(None);
             }
@@ -300,12 +308,17 @@ impl AddBackupStorage {
 type Found = (String, String, Option<Id<kind::Host>>);
 
 fn of_host(tx: &mut dyn Tx, host: Id<kind::Host>) -> Result<Found> {
-    let row = tx.query_opt("SELECT agent_uuid, management_ip, status FROM host WHERE uuid = ?", params![host])?;
+    let row =
+        tx.query_opt("SELECT agent_uuid, management_ip, status FROM host WHERE uuid = ?", params![host])?;
     let row = row.ok_or_else(|| Fault::not_found("HostVO", host))?;
     match row.opt_text("agent_uuid")? {
-        Some(agent) if row.text("status")? == "Connected" => Ok((agent, row.text("management_ip")?, Some(host))),
+        Some(agent) if row.text("status")? == "Connected" => {
+            Ok((agent, row.text("management_ip")?, Some(host)))
+        }
         _ => {
-            let text = format!("host {host} is not connected, so its agent can't serve an image store; reconnect it first");
+            let text = format!(
+                "host {host} is not connected, so its agent can't serve an image store; reconnect it first"
+            );
             Err(Fault::new(code::BS_CONNECT, text).with("uuid", host.to_string()))
         }
     }
@@ -351,7 +364,10 @@ fn only_one(tx: &mut dyn Tx, agent: &str, new: &AddBackupStorage) -> Result<()> 
     match tx.query_opt(sql, params![agent, new.uuid, &new.url, length, &below, &new.url])? {
         Some(row) => {
             let other = row.text("uuid")?;
-            let text = format!("the folder {} of this machine overlaps with that of backup storage {other}; choose another", new.url);
+            let text = format!(
+                "the folder {} of this machine overlaps with that of backup storage {other}; choose another",
+                new.url
+            );
             Err(Fault::argument(text).with("parameter", "url").with("uuid", other))
         }
         None => Ok(()),

@@ -75,7 +75,9 @@ impl Workflow for DeleteBackupStorage {
             // A download that was stopped has been taken back by its own run.
             (StopDownloads, Dir::Undo | Dir::Plan) => Ok(()),
 
-            (DeleteDependents, Dir::Do | Dir::Plan) => cascade::dependents(cx, ENTITY, &self.uuid.to_string()).await,
+            (DeleteDependents, Dir::Do | Dir::Plan) => {
+                cascade::dependents(cx, ENTITY, &self.uuid.to_string()).await
+            }
             // What was deleted is gone.
             (DeleteDependents, Dir::Undo) => Ok(()),
 
@@ -92,7 +94,11 @@ impl Workflow for DeleteBackupStorage {
 
 impl DeleteBackupStorage {
     fn mark(&self, tx: &mut dyn Tx, run: Id<kind::Run>) -> Result<()> {
-        if rows::exists(tx, ENTITY, &self.uuid.to_string())? { rows::begin_delete(tx, ENTITY, self.uuid, run) } else { Ok(()) }
+        if rows::exists(tx, ENTITY, &self.uuid.to_string())? {
+            rows::begin_delete(tx, ENTITY, self.uuid, run)
+        } else {
+            Ok(())
+        }
     }
 
     async fn release(&self, cx: &mut Cx<App>, is_going: bool) -> Result<()> {

@@ -14,7 +14,8 @@ use crate::hardware::ssh;
 fn login(app: &App, tx: &mut dyn Tx, uuid: Id<kind::BackupStorage>) -> Result<Option<ssh::Login>> {
     let sql = "SELECT hostname, username, ssh_port, password_sealed FROM backup_storage WHERE uuid = ?";
     let Some(row) = tx.query_opt(sql, params![uuid])? else { return Ok(None) };
-    let (host, user, sealed) = (row.opt_text("hostname")?, row.opt_text("username")?, row.opt_text("password_sealed")?);
+    let (host, user, sealed) =
+        (row.opt_text("hostname")?, row.opt_text("username")?, row.opt_text("password_sealed")?);
     let port = u16::try_from(row.opt_int("ssh_port")?.unwrap_or(22)).unwrap_or(22);
     let (Some(host), Some(user), Some(sealed)) = (host, user, sealed) else { return Ok(None) };
     let password = Some(app.secrets.open_sealed(&sealed)?);
@@ -34,7 +35,9 @@ pub(super) async fn is_possible(app: &Arc<App>, uuid: Id<kind::BackupStorage>) -
 /// Brings an agent to the store's machine and starts it; tells its uuid. It dials in by itself afterwards.
 pub(super) async fn deploy(app: &Arc<App>, run: RunId, uuid: Id<kind::BackupStorage>) -> Result<String> {
     let login = find_login(app, uuid).await?;
-    let login = login.ok_or_else(|| Fault::new(code::BS_CONNECT, format!("there is no login for backup storage {uuid}")))?;
+    let login = login.ok_or_else(|| {
+        Fault::new(code::BS_CONNECT, format!("there is no login for backup storage {uuid}"))
+    })?;
     let agent = uuid.to_string();
     let credentials = app.agents.authority().issue(&agent)?;
     let (name, fingerprint) = (agent.clone(), credentials.fingerprint.clone());

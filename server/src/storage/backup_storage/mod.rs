@@ -103,7 +103,8 @@ impl Store {
 /// `{"inventory": …}` of a store, as its kind shows itself.
 pub(super) fn answer(tx: &mut dyn Tx, uuid: Id<kind::BackupStorage>, dates: Dates) -> Result<Value> {
     let store = Store::find(tx, uuid)?;
-    let inventory = if store.is_simulated() { "BackupStorageInventory" } else { "ImageStoreBackupStorageInventory" };
+    let inventory =
+        if store.is_simulated() { "BackupStorageInventory" } else { "ImageStoreBackupStorageInventory" };
     inventory::answer(tx, inventory, uuid, dates.into())
 }
 
@@ -117,7 +118,10 @@ async fn assign(app: &Arc<App>, agent: &str, without: Option<Id<kind::BackupStor
 
 /// Writes that the store serves, with what its agent said.
 fn ready(tx: &mut dyn Tx, store: &Store, ready: &ImageStoreReady) -> Result<()> {
-    let was = tx.query_opt("SELECT status, total_capacity, available_capacity, http_port FROM backup_storage WHERE uuid = ?", params![store.uuid])?;
+    let was = tx.query_opt(
+        "SELECT status, total_capacity, available_capacity, http_port FROM backup_storage WHERE uuid = ?",
+        params![store.uuid],
+    )?;
     let Some(was) = was else { return Ok(()) };
     let (total, free) = (ready.capacity.total_bytes, ready.capacity.available_bytes);
     // The size of a simulated store is what its creator said, unless he left that open.
@@ -198,7 +202,10 @@ pub async fn gone(app: &Arc<App>, storage: &str) {
 
 /// Looks at every store: one without a connection is Disconnected, the others say how much room they have.
 pub(super) async fn check_all(app: &Arc<App>) -> Result<()> {
-    let all = app.store.read(|tx| tx.query("SELECT uuid FROM backup_storage WHERE deleting_run IS NULL", params![])).await?;
+    let all = app
+        .store
+        .read(|tx| tx.query("SELECT uuid FROM backup_storage WHERE deleting_run IS NULL", params![]))
+        .await?;
     for row in all {
         let uuid: Id<kind::BackupStorage> = row.id("uuid")?;
         if app.agents.is_connected(uuid) {

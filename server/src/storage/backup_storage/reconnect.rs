@@ -29,7 +29,9 @@ async fn reconnect(call: Call, op: ReconnectOp) -> Result<Launch> {
 async fn reconnect_image_store(call: Call, op: ReconnectImageStoreBackupStorage) -> Result<Launch> {
     let uuid = store_id(&op.uuid)?;
     if call.app.store.read(move |tx| Store::find(tx, uuid)).await?.is_simulated() {
-        return Err(Fault::argument(format!("backup storage {uuid} is no image store")).with("parameter", "uuid"));
+        return Err(
+            Fault::argument(format!("backup storage {uuid} is no image store")).with("parameter", "uuid")
+        );
     }
     Ok(Launch::run(ReconnectBackupStorage::new(&call, uuid)))
 }
@@ -72,7 +74,11 @@ impl Workflow for ReconnectBackupStorage {
                 cx.effect().await?;
                 // What the agent says is written whatever becomes of this run.
                 connect(cx.env(), self.uuid).await.map_err(|f| {
-                    Fault::new(code::BS_CONNECT, format!("backup storage {} could not be connected", self.uuid)).caused_by(f)
+                    Fault::new(
+                        code::BS_CONNECT,
+                        format!("backup storage {} could not be connected", self.uuid),
+                    )
+                    .caused_by(f)
                 })
             }
             (Connect, Dir::Plan) => {
@@ -108,12 +114,15 @@ impl ReconnectBackupStorage {
             }
         }
         if !deploy::is_possible(&app, uuid).await? {
-            let text = format!("the agent of backup storage {uuid} is not connected; start it on its machine, or reconnect its host");
+            let text = format!(
+                "the agent of backup storage {uuid} is not connected; start it on its machine, or reconnect its host"
+            );
             return Err(Fault::new(code::BS_CONNECT, text).with("uuid", uuid.to_string()));
         }
         let agent = deploy::deploy(&app, cx.run(), uuid).await?;
         cx.tx(self, move |w, tx| {
-            tx.execute("UPDATE backup_storage SET agent_uuid = ? WHERE uuid = ?", params![&agent, w.uuid]).map(|_| ())
+            tx.execute("UPDATE backup_storage SET agent_uuid = ? WHERE uuid = ?", params![&agent, w.uuid])
+                .map(|_| ())
         })
         .await?;
         app.agents.wait_for(uuid, Duration::from_secs(30)).await;

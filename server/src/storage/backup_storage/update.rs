@@ -22,8 +22,10 @@ pub(super) fn handlers(h: &mut Handlers) {
 fn update(call: &Call, tx: &mut dyn Tx, op: &UpdateBackupStorage) -> Result<Value> {
     let uuid = store_id(&op.uuid)?;
     rows::claim(tx, ENTITY, uuid)?;
-    let columns =
-        [("name", op.name.clone().map(Column::from)), ("description", op.description.clone().map(Column::from))];
+    let columns = [
+        ("name", op.name.clone().map(Column::from)),
+        ("description", op.description.clone().map(Column::from)),
+    ];
     rows::update(tx, ENTITY, uuid, &columns)?;
     answer(tx, uuid, call.dates.into())
 }
@@ -32,7 +34,9 @@ fn update_image_store(call: &Call, tx: &mut dyn Tx, op: &UpdateImageStoreBackupS
     let uuid = store_id(&op.uuid)?;
     rows::claim(tx, ENTITY, uuid)?;
     if Store::find(tx, uuid)?.is_simulated() {
-        return Err(Fault::argument(format!("backup storage {uuid} is no image store")).with("parameter", "uuid"));
+        return Err(
+            Fault::argument(format!("backup storage {uuid} is no image store")).with("parameter", "uuid")
+        );
     }
     op.username.as_deref().map_or(Ok(()), ssh::check_user)?;
     let hostname = op.hostname.as_deref().map(|h| check::hostname("hostname", h)).transpose()?;

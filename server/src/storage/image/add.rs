@@ -70,14 +70,20 @@ impl Workflow for AddImage {
 
     async fn step(&mut self, cx: &mut Cx<App>, step: Step, dir: Dir) -> Result<()> {
         match (step, dir) {
-            (Register, Dir::Do | Dir::Plan) => cx.tx(self, |w, tx| w.new.register(tx, w.is_simulated_url)).await,
+            (Register, Dir::Do | Dir::Plan) => {
+                cx.tx(self, |w, tx| w.new.register(tx, w.is_simulated_url)).await
+            }
             (Register, Dir::Undo) => cx.tx(self, |w, tx| w.new.unregister(tx)).await,
 
             (Fetch, Dir::Do) => self.fetch(cx).await,
             (Fetch, Dir::Undo) => remove_files(cx, self.new.uuid, &self.new.stores).await,
             (Fetch, Dir::Plan) => {
                 let shown = source::shown(&cx.env().secrets.open_sealed(&self.url_sealed)?);
-                let text = format!("{} would be fetched to {} backup storages and checked", shown, self.new.stores.len());
+                let text = format!(
+                    "{} would be fetched to {} backup storages and checked",
+                    shown,
+                    self.new.stores.len()
+                );
                 cx.tell("Fetch", text, "");
                 Ok(())
             }
@@ -113,7 +119,11 @@ impl AddImage {
         let (store, policy, max_bytes) = cx
             .read(move |tx| {
                 let store = Store::find(tx, uuid)?;
-                let policy = if store.is_simulated() { simulated_policy() } else { source::policy(&hub, tx, is_admin)? };
+                let policy = if store.is_simulated() {
+                    simulated_policy()
+                } else {
+                    source::policy(&hub, tx, is_admin)?
+                };
                 let room = new.room(&hub, tx, &store)?;
                 Ok((store, policy, room))
             })
@@ -142,7 +152,12 @@ fn is_cancelled(tx: &mut dyn Tx, run: Id<kind::Run>) -> Result<bool> {
 }
 
 /// Tells the store to stop a download that its user no longer wants.
-async fn stop_when_cancelled(app: Arc<App>, run: Id<kind::Run>, store: Id<kind::BackupStorage>, command: String) {
+async fn stop_when_cancelled(
+    app: Arc<App>,
+    run: Id<kind::Run>,
+    store: Id<kind::BackupStorage>,
+    command: String,
+) {
     loop {
         tokio::time::sleep(Duration::from_millis(250)).await;
         match app.store.read(move |tx| is_cancelled(tx, run)).await {
@@ -155,7 +170,11 @@ async fn stop_when_cancelled(app: Arc<App>, run: Id<kind::Run>, store: Id<kind::
 
 /// Removes what stores have of an image, at once or when they can be reached again. A download that still runs is stopped
 /// first; the store takes commands for one image in their order.
-pub(super) async fn remove_files(cx: &mut Cx<App>, image: Id<kind::Image>, stores: &[Id<kind::BackupStorage>]) -> Result<()> {
+pub(super) async fn remove_files(
+    cx: &mut Cx<App>,
+    image: Id<kind::Image>,
+    stores: &[Id<kind::BackupStorage>],
+) -> Result<()> {
     for uuid in stores.iter().copied() {
         let Some(store) = cx.read(move |tx| Store::find_opt(tx, uuid)).await? else { continue };
         let running = cx.stable_id(&command(uuid)).replace("-undo-", "-do-");

@@ -78,7 +78,10 @@ pub(super) fn must_be_deleted(image: Id<kind::Image>, copies: &[Copy]) -> Result
     }
     match copies.iter().find(|c| c.status != ImageStatus::Deleted) {
         Some(copy) => {
-            let text = format!("image {image} is {} on backup storage {}, not Deleted; delete it there first", copy.status, copy.store);
+            let text = format!(
+                "image {image} is {} on backup storage {}, not Deleted; delete it there first",
+                copy.status, copy.store
+            );
             Err(Fault::operation(text).with("uuid", copy.store.to_string()))
         }
         None => Ok(()),
@@ -117,7 +120,11 @@ impl Workflow for TrashImage {
         match (step, dir) {
             (Trash, Dir::Do) => cx.tx(self, |w, tx| w.trash(tx)).await,
             (Trash, Dir::Plan) => {
-                let text = if self.is_for_good { "its record would go, its files would stay" } else { "it could be recovered until it is expunged" };
+                let text = if self.is_for_good {
+                    "its record would go, its files would stay"
+                } else {
+                    "it could be recovered until it is expunged"
+                };
                 cx.tell("Trash", text, "global setting image deletionPolicy");
                 cx.tx(self, |w, tx| w.trash(tx)).await
             }
@@ -227,7 +234,11 @@ impl ExpungeImage {
                 continue;
             }
             let store = Store::find(tx, copy.store)?;
-            cleanup::later(tx, copy.store, &DeleteFile { store_path: store.url, image: self.image.to_string() })?;
+            cleanup::later(
+                tx,
+                copy.store,
+                &DeleteFile { store_path: store.url, image: self.image.to_string() },
+            )?;
             forget_copy(tx, self.image, copy.store)?;
             stores.push(copy.store.to_string());
         }
@@ -236,7 +247,11 @@ impl ExpungeImage {
 }
 
 /// Whether the file of an earlier image with this uuid has yet to be removed from a store.
-pub(super) fn is_being_removed(tx: &mut dyn Tx, image: Id<kind::Image>, store: Id<kind::BackupStorage>) -> Result<bool> {
+pub(super) fn is_being_removed(
+    tx: &mut dyn Tx,
+    image: Id<kind::Image>,
+    store: Id<kind::BackupStorage>,
+) -> Result<bool> {
     let sql = "SELECT data FROM cleanup WHERE kind = 'agent' AND target_uuid = ?";
     let (op, image) = (DeleteFile::NAME, image.to_string());
     for row in tx.query(sql, params![store])? {

@@ -41,7 +41,9 @@ pub(super) fn ready(
     files: &[(Id<kind::BackupStorage>, ImageFile)],
     expected: &Expected<'_>,
 ) -> Result<()> {
-    let Some((_, first)) = files.first() else { return Err(Fault::internal("no file of the image was seen")) };
+    let Some((_, first)) = files.first() else {
+        return Err(Fault::internal("no file of the image was seen"));
+    };
     if status(tx, image)? != Some(ImageStatus::Downloading) {
         return Err(Fault::operation(format!("image {image} was deleted while it was added")));
     }
@@ -52,18 +54,25 @@ pub(super) fn ready(
     let now = time::now_ms();
     for (store, file) in files {
         if file.sha256 != first.sha256 {
-            let text = format!("the copies of image {image} differ: its address gave another file to backup storage {store}");
+            let text = format!(
+                "the copies of image {image} differ: its address gave another file to backup storage {store}"
+            );
             return Err(Fault::new(code::IMAGE_CHECKSUM, text));
         }
         rows::claim(tx, backup_storage::ENTITY, *store)?;
         let sql = "UPDATE image_backup_storage_ref SET status = 'Ready', install_path = ?, sha256 = ?, last_op_ms = ?
                    WHERE image_uuid = ? AND backup_storage_uuid = ? AND status = 'Downloading'";
         if tx.execute(sql, params![&file.install_path, &file.sha256, now, image, *store])? != 1 {
-            return Err(Fault::operation(format!("image {image} was deleted from backup storage {store} while it was added")));
+            return Err(Fault::operation(format!(
+                "image {image} was deleted from backup storage {store} while it was added"
+            )));
         }
     }
     let sql = "UPDATE image SET status = 'Ready', size = ?, actual_size = ?, md5_sum = ?, format = ?, media_type = ? WHERE uuid = ?";
-    tx.execute(sql, params![first.size_bytes, first.actual_bytes, &first.md5, &first.format, media_type, image])?;
+    tx.execute(
+        sql,
+        params![first.size_bytes, first.actual_bytes, &first.md5, &first.format, media_type, image],
+    )?;
     rows::changed(tx, ENTITY, image, &json!({ "status": "Ready" }))
 }
 

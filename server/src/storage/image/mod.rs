@@ -109,7 +109,11 @@ fn judge(tx: &mut dyn Tx, image: Id<kind::Image>) -> Result<()> {
 }
 
 /// Removes the record of one copy, and the image with its last one.
-pub(crate) fn forget_copy(tx: &mut dyn Tx, image: Id<kind::Image>, store: Id<kind::BackupStorage>) -> Result<()> {
+pub(crate) fn forget_copy(
+    tx: &mut dyn Tx,
+    image: Id<kind::Image>,
+    store: Id<kind::BackupStorage>,
+) -> Result<()> {
     let sql = "DELETE FROM image_backup_storage_ref WHERE image_uuid = ? AND backup_storage_uuid = ?";
     tx.execute(sql, params![image, store])?;
     if tx.exists("SELECT 1 FROM image_backup_storage_ref WHERE image_uuid = ?", params![image])? {

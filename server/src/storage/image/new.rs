@@ -90,12 +90,16 @@ impl NewImage {
         for store in &self.stores {
             let store = usable(tx, *store)?;
             if is_simulated_url && !store.is_simulated() {
-                let text = format!("backup storage {} is a real one, so it can't take sim:// addresses", store.uuid);
+                let text =
+                    format!("backup storage {} is a real one, so it can't take sim:// addresses", store.uuid);
                 return Err(Fault::new(code::IMAGE_URL_REFUSED, text).with("parameter", "url"));
             }
             // It would be taken for the new file, and then removed.
             if super::delete::is_being_removed(tx, self.uuid, store.uuid)? {
-                let text = format!("the file of an earlier image {} is still being removed from backup storage {}; try again", self.uuid, store.uuid);
+                let text = format!(
+                    "the file of an earlier image {} is still being removed from backup storage {}; try again",
+                    self.uuid, store.uuid
+                );
                 return Err(Fault::operation(text).retry());
             }
         }
@@ -144,7 +148,8 @@ impl NewImage {
     /// leaves, since a file of that size makes an image at least as large.
     pub(super) fn room(&self, app: &App, tx: &mut dyn Tx, store: &Store) -> Result<u64> {
         let reserved = app.settings.bytes("backupStorage", "reservedCapacity");
-        let room = if store.is_simulated() { store.free_bytes } else { store.free_bytes.saturating_sub(reserved) };
+        let room =
+            if store.is_simulated() { store.free_bytes } else { store.free_bytes.saturating_sub(reserved) };
         if room > 0 {
             let left = quota::left(tx, self.account, "image.size")?;
             return Ok(left.map_or(room, |left| room.min(left.saturating_add(FILE_OVERHEAD))));
@@ -161,7 +166,9 @@ fn format(given: Option<&str>) -> Result<String> {
     match given.unwrap_or_default() {
         known @ ("" | "qcow2" | "raw" | "iso") => Ok(known.to_owned()),
         other => {
-            let text = format!("format {other:?} is unknown; it is qcow2, raw or iso, or is left out to be found out");
+            let text = format!(
+                "format {other:?} is unknown; it is qcow2, raw or iso, or is left out to be found out"
+            );
             Err(Fault::argument(text).with("parameter", "format"))
         }
     }

@@ -27,7 +27,9 @@ pub(super) fn read(call: &Call, url: &str) -> Result<Source> {
     match &source {
         Source::Fetch(url) if url.starts_with("file:") => {
             if !call.caller.is_admin() {
-                return Err(refused("only the admin account may add images from files of the backup storage's machine"));
+                return Err(refused(
+                    "only the admin account may add images from files of the backup storage's machine",
+                ));
             }
             must_be_below(&call.app.settings.text("cairn", "image.fileFolder"), url)?;
         }
@@ -49,8 +51,12 @@ fn parse(url: &str) -> Result<Source> {
         "upload" => Ok(Source::Upload(Some(rest.to_owned()).filter(|r| is_uuid(r)))),
         "file" if rest.starts_with('/') => Ok(Source::Fetch(format!("file://{rest}"))),
         "file" => Err(refused("a file address has three slashes: file:///folder/image.qcow2")),
-        known @ ("http" | "https" | "ftp" | "sim") if !rest.is_empty() => Ok(Source::Fetch(format!("{known}://{rest}"))),
-        _ => Err(refused("the image address must begin with http://, https://, ftp://, file:/// or upload://")),
+        known @ ("http" | "https" | "ftp" | "sim") if !rest.is_empty() => {
+            Ok(Source::Fetch(format!("{known}://{rest}")))
+        }
+        _ => {
+            Err(refused("the image address must begin with http://, https://, ftp://, file:/// or upload://"))
+        }
     }
 }
 
@@ -66,7 +72,9 @@ fn must_be_below(folder: &str, url: &str) -> Result<()> {
     if is_below && !path.split('/').any(|part| part == "..") {
         return Ok(());
     }
-    Err(refused(format!("the file must lie below {folder}, the folder of the global setting cairn image.fileFolder")))
+    Err(refused(format!(
+        "the file must lie below {folder}, the folder of the global setting cairn image.fileFolder"
+    )))
 }
 
 /// The address as everybody may see it: without a login in it.
@@ -87,7 +95,8 @@ pub(super) fn policy(app: &App, tx: &mut dyn Tx, is_admin: bool) -> Result<UrlPo
     if !allow_internal {
         let sql = "SELECT management_ip AS ip FROM host UNION SELECT hostname FROM backup_storage WHERE hostname IS NOT NULL";
         for row in tx.query(sql, params![])? {
-            refused_networks.extend(row.opt_text("ip")?.filter(|ip| ip.parse::<std::net::IpAddr>().is_ok()).map(single));
+            refused_networks
+                .extend(row.opt_text("ip")?.filter(|ip| ip.parse::<std::net::IpAddr>().is_ok()).map(single));
         }
     }
     Ok(UrlPolicy {
@@ -122,7 +131,16 @@ mod tests {
         ] {
             assert_eq!(parse(url).unwrap(), source, "{url}");
         }
-        for bad in ["", "a.qcow2", "file://host/a", "gopher://h/a", "http://", "http://h/a b", "http://h/\na", "zstore://a/b"] {
+        for bad in [
+            "",
+            "a.qcow2",
+            "file://host/a",
+            "gopher://h/a",
+            "http://",
+            "http://h/a b",
+            "http://h/\na",
+            "zstore://a/b",
+        ] {
             assert_eq!(parse(bad).unwrap_err().code, code::IMAGE_URL_REFUSED, "{bad:?}");
         }
     }

@@ -122,7 +122,8 @@ impl SyncImageSize {
         let op = ReadImage { store_path: store.url.clone(), image: image.to_string(), verify: true };
         let file = cx.agent(store.uuid, "read", &op).await?;
         cx.tx(self, move |w, tx| {
-            let columns = [("size", Some(file.size_bytes.into())), ("actual_size", Some(file.actual_bytes.into()))];
+            let columns =
+                [("size", Some(file.size_bytes.into())), ("actual_size", Some(file.actual_bytes.into()))];
             match status(tx, w.image)? {
                 Some(_) => rows::update(tx, ENTITY, w.image, &columns),
                 None => Err(Fault::not_found(ENTITY, w.image)),

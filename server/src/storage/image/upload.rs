@@ -45,7 +45,8 @@ pub(super) fn open(call: &Call, op: &AddOp, named: Option<String>) -> Result<Lau
         return Err(Fault::argument(text).with("parameter", "url"));
     }
     if op.backup_storage_uuids.len() != 1 {
-        return Err(Fault::argument("an upload goes to exactly one backup storage").with("parameter", "backupStorageUuids"));
+        return Err(Fault::argument("an upload goes to exactly one backup storage")
+            .with("parameter", "backupStorageUuids"));
     }
     let new = NewImage::read(call, op, given.or(named).as_deref(), op.url.trim().to_owned())?;
     Ok(Launch::run(OpenImageUpload { new, token: random_uuid() }))
@@ -97,7 +98,9 @@ impl Workflow for OpenImageUpload {
 
 impl OpenImageUpload {
     async fn open(&mut self, cx: &mut Cx<App>) -> Result<()> {
-        let Some(uuid) = self.new.stores.first().copied() else { return Err(Fault::internal("an upload without a store")) };
+        let Some(uuid) = self.new.stores.first().copied() else {
+            return Err(Fault::internal("an upload without a store"));
+        };
         let (app, new) = (cx.env().clone(), self.new.clone());
         let read = move |tx: &mut dyn Tx| {
             let store = Store::find(tx, uuid)?;
@@ -119,7 +122,13 @@ impl OpenImageUpload {
     }
 }
 
-fn open_op(store: &Store, image: Id<kind::Image>, token: &str, media_type: &str, max_bytes: u64) -> OpenUpload {
+fn open_op(
+    store: &Store,
+    image: Id<kind::Image>,
+    token: &str,
+    media_type: &str,
+    max_bytes: u64,
+) -> OpenUpload {
     OpenUpload {
         store_path: store.url.clone(),
         image: image.to_string(),
@@ -153,7 +162,9 @@ pub async fn upload_event(app: impl Borrow<Arc<App>>, store: impl AsRef<str>, ev
 async fn progressed(app: &Arc<App>, image: Id<kind::Image>, percent: u8) -> Result<()> {
     app.store
         .write(move |tx| match status(tx, image)? {
-            Some(ImageStatus::Downloading) => rows::event(tx, ENTITY, image, "progress", &json!({ "progress": percent })),
+            Some(ImageStatus::Downloading) => {
+                rows::event(tx, ENTITY, image, "progress", &json!({ "progress": percent }))
+            }
             _ => Ok(()),
         })
         .await
@@ -166,10 +177,12 @@ async fn ended(
     file: Option<ImageFile>,
     fault: Option<Fault>,
 ) -> Result<()> {
-    let verdict = match (file, fault) {
-        (Some(file), _) => finish(app, store, image, file).await,
-        (None, fault) => Err(fault.unwrap_or_else(|| Fault::internal("the upload ended without a file and without a reason"))),
-    };
+    let verdict =
+        match (file, fault) {
+            (Some(file), _) => finish(app, store, image, file).await,
+            (None, fault) => Err(fault
+                .unwrap_or_else(|| Fault::internal("the upload ended without a file and without a reason"))),
+        };
     match verdict {
         Ok(()) => Ok(()),
         Err(fault) => fail(app, image, fault).await,
@@ -177,7 +190,12 @@ async fn ended(
 }
 
 /// The file is there. News of an image that waits for none is no news.
-async fn finish(app: &Arc<App>, store: Id<kind::BackupStorage>, image: Id<kind::Image>, file: ImageFile) -> Result<()> {
+async fn finish(
+    app: &Arc<App>,
+    store: Id<kind::BackupStorage>,
+    image: Id<kind::Image>,
+    file: ImageFile,
+) -> Result<()> {
     app.store
         .write(move |tx| {
             if status(tx, image)? != Some(ImageStatus::Downloading) {
@@ -203,7 +221,13 @@ async fn fail(app: &Arc<App>, image: Id<kind::Image>, fault: Fault) -> Result<()
                 return Ok(false);
             }
             tx.execute("UPDATE image SET status_reason = ? WHERE uuid = ?", params![&told.details, image])?;
-            rows::event(tx, ENTITY, image, "updated", &json!({ "upload": "failed", "error": told.to_api() }))?;
+            rows::event(
+                tx,
+                ENTITY,
+                image,
+                "updated",
+                &json!({ "upload": "failed", "error": told.to_api() }),
+            )?;
             Ok(true)
         })
         .await?;

@@ -7,7 +7,9 @@ use cairn_workflow::{About, Cx, Dir, Workflow};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{ENTITY, INVENTORY, LOCAL, SIMULATOR, Storage, hosts, in_the_way, must_not_be_deleting, vms_at_work};
+use super::{
+    ENTITY, INVENTORY, LOCAL, SIMULATOR, Storage, hosts, in_the_way, must_not_be_deleting, vms_at_work,
+};
 use crate::app::App;
 use crate::call::{Call, id};
 use crate::compute::vm::stop::StopVm;
@@ -75,7 +77,11 @@ impl Workflow for AttachPrimaryStorage {
             (ConnectHosts, Dir::Plan) => {
                 let (storage, cluster) = (self.storage, self.cluster);
                 let hosts = cx.read(move |tx| hosts(tx, storage, Some(cluster))).await?;
-                cx.tell("ConnectHosts", format!("{} hosts would make its folder and measure it", hosts.len()), "");
+                cx.tell(
+                    "ConnectHosts",
+                    format!("{} hosts would make its folder and measure it", hosts.len()),
+                    "",
+                );
                 Ok(())
             }
         }
@@ -125,7 +131,9 @@ impl AttachPrimaryStorage {
             return Err(Fault::operation("it is attached to this cluster already"));
         }
         if storage.r#type == SIMULATOR && row.text("hypervisor_type")? != "Simulator" {
-            return Err(Fault::operation("simulated primary storage can be attached to clusters of simulated hosts only"));
+            return Err(Fault::operation(
+                "simulated primary storage can be attached to clusters of simulated hosts only",
+            ));
         }
         // Volumes of two storages must never lie in one folder: each would count and delete the other's.
         let sql = "SELECT p.uuid, p.url FROM primary_storage p JOIN primary_storage_cluster_ref r ON r.primary_storage_uuid = p.uuid
@@ -133,7 +141,9 @@ impl AttachPrimaryStorage {
         for other in tx.query(sql, params![self.cluster])? {
             let (uuid, url) = (other.text("uuid")?, other.text("url")?);
             if contains(&url, &storage.url) || contains(&storage.url, &url) {
-                let text = format!("its folder overlaps with {url} of primary storage {uuid}, which is attached to the cluster");
+                let text = format!(
+                    "its folder overlaps with {url} of primary storage {uuid}, which is attached to the cluster"
+                );
                 return Err(Fault::operation(text).with("uuid", uuid));
             }
         }
@@ -149,7 +159,9 @@ impl AttachPrimaryStorage {
         let here = hosts.into_iter().filter(|h| app.agents.is_connected(h)).collect();
         let measured = connect::measure(&app, &storage, here).await;
         if let Some((host, Err(fault))) = measured.iter().find(|(_, r)| r.is_err()) {
-            return Err(Fault::operation(format!("host {host} can't use {}", storage.url)).caused_by(fault.clone()));
+            return Err(
+                Fault::operation(format!("host {host} can't use {}", storage.url)).caused_by(fault.clone())
+            );
         }
         cx.tx(self, move |_, tx| connect::note_all(tx, &storage, &measured)).await
     }
@@ -261,9 +273,17 @@ impl DetachPrimaryStorage {
     }
 }
 
-fn must_be_attached(tx: &mut dyn Tx, storage: Id<kind::PrimaryStorage>, cluster: Id<kind::Cluster>) -> Result<()> {
+fn must_be_attached(
+    tx: &mut dyn Tx,
+    storage: Id<kind::PrimaryStorage>,
+    cluster: Id<kind::Cluster>,
+) -> Result<()> {
     let sql = "SELECT 1 FROM primary_storage_cluster_ref WHERE primary_storage_uuid = ? AND cluster_uuid = ?";
-    if tx.exists(sql, params![storage, cluster])? { Ok(()) } else { Err(Fault::operation("it is not attached to this cluster")) }
+    if tx.exists(sql, params![storage, cluster])? {
+        Ok(())
+    } else {
+        Err(Fault::operation("it is not attached to this cluster"))
+    }
 }
 
 #[cfg(test)]

@@ -106,8 +106,11 @@ impl DeletePrimaryStorage {
         }
         rows::begin_delete(tx, ENTITY, self.storage, run)?;
         let sql = "SELECT cluster_uuid FROM primary_storage_cluster_ref WHERE primary_storage_uuid = ? ORDER BY cluster_uuid";
-        let clusters: Vec<String> =
-            tx.query(sql, params![self.storage])?.iter().map(|r| r.text("cluster_uuid")).collect::<Result<_>>()?;
+        let clusters: Vec<String> = tx
+            .query(sql, params![self.storage])?
+            .iter()
+            .map(|r| r.text("cluster_uuid"))
+            .collect::<Result<_>>()?;
         if clusters.is_empty() {
             return Ok(());
         }
@@ -131,7 +134,11 @@ impl DeletePrimaryStorage {
             let host = row.text("host_uuid")?;
             let op = UncacheImage { storage_path: row.text("url")?, image: row.text("image_uuid")? };
             if !app.agents.is_connected(&host) {
-                tracing::warn!(host, image = op.image, "a cached image stays on a host that can't be reached");
+                tracing::warn!(
+                    host,
+                    image = op.image,
+                    "a cached image stays on a host that can't be reached"
+                );
             } else if let Err(f) = app.agents.call(&host, &op, CallOptions::default()).await {
                 tracing::warn!(host, image = op.image, error = %f, "a cached image stays on its host");
             }

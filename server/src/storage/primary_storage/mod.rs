@@ -59,7 +59,8 @@ impl Storage {
     }
 
     pub(super) fn find(tx: &mut dyn Tx, uuid: Id<kind::PrimaryStorage>) -> Result<Self> {
-        let row = tx.query_opt("SELECT uuid, url, type FROM primary_storage WHERE uuid = ?", params![uuid])?;
+        let row =
+            tx.query_opt("SELECT uuid, url, type FROM primary_storage WHERE uuid = ?", params![uuid])?;
         row.as_ref().map_or_else(|| Err(Fault::not_found(ENTITY, uuid)), Self::from_row)
     }
 }
@@ -70,7 +71,8 @@ pub(super) fn hosts(
     storage: Id<kind::PrimaryStorage>,
     cluster: Option<Id<kind::Cluster>>,
 ) -> Result<Vec<Id<kind::Host>>> {
-    let sql = "SELECT h.uuid FROM host h JOIN primary_storage_cluster_ref r ON r.cluster_uuid = h.cluster_uuid
+    let sql =
+        "SELECT h.uuid FROM host h JOIN primary_storage_cluster_ref r ON r.cluster_uuid = h.cluster_uuid
                WHERE r.primary_storage_uuid = ? AND (? IS NULL OR r.cluster_uuid = ?) ORDER BY h.uuid";
     tx.query(sql, params![storage, cluster, cluster])?.iter().map(|r| r.id("uuid")).collect()
 }
@@ -98,14 +100,18 @@ pub(super) fn in_the_way(code: &str, what: &str, vms: &[Id<kind::Vm>]) -> Fault 
     let named: Vec<String> = vms.iter().map(ToString::to_string).collect();
     let shown = named.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
     let more = if named.len() > 5 { format!(" and {} more", named.len() - 5) } else { String::new() };
-    Fault::new(code, format!("{what} VMs that use it are on: {shown}{more}; stop them first")).with("vms", named)
+    Fault::new(code, format!("{what} VMs that use it are on: {shown}{more}; stop them first"))
+        .with("vms", named)
 }
 
 /// Refuses a storage that is on its way out by state.
 fn must_not_be_deleting(tx: &mut dyn Tx, uuid: Id<kind::PrimaryStorage>) -> Result<()> {
     let sql = "SELECT 1 FROM primary_storage WHERE uuid = ? AND state = 'Deleting'";
     if tx.exists(sql, params![uuid])? {
-        return Err(Fault::new(code::DELETING, format!("primary storage {uuid} is in state Deleting; enable it first")));
+        return Err(Fault::new(
+            code::DELETING,
+            format!("primary storage {uuid} is in state Deleting; enable it first"),
+        ));
     }
     Ok(())
 }

@@ -42,7 +42,9 @@ fn new_url(tx: &mut dyn Tx, uuid: Id<kind::PrimaryStorage>, url: &str) -> Result
     }
     let sql = "SELECT 1 FROM primary_storage_cluster_ref WHERE primary_storage_uuid = ?";
     if tx.exists(sql, params![uuid])? {
-        let text = format!("primary storage {uuid} is attached to a cluster, so its url can't change; detach it first");
+        let text = format!(
+            "primary storage {uuid} is attached to a cluster, so its url can't change; detach it first"
+        );
         return Err(Fault::new(code::IN_USE, text));
     }
     if tx.exists("SELECT 1 FROM volume WHERE primary_storage_uuid = ?", params![uuid])? {
@@ -67,7 +69,11 @@ fn change_state(call: &Call, tx: &mut dyn Tx, op: &ChangePrimaryStorageState) ->
             "Maintenance"
         }
         "deleting" => "Deleting",
-        other => return Err(Fault::argument(format!("stateEvent {other:?} is unknown")).with("parameter", "stateEvent")),
+        other => {
+            return Err(
+                Fault::argument(format!("stateEvent {other:?} is unknown")).with("parameter", "stateEvent")
+            );
+        }
     };
     rows::update(tx, ENTITY, uuid, &[("state", Some(state.into()))])?;
     inventory::answer(tx, INVENTORY, uuid, call.dates)

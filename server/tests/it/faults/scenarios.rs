@@ -20,36 +20,44 @@ pub struct Scenario {
     pub workflow: &'static str,
     /// When it fails, every row is as it was. Deletions can't promise that, and a guest that went off stays off.
     pub is_atomic: bool,
+    /// Another scenario plays the same workflow with every kind of trouble.
+    pub is_brief: bool,
+}
+
+impl Scenario {
+    const fn brief(self) -> Self {
+        Self { is_brief: true, ..self }
+    }
 }
 
 const fn whole(group: Group, title: &'static str, workflow: &'static str) -> Scenario {
-    Scenario { group, title, workflow, is_atomic: true }
+    Scenario { group, title, workflow, is_atomic: true, is_brief: false }
 }
 
 const fn partial(group: Group, title: &'static str, workflow: &'static str) -> Scenario {
-    Scenario { group, title, workflow, is_atomic: false }
+    Scenario { group, title, workflow, is_atomic: false, is_brief: false }
 }
 
 use Group::{Hardware, Network, Storage, Vm};
 
 pub const SCENARIOS: &[Scenario] = &[
-    whole(Vm, "create a VM", "vm.start/1"),
-    whole(Vm, "create a VM that stays off", "vm.start/1"),
+    whole(Vm, "create a VM", "vm.start/1").brief(),
+    whole(Vm, "create a VM that stays off", "vm.start/1").brief(),
     whole(Vm, "create a VM from a fresh image", "vm.start/1"),
-    whole(Vm, "record a VM", "vm.start/1"),
+    whole(Vm, "record a VM", "vm.start/1").brief(),
     whole(Vm, "start a VM", "vm.start/1"),
     partial(Vm, "stop a VM", "vm.stop/1"),
-    partial(Vm, "stop a VM at once", "vm.stop/1"),
+    partial(Vm, "stop a VM at once", "vm.stop/1").brief(),
     partial(Vm, "reboot a VM", "vm.reboot/1"),
     partial(Vm, "pause a VM", "vm.pause/1"),
-    partial(Vm, "resume a VM", "vm.pause/1"),
+    partial(Vm, "resume a VM", "vm.pause/1").brief(),
     partial(Vm, "destroy a running VM", "vm.delete/1"),
-    partial(Vm, "destroy a VM that is off", "vm.delete/1"),
+    partial(Vm, "destroy a VM that is off", "vm.delete/1").brief(),
     partial(Vm, "expunge a VM", "vm.delete/1"),
     whole(Network, "attach an L2 network", "l2.attach/1"),
     partial(Network, "detach an L2 network", "l2.detach/1"),
     partial(Network, "delete an L2 network", "l2.delete/1"),
-    partial(Network, "delete an L3 network", "l3.delete/1"),
+    partial(Network, "delete an L3 network", "l3.delete/1").brief(),
     partial(Network, "delete an L3 network in use", "l3.delete/1"),
     partial(Network, "delete an address range", "ip-range.delete/1"),
     partial(Network, "delete an account", "account.delete/1"),
@@ -66,7 +74,7 @@ pub const SCENARIOS: &[Scenario] = &[
     partial(Storage, "expunge an image", "image.expunge/1"),
     whole(Storage, "sync the size of an image", "image.sync-size/1"),
     whole(Hardware, "add a host", "host.add/1"),
-    whole(Hardware, "a host connects while it is added", "host.connect/1"),
+    whole(Hardware, "a host connects while it is added", "host.connect/1").brief(),
     partial(Hardware, "a host comes back", "host.connect/1"),
     partial(Hardware, "reconnect a host", "host.reconnect/1"),
     whole(Hardware, "update a host", "host.update/1"),
@@ -112,8 +120,6 @@ pub async fn begin(stage: &mut Stage, title: &str) -> Given {
         None => panic!("there is no scenario {title}"),
     }
 }
-
-
 
 fn vm_goes(vm: &str) -> Vec<(&'static str, Value)> {
     vec![("DestroyVmInstance", enforcing(vm)), ("ExpungeVmInstance", json!({ "uuid": vm }))]
@@ -190,7 +196,8 @@ async fn add_l3(stage: &mut Stage, l2: &str) -> (String, String) {
     let range = uuid(&api.make("AddIpRange", range).await);
     let flat = api.list("QueryNetworkServiceProvider", &["type=Flat"]).await;
     let services = json!({ uuid(&flat[0]): ["DHCP", "Userdata"] });
-    api.ok("AttachNetworkServiceToL3Network", json!({ "l3NetworkUuid": l3, "networkServices": services })).await;
+    api.ok("AttachNetworkServiceToL3Network", json!({ "l3NetworkUuid": l3, "networkServices": services }))
+        .await;
     (l3, range)
 }
 
@@ -255,7 +262,11 @@ async fn storage(stage: &mut Stage, title: &str) -> Given {
     if title.contains("image") || title.contains("upload") {
         return image(stage, title).await;
     }
-    if title.contains("backup") { backup_storage(stage, title).await } else { primary_storage(stage, title).await }
+    if title.contains("backup") {
+        backup_storage(stage, title).await
+    } else {
+        primary_storage(stage, title).await
+    }
 }
 
 async fn image(stage: &mut Stage, title: &str) -> Given {
@@ -268,7 +279,11 @@ async fn image(stage: &mut Stage, title: &str) -> Given {
         "open an upload" => {
             let (image, params) = image_params(stage, "upload://");
             let named = format!("upload://{image}");
-            let params = { let mut p = params; p["url"] = json!(named); p };
+            let params = {
+                let mut p = params;
+                p["url"] = json!(named);
+                p
+            };
             return given("AddImage", params, image_goes(&image));
         }
         _ => {}
@@ -298,7 +313,8 @@ async fn backup_storage(stage: &mut Stage, title: &str) -> Given {
         return given("AddSimulatorBackupStorage", params, after);
     }
     api.ok("AddSimulatorBackupStorage", params).await;
-    api.ok("AttachBackupStorageToZone", json!({ "backupStorageUuid": uuid, "zoneUuid": stage.world.zone })).await;
+    api.ok("AttachBackupStorageToZone", json!({ "backupStorageUuid": uuid, "zoneUuid": stage.world.zone }))
+        .await;
     match title {
         "reconnect a backup storage" => given("ReconnectBackupStorage", json!({ "uuid": uuid }), after),
         "delete a backup storage" => {
@@ -314,7 +330,11 @@ async fn backup_storage(stage: &mut Stage, title: &str) -> Given {
 async fn primary_storage(stage: &mut Stage, title: &str) -> Given {
     let (api, name, world) = (stage.cloud.admin.clone(), stage.name("ps"), stage.world.clone());
     if title == "measure a primary storage" {
-        return given("SyncPrimaryStorageCapacity", json!({ "primaryStorageUuid": world.primary_storage }), Vec::new());
+        return given(
+            "SyncPrimaryStorageCapacity",
+            json!({ "primaryStorageUuid": world.primary_storage }),
+            Vec::new(),
+        );
     }
     // A cluster has one local storage, so a second one needs a cluster of its own.
     let cluster = json!({ "zoneUuid": world.zone, "name": name, "hypervisorType": "Simulator" });
@@ -350,7 +370,10 @@ async fn hardware(stage: &mut Stage, title: &str) -> Given {
         }
         "a host comes back" => {
             let host = world.hosts[0].clone();
-            return Given { after: vec![("ReconnectHost", json!({ "uuid": host }))], call: Call::DropConnection(host) };
+            return Given {
+                after: vec![("ReconnectHost", json!({ "uuid": host }))],
+                call: Call::DropConnection(host),
+            };
         }
         "reconnect a host" => {
             let it = json!({ "uuid": world.hosts[0] });
@@ -379,7 +402,11 @@ async fn hardware(stage: &mut Stage, title: &str) -> Given {
             let cluster = uuid(&api.make("CreateCluster", cluster).await);
             let storage = json!({ "name": name, "url": "/ps", "zoneUuid": zone });
             let storage = uuid(&api.make("AddLocalPrimaryStorage", storage).await);
-            api.ok("AttachPrimaryStorageToCluster", json!({ "primaryStorageUuid": storage, "clusterUuid": cluster })).await;
+            api.ok(
+                "AttachPrimaryStorageToCluster",
+                json!({ "primaryStorageUuid": storage, "clusterUuid": cluster }),
+            )
+            .await;
             host["clusterUuid"] = json!(cluster);
             api.ok("AddSimulatorHost", host).await;
             let l2 = json!({ "name": name, "zoneUuid": zone, "physicalInterface": "eth0" });

@@ -27,7 +27,8 @@ impl Stage {
             t.probe = Some(probe);
             t.undo_pause = Some(Duration::from_millis(2));
             t.undo_tries = Some(4);
-            t.patience = Some(Patience { come_back: Duration::from_secs(1), first_dial: Duration::from_secs(1) });
+            t.patience =
+                Some(Patience { come_back: Duration::from_secs(1), first_dial: Duration::from_secs(1) });
         })
         .await;
         let world = cloud.world_of(2).await;
@@ -53,7 +54,13 @@ impl Stage {
     }
 
     /// Plays a scenario with a fault.
-    pub async fn variant(&mut self, scenario: &Scenario, index: usize, steps: usize, trouble: Trouble) -> Result<(), String> {
+    pub async fn variant(
+        &mut self,
+        scenario: &Scenario,
+        index: usize,
+        steps: usize,
+        trouble: Trouble,
+    ) -> Result<(), String> {
         let given = scenarios::begin(self, scenario.title).await;
         if !self.cloud.converged().await {
             return Err("not calm before".into());
@@ -62,7 +69,13 @@ impl Stage {
         // The end of the last step is the end of the run: what shall be taken back must fail before it.
         let is_end = index + 1 == steps && !matches!(trouble, Trouble::CrashAfter | Trouble::FailAfter);
         self.faults.arm(Fault { workflow: scenario.workflow.into(), index, trouble, is_end });
-        let reply = if trouble.is_crash() { self.crashing(&given.call).await? } else { self.call(&given.call, &random_uuid()).await };
+        let reply = if trouble.is_crash() {
+            self.crashing(&given.call).await?
+        } else {
+            self.call(&given.call, &random_uuid()).await
+        };
+        // The caller of a change that ends within its last step hears of the end before the step is over.
+        self.cloud.converged().await;
         let is_reached = self.faults.disarm();
         if !is_reached {
             return Err(format!("the step was not reached; the answer was {} {}", reply.status, reply.text));
@@ -82,7 +95,11 @@ impl Stage {
     fn ended(&self, reply: &Reply) -> Result<(), String> {
         let is_good = reply.status == 200 || (reply.status == 503 && !reply.code().is_empty());
         let is_stuck = reply.text.contains("is stuck") || reply.code() == cairn_types::code::RUN_STUCK;
-        if is_good && !is_stuck { Ok(()) } else { Err(format!("the call did not end: {} {}", reply.status, reply.text)) }
+        if is_good && !is_stuck {
+            Ok(())
+        } else {
+            Err(format!("the call did not end: {} {}", reply.status, reply.text))
+        }
     }
 
     /// Makes a call to its end.
@@ -96,11 +113,15 @@ impl Stage {
             Call::DropConnection(host) => {
                 self.cloud.machines.host(host).drop_connection();
                 let end = Instant::now() + PATIENCE;
+                while Instant::now() < end && self.cloud.app().agents.is_connected(host) {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
                 while Instant::now() < end && !self.is_over(host).await {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
                 let status = if self.is_over(host).await { 200 } else { 0 };
-                Reply { status, headers: Default::default(), text: "no job".into() }
+                let text = self.cloud.admin.one("QueryHost", host).await.to_string();
+                Reply { status, headers: Default::default(), text }
             }
         }
     }
@@ -108,7 +129,9 @@ impl Stage {
     /// The host is connected again, or its connecting went wrong as was wanted.
     async fn is_over(&self, host: &str) -> bool {
         let is_idle = self.cloud.app().agents.is_connected(host) && self.cloud.app().engine.live_count() == 0;
-        is_idle && (self.faults.is_hit() || self.cloud.admin.one("QueryHost", host).await["status"] == "Connected")
+        is_idle
+            && (self.faults.is_hit()
+                || self.cloud.admin.one("QueryHost", host).await["status"] == "Connected")
     }
 
     /// Makes a call during which the server dies, starts it again, and waits for the call's end.
@@ -125,7 +148,12 @@ impl Stage {
             Ok(crashed) => crashed,
             // A change that ends within its last step has ended for its caller before the server dies.
             Err(reply) if reply.status == 0 || self.faults.is_hit() => self.faults.crashed(PATIENCE).await,
-            Err(reply) => return Err(format!("the server did not die; the answer was {} {}", reply.status, reply.text)),
+            Err(reply) => {
+                return Err(format!(
+                    "the server did not die; the answer was {} {}",
+                    reply.status, reply.text
+                ));
+            }
         };
         if !crashed {
             return Err("the server did not die".into());
@@ -133,7 +161,9 @@ impl Stage {
         self.cloud.restart().await;
         match call {
             Call::Api(..) => Ok(self.result(&job).await),
-            Call::DropConnection(_) => Ok(Reply { status: 200, headers: Default::default(), text: "no job".into() }),
+            Call::DropConnection(_) => {
+                Ok(Reply { status: 200, headers: Default::default(), text: "no job".into() })
+            }
         }
     }
 

@@ -52,11 +52,14 @@ impl Town {
             let clusters: Vec<String> = town.clusters[first..].to_vec();
             town.networks(site, dice, &zone, &clusters).await;
             for s in 0..dice.upto(3) {
-                let new = json!({ "name": format!("z{z}s{s}"), "zoneUuid": zone, "url": format!("/s{z}{s}") });
+                let new =
+                    json!({ "name": format!("z{z}s{s}"), "zoneUuid": zone, "url": format!("/s{z}{s}") });
                 let storage = uuid(site.post("/v1/primary-storage/local-storage", new).await);
                 let attached: Vec<String> = clusters.iter().filter(|_| dice.upto(2) == 0).cloned().collect();
                 for cluster in &attached {
-                    site.post(&format!("/v1/clusters/{cluster}/primary-storage/{storage}"), json!({})).await.unwrap();
+                    site.post(&format!("/v1/clusters/{cluster}/primary-storage/{storage}"), json!({}))
+                        .await
+                        .unwrap();
                 }
                 town.storages.push((storage, attached));
             }
@@ -81,7 +84,8 @@ impl Town {
                 site.post(&format!("/v1/l2-networks/{l2}/clusters/{cluster}"), json!({})).await.unwrap();
             }
             for _ in 0..dice.upto(3) {
-                let l3 = uuid(site.post("/v1/l3-networks", json!({ "name": "l3", "l2NetworkUuid": l2 })).await);
+                let l3 =
+                    uuid(site.post("/v1/l3-networks", json!({ "name": "l3", "l2NetworkUuid": l2 })).await);
                 let path = format!("/v1/l3-networks/{l3}/ip-ranges");
                 for part in 0..=dice.upto(2) {
                     let base = 10 + part * 50;
@@ -97,7 +101,7 @@ impl Town {
         }
     }
 
-    /// Stopped VMs, by their rows: on local storage of a host, some with NICs.
+    /// VMs, by their rows: on local storage of a host, some with NICs, a few that run.
     async fn vms(&mut self, site: &Site, dice: &mut Dice, zone: &str, clusters: &[String]) {
         let places: Vec<(String, String, String)> = self
             .hosts
@@ -108,11 +112,13 @@ impl Town {
             })
             .filter(|(_, cluster, _)| clusters.contains(cluster))
             .collect();
-        let networks: Vec<String> = self.l3_networks.iter().filter(|(_, z)| z == zone).map(|(l3, _)| l3.clone()).collect();
+        let networks: Vec<String> =
+            self.l3_networks.iter().filter(|(_, z)| z == zone).map(|(l3, _)| l3.clone()).collect();
         for _ in 0..dice.upto(6) {
             let Some((host, cluster, storage)) = dice.pick(&places).cloned() else { return };
             let nic = dice.pick(&networks).cloned();
-            insert_vm(site, zone, &cluster, &host, &storage, nic).await;
+            let runs = dice.upto(2) == 0;
+            insert_vm(site, zone, &cluster, &host, &storage, nic, runs).await;
         }
     }
 
@@ -132,8 +138,17 @@ impl Town {
     }
 }
 
-async fn insert_vm(site: &Site, zone: &str, cluster: &str, host: &str, storage: &str, l3: Option<String>) {
-    let (zone, cluster, host, storage) = (zone.to_owned(), cluster.to_owned(), host.to_owned(), storage.to_owned());
+async fn insert_vm(
+    site: &Site,
+    zone: &str,
+    cluster: &str,
+    host: &str,
+    storage: &str,
+    l3: Option<String>,
+    runs: bool,
+) {
+    let (zone, cluster, host, storage) =
+        (zone.to_owned(), cluster.to_owned(), host.to_owned(), storage.to_owned());
     let (vm, volume, nic, now) = (new_uuid(), new_uuid(), new_uuid(), time::now_ms());
     site.app
         .store
@@ -145,6 +160,9 @@ async fn insert_vm(site: &Site, zone: &str, cluster: &str, host: &str, storage: 
             let sql = "INSERT INTO vm_instance (uuid, name, zone_uuid, cluster_uuid, last_host_uuid, root_volume_uuid, default_l3_network_uuid,
                          memory_size, cpu_num, state, create_ms, last_op_ms) VALUES (?, 'vm', ?, ?, ?, ?, ?, 1, 1, 'Stopped', ?, ?)";
             tx.execute(sql, params![&vm, &zone, &cluster, &host, &volume, l3.clone(), now, now])?;
+            if runs {
+                tx.execute("UPDATE vm_instance SET state = 'Running', host_uuid = ? WHERE uuid = ?", params![&host, &vm])?;
+            }
             let sql = "INSERT INTO volume (uuid, name, primary_storage_uuid, vm_instance_uuid, type, status, size, device_id, create_ms, last_op_ms)
                        VALUES (?, 'root', ?, ?, 'Root', 'Ready', 1, 0, ?, ?)";
             tx.execute(sql, params![&volume, &storage, &vm, now, now])?;
@@ -183,7 +201,8 @@ fn told(plan: &Value) -> Gone {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bey_01_plan_equals_deed_over_random_topologies() {
-    for seed in 0..16 {
+    let mut counts = (0, 0);
+    for seed in 0..24 {
         let mut dice = Dice(seed * 7919 + 1);
         let site = Site::new().await;
         let town = Town::build(&site, &mut dice).await;
@@ -192,8 +211,27 @@ async fn bey_01_plan_equals_deed_over_random_topologies() {
             let mode = if dice.upto(2) == 0 { "Permissive" } else { "Enforcing" };
             let call = format!("{path}/{victim}?deleteMode={mode}");
             let before = everything(&site).await;
-            let plan = site.plan("DELETE", &call, Value::Null).await.unwrap();
+            let plan = site.plan("DELETE", &call, Value::Null).await;
             assert_eq!(everything(&site).await, before, "seed {seed}: the plan of {call} changed something");
+            let plan = match plan {
+                Ok(plan) => plan,
+                Err(refused) => {
+                    assert_eq!(
+                        (refused.code(), mode),
+                        ("RES.8001", "Permissive"),
+                        "seed {seed}: {call}: {refused:?}"
+                    );
+                    assert_eq!(site.delete(&call).await.unwrap_err().code(), "RES.8001");
+                    assert_eq!(
+                        everything(&site).await,
+                        before,
+                        "seed {seed}: a refusal of {call} changed something"
+                    );
+                    counts.1 += 1;
+                    continue;
+                }
+            };
+            counts.0 += 1;
             site.delete(&call).await.unwrap();
             let after = everything(&site).await;
             let gone: Gone = before.difference(&after).cloned().collect();
@@ -205,9 +243,65 @@ async fn bey_01_plan_equals_deed_over_random_topologies() {
         for zone in &town.zones {
             site.delete(&format!("/v1/zones/{zone}?deleteMode=Enforcing")).await.unwrap();
         }
-        for table in ["zone", "cluster", "host", "primary_storage", "l2_network", "l3_network", "ip_range", "vm_instance", "vm_nic",
-            "used_ip", "volume", "local_storage_host_ref", "local_storage_resource_ref", "image_cache"] {
+        for table in [
+            "zone",
+            "cluster",
+            "host",
+            "primary_storage",
+            "l2_network",
+            "l3_network",
+            "ip_range",
+            "vm_instance",
+            "vm_nic",
+            "used_ip",
+            "volume",
+            "local_storage_host_ref",
+            "local_storage_resource_ref",
+            "image_cache",
+        ] {
             assert_eq!(site.count(table).await, 0, "seed {seed}: {table}");
         }
     }
+    assert!(counts.0 > 10 && counts.1 > 3, "too few deletions {} or refusals {}", counts.0, counts.1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bey_02_adding_a_host_and_deleting_its_cluster_end_in_one_of_two_clean_outcomes() {
+    let site = Site::new().await;
+    let zone = site.zone("z").await;
+    for n in 0..12_u64 {
+        let cluster = site.cluster(&zone, "c").await;
+        let ip = format!("10.2.0.{n}");
+        let params = super::site::host_params(&cluster, &ip);
+        let later = async {
+            tokio::time::sleep(std::time::Duration::from_millis(n)).await;
+            site.delete(&format!("/v1/clusters/{cluster}")).await
+        };
+        let (added, deleted) = tokio::join!(site.post("/v1/hosts/simulators", params), later);
+        deleted.unwrap();
+        // Added and gone with the cluster, or refused.
+        if let Err(refused) = added {
+            let codes = refused.codes();
+            assert!(codes.iter().any(|c| c == "RES.8000" || c == "SYS.1003"), "{codes:?}");
+        }
+        assert_eq!((site.count("host").await, site.count("cluster").await), (0, 0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bey_02_deleting_twice_at_once_is_one_deletion() {
+    let site = Site::new().await;
+    let zone = site.zone("z").await;
+    let cluster = site.cluster(&zone, "c").await;
+    let host = site.host(&cluster, "10.3.0.1").await;
+    let paths = [
+        format!("/v1/zones/{zone}"),
+        format!("/v1/clusters/{cluster}"),
+        format!("/v1/hosts/{host}"),
+        format!("/v1/zones/{zone}"),
+    ];
+    for ended in futures_util::future::join_all(paths.iter().map(|p| site.delete(p))).await {
+        ended.unwrap();
+    }
+    assert_eq!((site.count("host").await, site.count("cluster").await, site.count("zone").await), (0, 0, 0));
 }

@@ -101,7 +101,8 @@ async fn host_02_disable_enable_and_maintenance_is_refused_honestly() {
     let (site, _, cluster) = with_cluster().await;
     let host = site.host(&cluster, "10.0.0.1").await;
     let change = async |event: &str| {
-        site.put(&format!("/v1/hosts/{host}/actions"), json!({ "changeHostState": { "stateEvent": event } })).await
+        site.put(&format!("/v1/hosts/{host}/actions"), json!({ "changeHostState": { "stateEvent": event } }))
+            .await
     };
     assert_eq!(change("disable").await.unwrap()["inventory"]["state"], "Disabled");
     assert_eq!(change("disable").await.unwrap()["inventory"]["state"], "Disabled");
@@ -123,7 +124,10 @@ async fn host_02_update_and_reconnect() {
     let taken = site.put(&path, json!({ "updateHost": { "managementIp": "10.0.0.2" } })).await.unwrap_err();
     assert_eq!(taken.code(), "HOST.8007");
     let no_ssh = json!({ "updateKVMHost": { "password": "x" } });
-    assert_eq!(site.put(&format!("/v1/hosts/kvm/{host}/actions"), no_ssh).await.unwrap_err().code(), "SYS.1007");
+    assert_eq!(
+        site.put(&format!("/v1/hosts/kvm/{host}/actions"), no_ssh).await.unwrap_err().code(),
+        "SYS.1007"
+    );
     let before = site.machine(&host).commands();
     let answer = site.put(&path, json!({ "reconnectHost": {} })).await.unwrap();
     assert_eq!(answer["inventory"]["status"], "Connected");
@@ -186,13 +190,15 @@ async fn host_05_hosts_come_back_after_a_restart_of_the_server() {
 async fn host_06_overcommit_and_reserve_change_capacity() {
     let (site, zone, cluster) = with_cluster().await;
     let host = site.host(&cluster, "10.0.0.1").await;
-    let capacity = async || site.get(&format!("/v1/hosts/capacities/cpu-memory?hostUuids={host}")).await.unwrap();
+    let capacity =
+        async || site.get(&format!("/v1/hosts/capacities/cpu-memory?hostUuids={host}")).await.unwrap();
     let gib = 1_i64 << 30;
     assert_eq!(
         capacity().await,
         json!({ "totalCpu": 320, "availableCpu": 320, "totalMemory": 64 * gib, "availableMemory": 64 * gib })
     );
-    let tag = json!({ "resourceType": "ClusterVO", "resourceUuid": cluster, "tag": "host::reservedMemory::4G" });
+    let tag =
+        json!({ "resourceType": "ClusterVO", "resourceUuid": cluster, "tag": "host::reservedMemory::4G" });
     let tag = super::site::uuid(site.post("/v1/system-tags", tag).await);
     assert_eq!(capacity().await["availableMemory"], 60 * gib);
     let own = json!({ "resourceType": "HostVO", "resourceUuid": host, "tag": "reservedMemory::8G" });
@@ -204,7 +210,9 @@ async fn host_06_overcommit_and_reserve_change_capacity() {
     assert_eq!(capacity().await["availableMemory"], 60 * gib);
     site.delete(&format!("/v1/tags/{tag}")).await.unwrap();
     assert_eq!(capacity().await["availableMemory"], 64 * gib);
-    for (category, name, value) in [("host", "cpu.overProvisioning.ratio", "2"), ("mevoco", "overProvisioning.memory", "1.5")] {
+    for (category, name, value) in
+        [("host", "cpu.overProvisioning.ratio", "2"), ("mevoco", "overProvisioning.memory", "1.5")]
+    {
         let change = json!({ "updateGlobalConfig": { "value": value } });
         site.put(&format!("/v1/global-configurations/{category}/{name}/actions"), change).await.unwrap();
     }
@@ -212,7 +220,9 @@ async fn host_06_overcommit_and_reserve_change_capacity() {
     assert_eq!((now["totalCpu"].as_i64(), now["totalMemory"].as_i64()), (Some(64), Some(96 * gib)));
     let all = site.get(&format!("/v1/hosts/capacities/cpu-memory?zoneUuids={zone}")).await.unwrap();
     assert_eq!(all, now);
-    site.put(&format!("/v1/hosts/{host}/actions"), json!({ "changeHostState": { "stateEvent": "disable" } })).await.unwrap();
+    site.put(&format!("/v1/hosts/{host}/actions"), json!({ "changeHostState": { "stateEvent": "disable" } }))
+        .await
+        .unwrap();
     let none = site.get("/v1/hosts/capacities/cpu-memory?all=true").await.unwrap();
     assert_eq!(none["totalCpu"], 0, "a disabled host offers nothing");
     assert_eq!(site.get("/v1/hosts/capacities/cpu-memory").await.unwrap_err().code(), "SYS.1007");

@@ -63,12 +63,20 @@ impl Site {
     }
 
     pub async fn log_in(&self, account: &str, password: &str) -> String {
-        let login = json!({ "logInByAccount": { "accountName": account, "password": client_digest(password) } });
+        let login =
+            json!({ "logInByAccount": { "accountName": account, "password": client_digest(password) } });
         let answer = self.send("PUT", "/v1/accounts/login", login, "", false).await.unwrap();
         answer["inventory"]["uuid"].as_str().unwrap().to_owned()
     }
 
-    async fn send(&self, method: &str, path: &str, body: Value, session: &str, plan: bool) -> Result<Value, Failed> {
+    async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        body: Value,
+        session: &str,
+        plan: bool,
+    ) -> Result<Value, Failed> {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let request = Request {
             method: method.into(),
@@ -117,7 +125,13 @@ impl Site {
     }
 
     /// A call of somebody else.
-    pub async fn as_account(&self, session: &str, method: &str, path: &str, body: Value) -> Result<Value, Failed> {
+    pub async fn as_account(
+        &self,
+        session: &str,
+        method: &str,
+        path: &str,
+        body: Value,
+    ) -> Result<Value, Failed> {
         self.send(method, path, body, session, false).await
     }
 

@@ -7,7 +7,10 @@ async fn zone_01_create_update_and_read() {
     let site = Site::new().await;
     let zone = site.zone("room 1").await;
     let shown = site.one("/v1/zones", &zone).await;
-    assert_eq!((shown["name"].as_str(), shown["state"].as_str(), shown["type"].as_str()), (Some("room 1"), Some("Enabled"), Some("zstack")));
+    assert_eq!(
+        (shown["name"].as_str(), shown["state"].as_str(), shown["type"].as_str()),
+        (Some("room 1"), Some("Enabled"), Some("zstack"))
+    );
     let change = json!({ "updateZone": { "name": "room 2", "description": "second floor" } });
     let answer = site.put(&format!("/v1/zones/{zone}/actions"), change).await.unwrap();
     assert_eq!(answer["inventory"]["name"], "room 2");
@@ -26,7 +29,13 @@ async fn zone_01_disabling_disables_what_is_below_and_parts_come_back_one_by_one
     let (h1, h2) = (site.host(&a, "10.0.0.1").await, site.host(&b, "10.0.0.2").await);
     let states = async || {
         let mut all = Vec::new();
-        for (path, uuid) in [("/v1/zones", &zone), ("/v1/clusters", &a), ("/v1/clusters", &b), ("/v1/hosts", &h1), ("/v1/hosts", &h2)] {
+        for (path, uuid) in [
+            ("/v1/zones", &zone),
+            ("/v1/clusters", &a),
+            ("/v1/clusters", &b),
+            ("/v1/hosts", &h1),
+            ("/v1/hosts", &h2),
+        ] {
             all.push(site.one(path, uuid).await["state"].as_str().unwrap() == "Enabled");
         }
         all
@@ -55,8 +64,13 @@ async fn clu_01_create_update_and_delete() {
     let zone = site.zone("z").await;
     let cluster = site.cluster(&zone, "rack 1").await;
     let shown = site.one("/v1/clusters", &cluster).await;
-    assert_eq!((shown["zoneUuid"].as_str(), shown["hypervisorType"].as_str()), (Some(zone.as_str()), Some("Simulator")));
-    site.put(&format!("/v1/clusters/{cluster}/actions"), json!({ "updateCluster": { "name": "rack 2" } })).await.unwrap();
+    assert_eq!(
+        (shown["zoneUuid"].as_str(), shown["hypervisorType"].as_str()),
+        (Some(zone.as_str()), Some("Simulator"))
+    );
+    site.put(&format!("/v1/clusters/{cluster}/actions"), json!({ "updateCluster": { "name": "rack 2" } }))
+        .await
+        .unwrap();
     assert_eq!(site.one("/v1/clusters", &cluster).await["name"], "rack 2");
     let host = site.host(&cluster, "10.0.0.1").await;
     site.delete(&format!("/v1/clusters/{cluster}?deleteMode=Permissive")).await.unwrap();
@@ -66,7 +80,8 @@ async fn clu_01_create_update_and_delete() {
     assert!(!site.app.agents.is_connected(&host));
     // What is gone already may be deleted again.
     site.delete(&format!("/v1/clusters/{cluster}")).await.unwrap();
-    let orphan = json!({ "zoneUuid": "0123456789abcdef0123456789abcdef", "name": "x", "hypervisorType": "KVM" });
+    let orphan =
+        json!({ "zoneUuid": "0123456789abcdef0123456789abcdef", "name": "x", "hypervisorType": "KVM" });
     assert_eq!(site.post("/v1/clusters", orphan).await.unwrap_err().code(), "SYS.1003");
 }
 
@@ -78,7 +93,8 @@ async fn zone_01_delete_says_what_goes_and_takes_it() {
     let hosts = [site.host(&cluster, "10.0.0.1").await, site.host(&cluster, "10.0.0.2").await];
     let other = site.zone("other").await;
     let plan = site.plan("DELETE", &format!("/v1/zones/{zone}"), Value::Null).await.unwrap();
-    let told: Vec<&str> = plan["deletes"].as_array().unwrap().iter().map(|d| d["uuid"].as_str().unwrap()).collect();
+    let told: Vec<&str> =
+        plan["deletes"].as_array().unwrap().iter().map(|d| d["uuid"].as_str().unwrap()).collect();
     for uuid in [&zone, &cluster, &hosts[0], &hosts[1]] {
         assert!(told.contains(&uuid.as_str()), "{plan}");
     }
@@ -97,7 +113,12 @@ async fn strangers_change_no_hardware() {
     let zone = site.zone("z").await;
     let cluster = site.cluster(&zone, "c").await;
     let host = site.host(&cluster, "10.0.0.1").await;
-    site.post("/v1/accounts", json!({ "name": "tenant", "password": cairn_server::identity::password::client_digest("pw") })).await.unwrap();
+    site.post(
+        "/v1/accounts",
+        json!({ "name": "tenant", "password": cairn_server::identity::password::client_digest("pw") }),
+    )
+    .await
+    .unwrap();
     let session = site.log_in("tenant", "pw").await;
     let at = |path: &str, uuid: &str| format!("/v1/{path}/{uuid}/actions");
     let calls = [
@@ -105,13 +126,29 @@ async fn strangers_change_no_hardware() {
         ("PUT", at("zones", &zone), json!({ "updateZone": { "name": "x" } })),
         ("PUT", at("zones", &zone), json!({ "changeZoneState": { "stateEvent": "disable" } })),
         ("DELETE", format!("/v1/zones/{zone}"), Value::Null),
-        ("POST", "/v1/clusters".into(), json!({ "params": { "name": "x", "zoneUuid": zone, "hypervisorType": "KVM" } })),
+        (
+            "POST",
+            "/v1/clusters".into(),
+            json!({ "params": { "name": "x", "zoneUuid": zone, "hypervisorType": "KVM" } }),
+        ),
         ("PUT", at("clusters", &cluster), json!({ "updateCluster": { "name": "x" } })),
         ("PUT", at("clusters", &cluster), json!({ "changeClusterState": { "stateEvent": "disable" } })),
         ("DELETE", format!("/v1/clusters/{cluster}"), Value::Null),
-        ("POST", "/v1/hosts/simulators".into(), json!({ "params": super::site::host_params(&cluster, "10.0.0.9") })),
-        ("POST", "/v1/cairn/hosts/local".into(), json!({ "params": { "name": "x", "clusterUuid": cluster } })),
-        ("POST", "/v1/hosts/kvm".into(), json!({ "params": { "name": "x", "clusterUuid": cluster, "managementIp": "10.0.0.9", "username": "root", "password": "x" } })),
+        (
+            "POST",
+            "/v1/hosts/simulators".into(),
+            json!({ "params": super::site::host_params(&cluster, "10.0.0.9") }),
+        ),
+        (
+            "POST",
+            "/v1/cairn/hosts/local".into(),
+            json!({ "params": { "name": "x", "clusterUuid": cluster } }),
+        ),
+        (
+            "POST",
+            "/v1/hosts/kvm".into(),
+            json!({ "params": { "name": "x", "clusterUuid": cluster, "managementIp": "10.0.0.9", "username": "root", "password": "x" } }),
+        ),
         ("PUT", at("hosts", &host), json!({ "updateHost": { "name": "x" } })),
         ("PUT", at("hosts/kvm", &host), json!({ "updateKVMHost": { "name": "x" } })),
         ("PUT", at("hosts", &host), json!({ "changeHostState": { "stateEvent": "disable" } })),

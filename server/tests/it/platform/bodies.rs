@@ -140,3 +140,31 @@ async fn api_01_deleting_what_is_not_there_succeeds_where_the_table_says_so() {
     }
     assert_eq!(cloud.admin.fails("DeleteAccessKey", uuid).await.code(), "SYS.1003");
 }
+
+#[tokio::test]
+async fn vm_01_networks_and_images_that_go_together_are_told() {
+    let cloud = Cloud::start().await;
+    let world = cloud.world().await;
+    let ask = |more: Value| {
+        let mut params = json!({ "zoneUuid": world.zone });
+        params.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        params
+    };
+    let (action, admin) = ("GetInterdependentL3NetworksImages", &cloud.admin);
+    let uuids = |answer: Value| -> Vec<Value> {
+        answer["inventories"].as_array().unwrap().iter().map(|i| i["uuid"].clone()).collect()
+    };
+    let images = admin.ok(action, ask(json!({ "l3NetworkUuids": [world.l3] }))).await;
+    assert_eq!(uuids(images), [json!(world.image)]);
+    let networks = admin.ok(action, ask(json!({ "imageUuid": world.image }))).await;
+    assert_eq!(uuids(networks), [json!(world.l3)]);
+    let other = admin.make("CreateZone", json!({ "name": "other" })).await;
+    let elsewhere = json!({ "zoneUuid": other["uuid"], "l3NetworkUuids": [world.l3] });
+    assert!(uuids(admin.ok(action, elsewhere).await).is_empty());
+    assert_eq!(admin.fails(action, ask(json!({}))).await.code(), "SYS.1007");
+    let alice = cloud.account("alice").await;
+    world.share_with(admin, &alice.account).await;
+    admin.ok("RevokeResourceSharing", json!({ "resourceUuids": [world.l3], "all": true })).await;
+    let seen = alice.ok(action, ask(json!({ "imageUuid": world.image }))).await;
+    assert!(uuids(seen).is_empty(), "networks of others are not told");
+}

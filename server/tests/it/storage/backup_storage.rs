@@ -14,12 +14,18 @@ async fn bs_01_image_store_is_served_by_a_hosts_agent() {
     let depot = Depot::new(2).await;
     let shown = depot.one(BS, &depot.store).await;
     assert_eq!((shown["status"].as_str(), shown["state"].as_str()), (Some("Connected"), Some("Enabled")));
-    assert_eq!((shown["type"].as_str(), shown["hostname"].as_str()), (Some("ImageStoreBackupStorage"), Some("10.0.0.1")));
+    assert_eq!(
+        (shown["type"].as_str(), shown["hostname"].as_str()),
+        (Some("ImageStoreBackupStorage"), Some("10.0.0.1"))
+    );
     assert_eq!(shown["totalCapacity"], 10_240_i64 << 30);
     // The machine with that address has an agent already: no SSH.
     let other = depot.post("/v1/backup-storage/image-store", ssh_params("10.0.0.2")).await.unwrap();
     assert_eq!(other["inventory"]["status"], "Connected");
-    assert_eq!((other["inventory"]["username"].as_str(), other["inventory"]["sshPort"].as_i64()), (Some("root"), Some(22)));
+    assert_eq!(
+        (other["inventory"]["username"].as_str(), other["inventory"]["sshPort"].as_i64()),
+        (Some("root"), Some(22))
+    );
     assert!(!other.to_string().contains("secret-pw"));
     let listed = depot.get("/v1/backup-storage/image-store").await.unwrap();
     assert_eq!(listed["inventories"].as_array().unwrap().len(), 2);
@@ -28,7 +34,9 @@ async fn bs_01_image_store_is_served_by_a_hosts_agent() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bs_01_what_can_not_be_a_store_is_refused_and_leaves_nothing() {
     let depot = Depot::new(1).await;
-    for (host, url) in [("$(reboot)", "/s"), ("10.0.0.1", "../s"), ("-oProxyCommand=x", "/s"), ("10.0.0.1", "/s/$(x)")] {
+    for (host, url) in
+        [("$(reboot)", "/s"), ("10.0.0.1", "../s"), ("-oProxyCommand=x", "/s"), ("10.0.0.1", "/s/$(x)")]
+    {
         let mut params = ssh_params(host);
         params["url"] = json!(url);
         let refused = depot.post("/v1/backup-storage/image-store", params).await.unwrap_err();
@@ -39,7 +47,8 @@ async fn bs_01_what_can_not_be_a_store_is_refused_and_leaves_nothing() {
     let nobody = depot.post("/v1/backup-storage/image-store", ssh_params("127.0.0.1")).await.unwrap_err();
     // The server without an agent's program beside it does not even try.
     assert!(["HOST.8000", "HOST.8001", "SYS.1006"].contains(&nobody.code()), "{nobody:?}");
-    let none = depot.post("/v1/cairn/backup-storage/local", json!({ "name": "s", "url": "/s" })).await.unwrap_err();
+    let none =
+        depot.post("/v1/cairn/backup-storage/local", json!({ "name": "s", "url": "/s" })).await.unwrap_err();
     assert_eq!(none.code(), "BS.1500");
     assert_eq!(depot.count("backup_storage").await, 1);
     assert_eq!(depot.count("agent").await, 0);
@@ -54,9 +63,13 @@ async fn bs_01_update_state_and_reconnect() {
     let login = json!({ "username": "admin", "password": "pw-2", "sshPort": 2222, "description": "d" });
     let path2 = format!("backup-storage/image-store/{}", depot.store);
     let changed = depot.action(&path2, "updateImageStoreBackupStorage", login).await.unwrap();
-    assert_eq!((changed["inventory"]["username"].as_str(), changed["inventory"]["sshPort"].as_i64()), (Some("admin"), Some(2222)));
+    assert_eq!(
+        (changed["inventory"]["username"].as_str(), changed["inventory"]["sshPort"].as_i64()),
+        (Some("admin"), Some(2222))
+    );
     for (event, state) in [("disable", "Disabled"), ("enable", "Enabled")] {
-        let answer = depot.action(&path, "changeBackupStorageState", json!({ "stateEvent": event })).await.unwrap();
+        let answer =
+            depot.action(&path, "changeBackupStorageState", json!({ "stateEvent": event })).await.unwrap();
         assert_eq!(answer["inventory"]["state"], state);
     }
     depot.action(&path, "changeBackupStorageState", json!({ "stateEvent": "disable" })).await.unwrap();
@@ -86,9 +99,17 @@ async fn bs_01_delete_takes_the_records_of_its_images() {
     let depot = Depot::new(2).await;
     let second = depot.image_store(1, "/images").await;
     let only = depot.image("http://images.example/only.qcow2").await;
-    let both = uuid(depot.add_as("http://images.example/both.qcow2", json!({ "backupStorageUuids": [depot.store, second] })).await);
+    let both = uuid(
+        depot
+            .add_as(
+                "http://images.example/both.qcow2",
+                json!({ "backupStorageUuids": [depot.store, second] }),
+            )
+            .await,
+    );
     let plan = depot.plan("DELETE", &format!("{BS}/{}", depot.store), Value::Null).await.unwrap();
-    let gone: Vec<&str> = plan["deletes"].as_array().unwrap().iter().map(|d| d["uuid"].as_str().unwrap()).collect();
+    let gone: Vec<&str> =
+        plan["deletes"].as_array().unwrap().iter().map(|d| d["uuid"].as_str().unwrap()).collect();
     assert_eq!(gone.len(), 2);
     assert!(gone.contains(&only.as_str()) && gone.contains(&depot.store.as_str()));
     depot.delete(&format!("{BS}/{}", depot.store)).await.unwrap();
@@ -107,7 +128,11 @@ async fn bs_02_zones_and_capacity() {
     let path = format!("/v1/zones/{}/backup-storage/{}", depot.zone, depot.store);
     assert_eq!(depot.post(&path, Value::Null).await.unwrap_err().code(), "BS.1001");
     let total = 10_240_i64 << 30;
-    for query in ["all=true".to_owned(), format!("zoneUuids={}", depot.zone), format!("backupStorageUuids={}", depot.store)] {
+    for query in [
+        "all=true".to_owned(),
+        format!("zoneUuids={}", depot.zone),
+        format!("backupStorageUuids={}", depot.store),
+    ] {
         let sum = depot.get(&format!("{BS}/capacities?{query}")).await.unwrap();
         assert_eq!(sum, json!({ "totalCapacity": total, "availableCapacity": total }), "{query}");
     }
@@ -118,7 +143,10 @@ async fn bs_02_zones_and_capacity() {
     let detached = depot.delete(&path).await.unwrap();
     assert_eq!(detached["inventory"]["attachedZoneUuids"], json!([]));
     assert_eq!(depot.delete(&path).await.unwrap_err().code(), "BS.1002");
-    assert_eq!(depot.get(&format!("{BS}/capacities?zoneUuids={}", depot.zone)).await.unwrap()["totalCapacity"], 0);
+    assert_eq!(
+        depot.get(&format!("{BS}/capacities?zoneUuids={}", depot.zone)).await.unwrap()["totalCapacity"],
+        0
+    );
     let types = depot.get(&format!("{BS}/types")).await.unwrap();
     assert!(types["types"].as_array().unwrap().contains(&json!("ImageStoreBackupStorage")));
 }
@@ -129,8 +157,14 @@ async fn simulated_store_has_its_size_and_is_there_after_a_restart() {
     let params = json!({ "name": "sim", "url": "any", "totalCapacity": 20_i64 << 30, "availableCapacity": 10_i64 << 30 });
     let sim = uuid(depot.post("/v1/backup-storage/simulators", params).await);
     let shown = depot.one(BS, &sim).await;
-    assert_eq!((shown["type"].as_str(), shown["status"].as_str()), (Some("SimulatorBackupStorage"), Some("Connected")));
-    assert_eq!((shown["totalCapacity"].as_i64(), shown["availableCapacity"].as_i64()), (Some(20 << 30), Some(10 << 30)));
+    assert_eq!(
+        (shown["type"].as_str(), shown["status"].as_str()),
+        (Some("SimulatorBackupStorage"), Some("Connected"))
+    );
+    assert_eq!(
+        (shown["totalCapacity"].as_i64(), shown["availableCapacity"].as_i64()),
+        (Some(20 << 30), Some(10 << 30))
+    );
     let on_sim = json!({ "backupStorageUuids": [sim] });
     let image = uuid(depot.add_as("sim://size=4G&actual=2G", on_sim.clone()).await);
     let sha = depot.one("/v1/images", &image).await["backupStorageRefs"][0]["sha256"].clone();

@@ -36,7 +36,12 @@ impl Workflow for Bring {
     }
 }
 
-fn bring(depot: &Depot, image: &str, storage: &str, host: usize) -> impl Future<Output = Result<serde_json::Value>> {
+fn bring(
+    depot: &Depot,
+    image: &str,
+    storage: &str,
+    host: usize,
+) -> impl Future<Output = Result<serde_json::Value>> {
     let parsed = (image.parse().unwrap(), storage.parse().unwrap(), depot.hosts[host].parse().unwrap());
     let work = Bring { image: parsed.0, storage: parsed.1, host: parsed.2 };
     let engine = depot.app.engine.clone();
@@ -81,7 +86,10 @@ async fn ps_07_image_that_can_not_be_cached_leaves_no_row() {
     assert!(failed.has_code("AGENT.8005"));
     assert_eq!(caches(&depot).await.len(), 0);
     depot.shelf().corrupt(&image);
-    assert!(bring(&depot, &image, &storage, 0).await.unwrap_err().has_code("IMG.8005"), "the checksum is verified on the host");
+    assert!(
+        bring(&depot, &image, &storage, 0).await.unwrap_err().has_code("IMG.8005"),
+        "the checksum is verified on the host"
+    );
     depot.delete(&format!("/v1/zones/{}/backup-storage/{}", depot.zone, depot.store)).await.unwrap();
     let nowhere = bring(&depot, &image, &storage, 0).await.unwrap_err();
     assert!(nowhere.details.contains("no connected backup storage of its zone"), "{nowhere:?}");
@@ -92,7 +100,8 @@ async fn ps_07_image_that_can_not_be_cached_leaves_no_row() {
 async fn ps_07_cached_images_that_nothing_needs_are_cleared_away() {
     let depot = Depot::new(1).await;
     let storage = depot.storage("/ps").await;
-    let (gone, kept) = (depot.image("http://h.example/a.qcow2").await, depot.image("http://h.example/b.qcow2").await);
+    let (gone, kept) =
+        (depot.image("http://h.example/a.qcow2").await, depot.image("http://h.example/b.qcow2").await);
     for image in [&gone, &kept] {
         bring(&depot, image, &storage, 0).await.unwrap();
     }
@@ -102,7 +111,10 @@ async fn ps_07_cached_images_that_nothing_needs_are_cleared_away() {
     depot.delete(&format!("/v1/images/{gone}")).await.unwrap();
     depot.sql("UPDATE image_cache SET last_op_ms = last_op_ms - 3600000").await;
     assert_eq!(cache::sweep(&depot.app, day).await.unwrap(), 1);
-    assert_eq!(depot.machine(&depot.hosts[0]).cached_images().into_keys().collect::<Vec<_>>(), [kept.clone()]);
+    assert_eq!(
+        depot.machine(&depot.hosts[0]).cached_images().into_keys().collect::<Vec<_>>(),
+        std::slice::from_ref(&kept)
+    );
     assert_eq!(caches(&depot).await.len(), 1);
     assert_eq!(cache::sweep(&depot.app, 0).await.unwrap(), 1, "nobody asked for it long enough");
     assert_eq!(caches(&depot).await.len(), 0);

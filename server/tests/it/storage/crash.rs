@@ -29,7 +29,9 @@ impl Probe for Trap {
         }
         let mut set = self.set.lock().unwrap();
         match *set {
-            Some((workflow, index, after, act)) if workflow == m.workflow && index == m.index && after == m.after => {
+            Some((workflow, index, after, act))
+                if workflow == m.workflow && index == m.index && after == m.after =>
+            {
                 *set = None;
                 self.has_sprung.store(true, Ordering::SeqCst);
                 act
@@ -49,7 +51,9 @@ struct Scenario {
     call: Call,
 }
 
-fn call(f: impl for<'a> Fn(&'a Depot) -> BoxFuture<'a, Result<Value, Failed>> + Send + Sync + 'static) -> Call {
+fn call(
+    f: impl for<'a> Fn(&'a Depot) -> BoxFuture<'a, Result<Value, Failed>> + Send + Sync + 'static,
+) -> Call {
     Box::new(f)
 }
 
@@ -73,7 +77,9 @@ fn add_attached(depot: &Depot) -> BoxFuture<'_, Result<Value, Failed>> {
 fn add_image(depot: &Depot) -> BoxFuture<'_, Result<Value, Failed>> {
     Box::pin(async move {
         let both = json!([depot.store, STORE]);
-        depot.add_as("http://h.example/a.qcow2", json!({ "resourceUuid": IMAGE, "backupStorageUuids": both })).await
+        depot
+            .add_as("http://h.example/a.qcow2", json!({ "resourceUuid": IMAGE, "backupStorageUuids": both }))
+            .await
     })
 }
 
@@ -90,11 +96,13 @@ fn with_image(depot: &Depot) -> BoxFuture<'_, Result<Value, Failed>> {
 }
 
 async fn spring(scenario: &Scenario, index: usize, after: bool, act: Act) {
-    let what = format!("{} step {index}, {}: {act:?}", scenario.workflow, if after { "after" } else { "before" });
+    let what =
+        format!("{} step {index}, {}: {act:?}", scenario.workflow, if after { "after" } else { "before" });
     let trap = Arc::new(Trap::default());
     let probe: Arc<dyn Probe> = trap.clone();
     let pause = Some(Duration::from_millis(5));
-    let mut depot = Depot::tuned(2, Tuning { probe: Some(probe), undo_pause: pause, ..Tuning::default() }).await;
+    let mut depot =
+        Depot::tuned(2, Tuning { probe: Some(probe), undo_pause: pause, ..Tuning::default() }).await;
     (scenario.prepare)(&depot).await.unwrap();
     *trap.set.lock().unwrap() = Some((scenario.workflow, index, after, act));
     let has_sprung = async {
@@ -116,7 +124,8 @@ async fn spring(scenario: &Scenario, index: usize, after: bool, act: Act) {
     check(&depot, &what).await;
     // It can be done again, or was done.
     if let Err(f) = (scenario.call)(&depot).await {
-        let is_done = ["SYS.1003", "PS.1001", "PS.1002", "RES.8002", "SYS.1006", "SYS.1007"].contains(&f.code());
+        let is_done =
+            ["SYS.1003", "PS.1001", "PS.1002", "RES.8002", "SYS.1006", "SYS.1007"].contains(&f.code());
         assert!(act == Act::Crash && is_done, "{what}, again: {f:?}");
     }
     settle(&depot, &what).await;
@@ -165,6 +174,11 @@ async fn check(depot: &Depot, what: &str) {
             (SELECT 1 FROM local_storage_host_ref x WHERE x.primary_storage_uuid = r.primary_storage_uuid AND x.host_uuid = h.uuid AND x.status = 'Connected')"),
         ("a cached image is not ready", "SELECT uuid AS t FROM image_cache WHERE state <> 'ready'"),
     ] {
+        // Right after a restart rows still say what the server before it knew; its agents are about to dial.
+        let end = tokio::time::Instant::now() + std::time::Duration::from_secs(5);
+        while !texts(depot, sql).await.is_empty() && tokio::time::Instant::now() < end {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
         assert_eq!(texts(depot, sql).await, Vec::<String>::new(), "{what}: {meaning}");
     }
     let rows = texts(depot, "SELECT backup_storage_uuid || ' ' || image_uuid AS t FROM image_backup_storage_ref WHERE status IN ('Ready', 'Deleted')").await;
@@ -172,8 +186,13 @@ async fn check(depot: &Depot, what: &str) {
     for store in texts(depot, "SELECT uuid AS t FROM backup_storage").await {
         let shelf = depot.machines.image_store(&store);
         files.extend(shelf.images().into_keys().map(|i| format!("{store} {i}")));
-        let awaited = texts(depot, "SELECT image_uuid AS t FROM image_backup_storage_ref WHERE status = 'Downloading'").await;
-        assert!(shelf.open_uploads().keys().all(|i| awaited.contains(i)), "{what}: an upload is open that nobody awaits");
+        let awaited =
+            texts(depot, "SELECT image_uuid AS t FROM image_backup_storage_ref WHERE status = 'Downloading'")
+                .await;
+        assert!(
+            shelf.open_uploads().keys().all(|i| awaited.contains(i)),
+            "{what}: an upload is open that nobody awaits"
+        );
         assert!(depot.app.agents.is_connected(&store), "{what}: nobody serves store {store}");
     }
     assert_eq!(rows.into_iter().collect::<BTreeSet<_>>(), files, "{what}: rows and files of images");

@@ -33,7 +33,8 @@ impl Depot {
     }
 
     pub async fn tuned(hosts: usize, tuning: Tuning) -> Self {
-        let patience = Some(Patience { come_back: Duration::from_millis(300), first_dial: Duration::from_secs(2) });
+        let patience =
+            Some(Patience { come_back: Duration::from_millis(300), first_dial: Duration::from_secs(2) });
         let site = Site::tuned(Tuning { patience, ..tuning }).await;
         let zone = site.zone("z").await;
         let cluster = site.cluster(&zone, "c").await;

@@ -27,7 +27,10 @@ async fn img_07_deleted_image_is_recovered_or_expunged() {
     assert_eq!(expunge().await.unwrap_err().code(), "SYS.1006");
     depot.delete(&path).await.unwrap();
     let deleted = depot.one(IMAGES, &image).await;
-    assert_eq!((deleted["status"].as_str(), statuses(&deleted)), (Some("Deleted"), vec![(depot.store.as_str(), "Deleted")]));
+    assert_eq!(
+        (deleted["status"].as_str(), statuses(&deleted)),
+        (Some("Deleted"), vec![(depot.store.as_str(), "Deleted")])
+    );
     assert_eq!(deleted["allowedActions"], json!(["RecoverImage", "ExpungeImage"]));
     depot.delete(&path).await.unwrap();
     assert_eq!(recover().await.unwrap()["inventory"]["status"], "Ready");
@@ -49,8 +52,14 @@ async fn img_07_works_per_backup_storage() {
     assert_eq!(shown["status"], "Ready");
     assert_eq!(statuses(&shown).len(), 2);
     let wrong = json!({ "backupStorageUuids": [second] });
-    assert_eq!(depot.action(format!("images/{image}"), "recoverImage", wrong.clone()).await.unwrap_err().code(), "SYS.1006");
-    assert_eq!(depot.action(format!("images/{image}"), "expungeImage", wrong).await.unwrap_err().code(), "SYS.1006");
+    assert_eq!(
+        depot.action(format!("images/{image}"), "recoverImage", wrong.clone()).await.unwrap_err().code(),
+        "SYS.1006"
+    );
+    assert_eq!(
+        depot.action(format!("images/{image}"), "expungeImage", wrong).await.unwrap_err().code(),
+        "SYS.1006"
+    );
     depot.action(format!("images/{image}"), "recoverImage", first.clone()).await.unwrap();
     depot.delete(&format!("{path}?backupStorageUuids={}", depot.store)).await.unwrap();
     depot.action(format!("images/{image}"), "expungeImage", first).await.unwrap();
@@ -76,7 +85,11 @@ async fn img_07_policies_direct_and_never() {
     depot.set("image", "deletionPolicy", "Never").await;
     let image = depot.image("http://h.example/b.qcow2").await;
     depot.delete(&format!("{IMAGES}/{image}")).await.unwrap();
-    assert_eq!((depot.count("image").await, depot.shelf().images().len()), (0, 1), "the record goes, the file stays");
+    assert_eq!(
+        (depot.count("image").await, depot.shelf().images().len()),
+        (0, 1),
+        "the record goes, the file stays"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

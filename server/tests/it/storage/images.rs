@@ -15,20 +15,30 @@ async fn img_01_added_image_is_ready_with_evidence() {
         "name": "web $(reboot) ../'\"\u{1f600}", "description": "d", "guestOsType": "Debian", "platform": "Other", "system": true,
         "format": "raw", "userTags": ["mine"], "systemTags": ["qemuga"],
     });
-    let added = depot.add_as("http://user:pa55@images.example/a.img?size=3G&actual=100M", more).await.unwrap();
+    let added =
+        depot.add_as("http://user:pa55@images.example/a.img?size=3G&actual=100M", more).await.unwrap();
     let image = &added["inventory"];
     assert_eq!((image["status"].as_str(), image["state"].as_str()), (Some("Ready"), Some("Enabled")));
     assert_eq!((image["size"].as_i64(), image["actualSize"].as_i64()), (Some(3 << 30), Some(100 << 20)));
-    assert_eq!((image["format"].as_str(), image["mediaType"].as_str()), (Some("raw"), Some("RootVolumeTemplate")));
+    assert_eq!(
+        (image["format"].as_str(), image["mediaType"].as_str()),
+        (Some("raw"), Some("RootVolumeTemplate"))
+    );
     assert_eq!((image["platform"].as_str(), image["system"].as_bool()), (Some("Other"), Some(true)));
     assert_eq!(image["name"], "web $(reboot) ../'\"\u{1f600}");
     assert_eq!(image["url"], "http://*****@images.example/a.img?size=3G&actual=100M");
     assert_eq!(image["md5Sum"].as_str().unwrap().len(), 32);
     let copy = &image["backupStorageRefs"][0];
-    assert_eq!((copy["status"].as_str(), copy["backupStorageUuid"].as_str()), (Some("Ready"), Some(depot.store.as_str())));
+    assert_eq!(
+        (copy["status"].as_str(), copy["backupStorageUuid"].as_str()),
+        (Some("Ready"), Some(depot.store.as_str()))
+    );
     let uuid = image["uuid"].as_str().unwrap();
     let held = depot.shelf().images()[uuid].clone();
-    assert_eq!((copy["installPath"].as_str(), copy["sha256"].as_str()), (Some(held.file.install_path.as_str()), Some(held.file.sha256.as_str())));
+    assert_eq!(
+        (copy["installPath"].as_str(), copy["sha256"].as_str()),
+        (Some(held.file.install_path.as_str()), Some(held.file.sha256.as_str()))
+    );
     assert_eq!(depot.get(&format!("/v1/images/{uuid}/qga")).await.unwrap()["enable"], true);
     let tags = depot.get(&format!("/v1/user-tags?q=resourceUuid={uuid}")).await.unwrap();
     assert_eq!(tags["inventories"][0]["tag"], "mine");
@@ -40,7 +50,11 @@ async fn img_01_what_the_file_is_wins_over_what_was_said() {
     for (url, more, result) in [
         ("http://h.example/a.qcow2", json!({}), Ok(("qcow2", "RootVolumeTemplate"))),
         ("http://h.example/a.qcow2", json!({ "format": "raw" }), Ok(("qcow2", "RootVolumeTemplate"))),
-        ("http://h.example/a.img", json!({ "format": "qcow2", "mediaType": "DataVolumeTemplate" }), Ok(("raw", "DataVolumeTemplate"))),
+        (
+            "http://h.example/a.img",
+            json!({ "format": "qcow2", "mediaType": "DataVolumeTemplate" }),
+            Ok(("raw", "DataVolumeTemplate")),
+        ),
         ("http://h.example/a.iso", json!({}), Ok(("iso", "ISO"))),
         ("http://h.example/a.iso", json!({ "mediaType": "ISO" }), Ok(("iso", "ISO"))),
         ("http://h.example/a.iso", json!({ "format": "iso" }), Ok(("iso", "ISO"))),
@@ -51,7 +65,11 @@ async fn img_01_what_the_file_is_wins_over_what_was_said() {
         let added = depot.add_as(url, more.clone()).await;
         match (added, result) {
             (Ok(a), Ok((format, media))) => {
-                assert_eq!((a["inventory"]["format"].as_str(), a["inventory"]["mediaType"].as_str()), (Some(format), Some(media)), "{url} {more}");
+                assert_eq!(
+                    (a["inventory"]["format"].as_str(), a["inventory"]["mediaType"].as_str()),
+                    (Some(format), Some(media)),
+                    "{url} {more}"
+                );
             }
             (Err(f), Err(code)) => assert_eq!(f.code(), code, "{url} {more}"),
             (got, _) => panic!("{url} {more}: {got:?}"),
@@ -109,7 +127,15 @@ async fn img_01_tenants_reach_no_files_and_nothing_internal() {
         let depot = &depot;
         async move { depot.as_account(&session, "POST", IMAGES, body).await }
     };
-    for bad in ["file:///srv/images/a.qcow2", "/srv/images/a.qcow2", "http://127.0.0.1/a", "http://10.0.0.1:8090/a", "http://169.254.169.254/latest", "http://[::1]/a", "http://localhost/a"] {
+    for bad in [
+        "file:///srv/images/a.qcow2",
+        "/srv/images/a.qcow2",
+        "http://127.0.0.1/a",
+        "http://10.0.0.1:8090/a",
+        "http://169.254.169.254/latest",
+        "http://[::1]/a",
+        "http://localhost/a",
+    ] {
         assert_eq!(add(bad).await.unwrap_err().code(), "IMG.8002", "{bad}");
     }
     add("http://images.example/a.qcow2").await.unwrap();
@@ -128,7 +154,11 @@ async fn img_01_several_stores_hold_the_same_file() {
     let added = depot.add_as("http://h.example/a.qcow2", both.clone()).await.unwrap();
     assert_eq!(added["inventory"]["backupStorageRefs"].as_array().unwrap().len(), 2);
     // One that fails takes the others back.
-    depot.machines.image_store(&second).fail("imageStore.fetch", 1, Fault::new("IMG.8003", "the server answered 404"));
+    depot.machines.image_store(&second).fail(
+        "imageStore.fetch",
+        1,
+        Fault::new("IMG.8003", "the server answered 404"),
+    );
     assert_eq!(depot.add_as("http://h.example/b.qcow2", both).await.unwrap_err().code(), "IMG.8003");
     assert_eq!((depot.shelf().images().len(), depot.machines.image_store(&second).images().len()), (1, 1));
     assert_eq!(depot.count("image").await, 1);
@@ -162,7 +192,9 @@ async fn img_03_download_shows_progress_and_can_be_deleted_in_its_middle() {
             let run: cairn_types::Id<cairn_types::kind::Run> = depot
                 .app
                 .store
-                .read(|tx| tx.query_opt("SELECT uuid FROM run WHERE name = 'image.add'", &[])?.unwrap().id("uuid"))
+                .read(|tx| {
+                    tx.query_opt("SELECT uuid FROM run WHERE name = 'image.add'", &[])?.unwrap().id("uuid")
+                })
                 .await
                 .unwrap();
             percent = depot.app.engine.progress(run).map_or(0, |p| p.0);
@@ -187,7 +219,10 @@ async fn img_04_state_and_update() {
     }
     let change = json!({ "name": "n", "description": "d", "guestOsType": "g", "platform": "Windows", "system": true, "format": "qcow2" });
     let changed = depot.action(&path, "updateImage", change).await.unwrap()["inventory"].clone();
-    assert_eq!((changed["name"].as_str(), changed["platform"].as_str(), changed["system"].as_bool()), (Some("n"), Some("Windows"), Some(true)));
+    assert_eq!(
+        (changed["name"].as_str(), changed["platform"].as_str(), changed["system"].as_bool()),
+        (Some("n"), Some("Windows"), Some(true))
+    );
     let renamed = depot.action(&path, "updateImage", json!({ "name": "m" })).await.unwrap();
     assert_eq!(renamed["inventory"]["system"], true, "what is not named stays");
     for wrong in [json!({ "format": "raw" }), json!({ "mediaType": "ISO" })] {
@@ -232,12 +267,13 @@ async fn img_01_quota_holds_in_the_transaction() {
 async fn plan_of_adding_an_image_touches_nothing() {
     let depot = Depot::new(1).await;
     let uuid = cairn_types::new_uuid();
-    let body = json!({ "params": depot.image_params("http://u:p@h.example/a", json!({ "resourceUuid": uuid })) });
+    let body =
+        json!({ "params": depot.image_params("http://u:p@h.example/a", json!({ "resourceUuid": uuid })) });
     let plan = depot.plan("POST", IMAGES, body).await.unwrap();
     assert_eq!(plan["creates"], json!([{ "type": "ImageVO", "uuid": uuid, "name": "image" }]));
     assert!(plan["steps"][0]["text"].as_str().unwrap().contains("http://*****@h.example/a"), "{plan}");
     assert_eq!((depot.count("image").await, depot.shelf().images().len()), (0, 0));
-    assert_eq!(plan.get("facts").cloned().unwrap_or(Value::Null).to_string().contains("u:p"), false);
+    assert!(!plan.get("facts").cloned().unwrap_or(Value::Null).to_string().contains("u:p"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

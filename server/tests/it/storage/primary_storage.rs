@@ -8,7 +8,11 @@ use crate::hardware::site::uuid;
 const PS: &str = "/v1/primary-storage";
 
 async fn set_state(depot: &Depot, storage: &str, event: &str) -> Value {
-    let answer = depot.action(format!("primary-storage/{storage}"), "changePrimaryStorageState", json!({ "stateEvent": event }));
+    let answer = depot.action(
+        format!("primary-storage/{storage}"),
+        "changePrimaryStorageState",
+        json!({ "stateEvent": event }),
+    );
     answer.await.unwrap()["inventory"]["state"].clone()
 }
 
@@ -65,7 +69,9 @@ async fn ps_01_several_storages_of_a_cluster_have_folders_of_their_own() {
     let params = json!({ "name": "far", "url": "/far", "zoneUuid": other });
     let far = uuid(depot.post("/v1/primary-storage/local-storage", params).await);
     assert_eq!(depot.attach(&far).await.unwrap_err().code(), "PS.1001");
-    for bad in ["", "relative", "/", "/a/../b", "/$(reboot)", "/a b", "/quo'te", "/emoji\u{1f600}", "/new\nline"] {
+    for bad in
+        ["", "relative", "/", "/a/../b", "/$(reboot)", "/a b", "/quo'te", "/emoji\u{1f600}", "/new\nline"]
+    {
         let params = json!({ "name": "ps", "url": bad, "zoneUuid": depot.zone });
         let refused = depot.post("/v1/primary-storage/local-storage", params).await.unwrap_err();
         assert_eq!(refused.code(), "SYS.1007", "{bad:?}");
@@ -96,11 +102,17 @@ async fn ps_06_connected_if_any_host_is() {
     depot.wait_status(&depot.hosts[0], "Disconnected").await;
     depot.until(PS, &storage, |s| s["statusReason"] == "1 of its 2 hosts reach it").await;
     assert_eq!(status("Connected").await["status"], "Connected");
-    let again = depot.action(format!("primary-storage/{storage}"), "reconnectPrimaryStorage", json!({})).await.unwrap();
+    let again = depot
+        .action(format!("primary-storage/{storage}"), "reconnectPrimaryStorage", json!({}))
+        .await
+        .unwrap();
     assert_eq!(again["inventory"]["status"], "Connected");
     depot.machine(&depot.hosts[1]).disconnect();
     status("Disconnected").await;
-    let failed = depot.action(format!("primary-storage/{storage}"), "reconnectPrimaryStorage", json!({})).await.unwrap_err();
+    let failed = depot
+        .action(format!("primary-storage/{storage}"), "reconnectPrimaryStorage", json!({}))
+        .await
+        .unwrap_err();
     assert_eq!(failed.code(), "PS.1003");
     depot.machine(&depot.hosts[1]).reconnect();
     status("Connected").await;
@@ -110,14 +122,27 @@ async fn ps_06_connected_if_any_host_is() {
 async fn ps_06_states_update_and_types() {
     let depot = Depot::new(1).await;
     let storage = depot.storage("/ps").await;
-    for (event, state) in [("disable", "Disabled"), ("enable", "Enabled"), ("maintain", "Maintenance"), ("deleting", "Deleting"), ("enable", "Enabled")] {
+    for (event, state) in [
+        ("disable", "Disabled"),
+        ("enable", "Enabled"),
+        ("maintain", "Maintenance"),
+        ("deleting", "Deleting"),
+        ("enable", "Enabled"),
+    ] {
         assert_eq!(set_state(&depot, &storage, event).await, state);
         assert_eq!(depot.one(PS, &storage).await["state"], state);
     }
     let path = format!("primary-storage/{storage}");
-    let named = depot.action(&path, "updatePrimaryStorage", json!({ "name": "new $(reboot) '\u{1f600}'", "description": "d" })).await;
+    let named = depot
+        .action(
+            &path,
+            "updatePrimaryStorage",
+            json!({ "name": "new $(reboot) '\u{1f600}'", "description": "d" }),
+        )
+        .await;
     assert_eq!(named.unwrap()["inventory"]["name"], "new $(reboot) '\u{1f600}'");
-    let moved = depot.action(&path, "updatePrimaryStorage", json!({ "url": "/elsewhere" })).await.unwrap_err();
+    let moved =
+        depot.action(&path, "updatePrimaryStorage", json!({ "url": "/elsewhere" })).await.unwrap_err();
     assert_eq!(moved.code(), "RES.8001");
     depot.detach(&storage).await.unwrap();
     let moved = depot.action(&path, "updatePrimaryStorage", json!({ "url": "/elsewhere" })).await.unwrap();
@@ -151,15 +176,30 @@ async fn ps_07_capacities_follow_disks_and_settings() {
     let storage = depot.storage("/ps").await;
     let disk = 4096_i64 << 30;
     depot.machine(&depot.hosts[0]).fill_disk(1 << 30);
-    let synced = depot.action(format!("primary-storage/{storage}"), "syncPrimaryStorageCapacity", json!({})).await.unwrap();
+    let synced = depot
+        .action(format!("primary-storage/{storage}"), "syncPrimaryStorageCapacity", json!({}))
+        .await
+        .unwrap();
     assert_eq!(synced["inventory"]["availablePhysicalCapacity"], disk - (1 << 30));
     assert_eq!(synced["inventory"]["systemUsedCapacity"], 1 << 30);
     depot.set("mevoco", "overProvisioning.primaryStorage", "2").await;
     let shown = depot.one(PS, &storage).await;
-    assert_eq!((shown["totalCapacity"].as_i64(), shown["availableCapacity"].as_i64()), (Some(2 * disk), Some(2 * disk)));
-    for query in ["all=true".to_owned(), format!("zoneUuids={}", depot.zone), format!("clusterUuids={}", depot.cluster), format!("primaryStorageUuids={storage}")] {
+    assert_eq!(
+        (shown["totalCapacity"].as_i64(), shown["availableCapacity"].as_i64()),
+        (Some(2 * disk), Some(2 * disk))
+    );
+    for query in [
+        "all=true".to_owned(),
+        format!("zoneUuids={}", depot.zone),
+        format!("clusterUuids={}", depot.cluster),
+        format!("primaryStorageUuids={storage}"),
+    ] {
         let sum = depot.get(&format!("{PS}/capacities?{query}")).await.unwrap();
-        assert_eq!((sum["totalCapacity"].as_i64(), sum["totalPhysicalCapacity"].as_i64()), (Some(2 * disk), Some(disk)), "{query}");
+        assert_eq!(
+            (sum["totalCapacity"].as_i64(), sum["totalPhysicalCapacity"].as_i64()),
+            (Some(2 * disk), Some(disk)),
+            "{query}"
+        );
     }
     assert_eq!(depot.get(&format!("{PS}/capacities")).await.unwrap_err().code(), "SYS.1007");
     // Measured again by itself.
@@ -176,12 +216,16 @@ async fn simulated_primary_storage_has_the_size_it_was_given() {
     let storage = uuid(depot.post("/v1/primary-storage/simulators", params).await);
     depot.attach(&storage).await.unwrap();
     let shown = depot.one(PS, &storage).await;
-    assert_eq!((shown["totalCapacity"].as_i64(), shown["availablePhysicalCapacity"].as_i64()), (Some(1 << 40), Some(1 << 39)));
+    assert_eq!(
+        (shown["totalCapacity"].as_i64(), shown["availablePhysicalCapacity"].as_i64()),
+        (Some(1 << 40), Some(1 << 39))
+    );
     assert_eq!(shown["status"], "Connected");
     let bad = json!({ "name": "sim", "url": "/x", "zoneUuid": depot.zone, "totalCapacity": 1, "availableCapacity": 2 });
     assert_eq!(depot.post("/v1/primary-storage/simulators", bad).await.unwrap_err().code(), "SYS.1007");
     let kvm = json!({ "zoneUuid": depot.zone, "name": "kvm", "hypervisorType": "KVM" });
     let kvm = uuid(depot.post("/v1/clusters", kvm).await);
-    let wrong = depot.post(&format!("/v1/clusters/{kvm}/primary-storage/{storage}"), Value::Null).await.unwrap_err();
+    let wrong =
+        depot.post(&format!("/v1/clusters/{kvm}/primary-storage/{storage}"), Value::Null).await.unwrap_err();
     assert_eq!(wrong.code(), "PS.1001");
 }

@@ -34,15 +34,23 @@ async fn img_02_upload_opens_an_address_and_becomes_ready() {
     let address = image["backupStorageRefs"][0]["installPath"].as_str().unwrap();
     assert_eq!(address, format!("http://10.0.0.1:8090/upload/{uuid}?token={token}"));
     let details = depot.get(&format!("/v1/images/upload-job/details/{uuid}")).await.unwrap();
-    assert_eq!((details["success"].as_bool(), details["existingJobDetails"]["imageUploadUrl"].as_str()), (Some(true), Some(address)));
+    assert_eq!(
+        (details["success"].as_bool(), details["existingJobDetails"]["imageUploadUrl"].as_str()),
+        (Some(true), Some(address))
+    );
     depot.shelf().begin_upload(uuid, 40);
     depot.shelf().finish_upload(uuid, "size=2G&actual=1G&format=raw");
     let ready = depot.until(IMAGES, uuid, |i| i["status"] == "Ready").await;
-    assert_eq!((ready["size"].as_i64(), ready["actualSize"].as_i64(), ready["format"].as_str()), (Some(2 << 30), Some(1 << 30), Some("raw")));
+    assert_eq!(
+        (ready["size"].as_i64(), ready["actualSize"].as_i64(), ready["format"].as_str()),
+        (Some(2 << 30), Some(1 << 30), Some("raw"))
+    );
     assert!(ready["backupStorageRefs"][0]["installPath"].as_str().unwrap().starts_with("zstore://"));
     let details = depot.get(&format!("/v1/images/upload-job/details/{uuid}")).await.unwrap();
     assert_eq!(details, json!({ "success": false }));
-    let progress = depot.app.store.read(|tx| tx.query_int("SELECT count(*) FROM event WHERE kind = 'progress' AND resource_type = 'ImageVO'", &[]));
+    let progress = depot.app.store.read(|tx| {
+        tx.query_int("SELECT count(*) FROM event WHERE kind = 'progress' AND resource_type = 'ImageVO'", &[])
+    });
     assert_eq!(progress.await.unwrap(), 1);
 }
 
@@ -53,7 +61,9 @@ async fn img_02_upload_that_fails_leaves_no_image() {
         let image = open(&depot, json!({})).await;
         let uuid = image["uuid"].as_str().unwrap();
         match query {
-            "late" => depot.shelf().fail_upload(uuid, Fault::new("IMG.8006", "the upload did not begin in time")),
+            "late" => {
+                depot.shelf().fail_upload(uuid, Fault::new("IMG.8006", "the upload did not begin in time"))
+            }
             query => depot.shelf().finish_upload(uuid, query),
         }
         until_gone(&depot).await;
@@ -78,15 +88,22 @@ async fn img_02_wrong_uploads_are_refused() {
     let depot = Depot::new(2).await;
     let second = depot.image_store(1, "/images").await;
     let uuid = new_uuid();
-    let other = depot.add_as(&format!("upload://{uuid}"), json!({ "resourceUuid": new_uuid() })).await.unwrap_err();
+    let other =
+        depot.add_as(&format!("upload://{uuid}"), json!({ "resourceUuid": new_uuid() })).await.unwrap_err();
     assert_eq!(other.code(), "SYS.1007");
-    let two = depot.add_as(&format!("upload://{uuid}"), json!({ "backupStorageUuids": [depot.store, second] })).await.unwrap_err();
+    let two = depot
+        .add_as(&format!("upload://{uuid}"), json!({ "backupStorageUuids": [depot.store, second] }))
+        .await
+        .unwrap_err();
     assert_eq!(two.code(), "SYS.1007");
     assert_eq!(depot.count("image").await, 0);
     let named = depot.add(&format!("upload://{uuid}")).await.unwrap();
     assert_eq!(named["inventory"]["uuid"], uuid);
     assert_eq!(depot.get("/v1/images/upload-job/details/nonsense").await.unwrap_err().code(), "SYS.1007");
-    assert_eq!(depot.get(&format!("/v1/images/upload-job/details/{}", new_uuid())).await.unwrap(), json!({ "success": false }));
+    assert_eq!(
+        depot.get(&format!("/v1/images/upload-job/details/{}", new_uuid())).await.unwrap(),
+        json!({ "success": false })
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -29,7 +29,13 @@ async fn ps_06_delete_takes_vms_and_volumes_as_planned() {
     let link = json!({ "primaryStorageUuid": world.primary_storage, "clusterUuid": world.cluster });
     api.ok("DetachPrimaryStorageFromCluster", link).await;
     api.ok("DeletePrimaryStorage", json!({ "uuid": world.primary_storage })).await;
-    for query in ["QueryVmInstance", "QueryVolume", "QueryPrimaryStorage", "QueryImageCache", "QueryLocalStorageResourceRef"] {
+    for query in [
+        "QueryVmInstance",
+        "QueryVolume",
+        "QueryPrimaryStorage",
+        "QueryImageCache",
+        "QueryLocalStorageResourceRef",
+    ] {
         assert!(api.list(query, &[]).await.is_empty(), "{query}");
     }
     let machine = cloud.machines.host(&world.hosts[0]);
