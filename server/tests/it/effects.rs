@@ -1,0 +1,172 @@
+//! Operations about offerings, guests' names and keys, candidates and capacities: the effect of each is seen by another path.
+
+use cairn_testkit::Cloud;
+use serde_json::{Value, json};
+
+fn text(value: &Value, name: &str) -> String {
+    value[name].as_str().unwrap_or_default().to_owned()
+}
+
+fn names(list: &Value) -> Vec<String> {
+    list.as_array().unwrap().iter().map(|v| text(v, "uuid")).collect()
+}
+
+#[tokio::test]
+async fn off_01_an_instance_offering_is_made_changed_disabled_and_deleted() {
+    let cloud = Cloud::start().await;
+    let world = cloud.world().await;
+    let admin = &cloud.admin;
+    let too_small = json!({ "name": "dust", "cpuNum": 1, "memorySize": 1 << 20 });
+    assert_eq!(admin.fails("CreateInstanceOffering", too_small).await.code(), "SYS.1007");
+    let wanted = json!({ "name": "small", "cpuNum": 2, "memorySize": 64 << 20 });
+    let offering = text(&admin.make("CreateInstanceOffering", wanted).await, "uuid");
+    admin.ok("UpdateInstanceOffering", json!({ "uuid": offering, "name": "renamed" })).await;
+    assert_eq!(text(&admin.one("QueryInstanceOffering", &offering).await, "name"), "renamed");
+
+    admin.ok("ChangeInstanceOfferingState", json!({ "uuid": offering, "stateEvent": "disable" })).await;
+    assert_eq!(text(&admin.one("QueryInstanceOffering", &offering).await, "state"), "Disabled");
+    let mut vm = world.vm("refused");
+    vm["instanceOfferingUuid"] = json!(offering);
+    assert!(admin.fails("CreateVmInstance", vm.clone()).await.details().contains("Disabled"));
+    admin.ok("ChangeInstanceOfferingState", json!({ "uuid": offering, "stateEvent": "enable" })).await;
+    let made = admin.make("CreateVmInstance", vm).await;
+    assert_eq!((&made["cpuNum"], &made["memorySize"]), (&json!(2), &json!(64 << 20)));
+
+    admin.ok("DeleteInstanceOffering", json!({ "uuid": offering })).await;
+    assert!(admin.list("QueryInstanceOffering", &[&format!("uuid={offering}")]).await.is_empty());
+    let left = admin.one("QueryVmInstance", &text(&made, "uuid")).await;
+    assert_eq!((text(&left, "state"), text(&left, "instanceOfferingUuid")), ("Running".into(), String::new()));
+}
+
+#[tokio::test]
+async fn off_02_a_disk_offering_sizes_root_volumes() {
+    let cloud = Cloud::start().await;
+    let world = cloud.world().await;
+    let admin = &cloud.admin;
+    let size: i64 = 8 << 30;
+    let offering = text(&admin.make("CreateDiskOffering", json!({ "name": "8g", "diskSize": size })).await, "uuid");
+    admin.ok("UpdateDiskOffering", json!({ "uuid": offering, "description": "roomy" })).await;
+    assert_eq!(text(&admin.one("QueryDiskOffering", &offering).await, "description"), "roomy");
+    let mut vm = world.vm("roomy");
+    vm["rootDiskOfferingUuid"] = json!(offering);
+    let made = admin.make("CreateVmInstance", vm.clone()).await;
+    let volume = admin.one("QueryVolume", &text(&made, "rootVolumeUuid")).await;
+    assert_eq!((&volume["size"], text(&volume, "diskOfferingUuid")), (&json!(size), offering.clone()));
+
+    admin.ok("ChangeDiskOfferingState", json!({ "uuid": offering, "stateEvent": "disable" })).await;
+    assert!(admin.fails("CreateVmInstance", vm).await.details().contains("Disabled"));
+    admin.ok("DeleteDiskOffering", json!({ "uuid": offering })).await;
+    assert!(admin.list("QueryDiskOffering", &[&format!("uuid={offering}")]).await.is_empty());
+    let volume = admin.one("QueryVolume", &text(&made, "rootVolumeUuid")).await;
+    assert_eq!(text(&volume, "diskOfferingUuid"), "", "a volume forgets a deleted offering");
+}
+
+#[tokio::test]
+async fn vm_14_names_and_keys_are_set_shown_and_taken_away() {
+    let cloud = Cloud::start().await;
+    let world = cloud.world().await;
+    let admin = &cloud.admin;
+    let vm = text(&world.create_vm(admin, "named").await, "uuid");
+    let tags = |prefix: &'static str| {
+        let conditions = [format!("resourceUuid={vm}"), format!("tag~={prefix}%")];
+        async move { admin.list("QuerySystemTag", &[&conditions[0], &conditions[1]]).await.len() }
+    };
+    admin.ok("SetVmHostname", json!({ "uuid": vm, "hostname": "web-1" })).await;
+    assert_eq!((tags("hostname::").await, admin.ok("GetVmHostname", json!({ "uuid": vm })).await), (1, json!({ "hostname": "web-1" })));
+    assert_eq!(admin.fails("SetVmHostname", json!({ "uuid": vm, "hostname": "$(reboot)" })).await.code(), "SYS.1007");
+    admin.ok("DeleteVmHostname", json!({ "uuid": vm })).await;
+    assert_eq!((tags("hostname::").await, admin.ok("GetVmHostname", json!({ "uuid": vm })).await), (0, json!({})));
+
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ test";
+    admin.ok("SetVmSshKey", json!({ "uuid": vm, "SshKey": key })).await;
+    assert_eq!(admin.ok("GetVmSshKey", json!({ "uuid": vm })).await, json!({ "sshKey": key }));
+    admin.ok("DeleteVmSshKey", json!({ "uuid": vm })).await;
+    assert_eq!((tags("sshkey::").await, admin.ok("GetVmSshKey", json!({ "uuid": vm })).await), (0, json!({})));
+}
+
+#[tokio::test]
+async fn l3_05_a_static_address_is_set_while_stopped_and_taken_away() {
+    let cloud = Cloud::start().await;
+    let world = cloud.world().await;
+    let admin = &cloud.admin;
+    let vm = text(&world.create_vm(admin, "fixed").await, "uuid");
+    let free = admin.ok("GetFreeIpOfL3Network", json!({ "l3NetworkUuid": world.l3, "limit": 50 })).await;
+    let ip = text(&free["inventories"][40], "ip");
+    let set = json!({ "vmInstanceUuid": vm, "l3NetworkUuid": world.l3, "ip": ip });
+    assert!(admin.fails("SetVmStaticIp", set.clone()).await.has_code("VM.1010"), "it runs");
+    admin.ok("StopVmInstance", json!({ "uuid": vm, "type": "cold" })).await;
+    admin.ok("SetVmStaticIp", set).await;
+    assert_eq!(text(&admin.one("QueryVmInstance", &vm).await["vmNics"][0], "ip"), ip);
+    admin.ok("DeleteVmStaticIp", json!({ "vmInstanceUuid": vm, "l3NetworkUuid": world.l3 })).await;
+    assert!(admin.list("QuerySystemTag", &[&format!("resourceUuid={vm}"), "tag~=staticIp%"]).await.is_empty());
+}
+
+#[tokio::test]
+async fn vm_01_update_changes_what_is_known_of_a_vm() {
+    let cloud = Cloud::start().await;
+    let world = cloud.world().await;
+    let admin = &cloud.admin;
+    let vm = text(&world.create_vm(admin, "before").await, "uuid");
+    admin.ok("UpdateVmInstance", json!({ "uuid": vm, "name": "after", "description": "d" })).await;
+    let seen = admin.one("QueryVmInstance", &vm).await;
+    assert_eq!((text(&seen, "name"), text(&seen, "description")), ("after".into(), "d".into()));
+    let grow = json!({ "uuid": vm, "cpuNum": 3 });
+    assert_eq!(admin.fails("UpdateVmInstance", grow.clone()).await.code(), "SYS.1006");
+    admin.ok("StopVmInstance", json!({ "uuid": vm, "type": "cold" })).await;
+    admin.ok("UpdateVmInstance", grow).await;
+    admin.ok("StartVmInstance", json!({ "uuid": vm })).await;
+    let host = cloud.machines.host(&text(&admin.one("QueryVmInstance", &vm).await, "hostUuid"));
+    assert_eq!(host.vms().get(&vm).map(|v| v.spec.cpu_num), Some(3));
+}
+
+#[tokio::test]
+async fn bey_03_candidates_are_those_that_a_creation_could_choose() {
+    let cloud = Cloud::start().await;
+    let world = cloud.world_of(2).await;
+    let admin = &cloud.admin;
+    admin.ok("ChangeHostState", json!({ "uuid": world.hosts[0], "stateEvent": "disable" })).await;
+    let ask = json!({
+        "instanceOfferingUuid": world.instance_offering, "imageUuid": world.image, "l3NetworkUuids": [world.l3],
+    });
+    let found = admin.ok("GetCandidateZonesClustersHostsForCreatingVm", ask).await;
+    assert_eq!(names(&found["hosts"]), [world.hosts[1].clone()]);
+    let ask = json!({ "imageUuid": world.image, "l3NetworkUuids": [world.l3] });
+    let storages = admin.ok("GetCandidatePrimaryStoragesForCreatingVm", ask).await;
+    assert_eq!(names(&storages["rootVolumePrimaryStorages"]).len(), 1);
+
+    let vm = world.create_vm(admin, "here").await;
+    assert_eq!(text(&vm, "hostUuid"), world.hosts[1]);
+    let uuid = text(&vm, "uuid");
+    let abilities = admin.ok("GetVmCapabilities", json!({ "uuid": uuid })).await;
+    assert!(abilities["capabilities"]["LiveMigration"].is_boolean(), "{abilities}");
+    assert!(admin.fails("GetVmStartingCandidateClustersHosts", json!({ "uuid": uuid })).await.has_code("VM.1010"));
+    admin.ok("StopVmInstance", json!({ "uuid": uuid, "type": "cold" })).await;
+    let hosts = admin.ok("GetVmStartingCandidateClustersHosts", json!({ "uuid": uuid })).await;
+    assert!(names(&hosts["hosts"]).contains(&world.hosts[1]), "{hosts}");
+}
+
+#[tokio::test]
+async fn con_01_the_console_proxy_is_listed_and_reconnected() {
+    let cloud = Cloud::start().await;
+    let admin = &cloud.admin;
+    let agents = admin.list("QueryConsoleProxyAgent", &[]).await;
+    assert_eq!((agents.len(), text(&agents[0], "status")), (1, "Connected".into()));
+    let uuid = text(&agents[0], "uuid");
+    let answer = admin.ok("ReconnectConsoleProxyAgent", json!({ "agentUuids": [uuid] })).await;
+    assert_eq!(answer["inventory"][&uuid]["success"], true);
+    let unknown = json!({ "agentUuids": [cairn_types::new_uuid()] });
+    assert_eq!(admin.fails("ReconnectConsoleProxyAgent", unknown).await.code(), "SYS.1003");
+    let stranger = cloud.account("stranger").await;
+    assert_eq!(stranger.fails("ReconnectConsoleProxyAgent", json!({ "agentUuids": [uuid] })).await.code(), "ID.1002");
+}
+
+#[tokio::test]
+async fn iam_06_owners_are_listed_by_resource() {
+    let cloud = Cloud::start().await;
+    let world = cloud.world().await;
+    let vm = text(&world.create_vm(&cloud.admin, "mine").await, "uuid");
+    let refs = cloud.admin.list("QueryAccountResourceRef", &[&format!("resourceUuid={vm}")]).await;
+    assert_eq!((refs.len(), text(&refs[0], "resourceType")), (1, "VmInstanceVO".into()));
+    let stranger = cloud.account("stranger").await;
+    assert!(stranger.list("QueryAccountResourceRef", &[&format!("resourceUuid={vm}")]).await.is_empty());
+}
