@@ -25,6 +25,8 @@ pub struct Lab {
     pub world: World,
     /// SSH key for guests.
     pub key: PathBuf,
+    /// The machine had libvirt before; else the one that was started is stopped at the end.
+    has_libvirt: bool,
 }
 
 /// Uuids of the first resources.
@@ -100,6 +102,7 @@ fn guest_image() -> Result<String> {
 impl Lab {
     /// Starts everything and makes the first resources.
     pub fn start() -> Result<Self> {
+        let has_libvirt = sh("virsh", &["-q", "-c", "qemu:///system", "uri"]).is_ok();
         sh(&root().join("scripts/hypervisor.sh").to_string_lossy(), &["start"])?;
         make_uplink()?;
         let dir = tempfile::Builder::new().prefix("cairn-lab-").tempdir_in("/var/tmp")?;
@@ -118,6 +121,7 @@ impl Lab {
             api: Api::new(&base),
             world: World::default(),
             key,
+            has_libvirt,
         };
         lab.start_server()?;
         lab.start_agent()?;
@@ -294,6 +298,9 @@ impl Lab {
         let dir = self.dir.path().join("agent").to_string_lossy().into_owned();
         let purged = sh(&agent, &["--dir", &dir, "--purge"]);
         let _ = sh("ip", &["link", "del", UPLINK]);
+        if !self.has_libvirt {
+            sh(&root().join("scripts/hypervisor.sh").to_string_lossy(), &["stop"])?;
+        }
         purged.map(|_| ())
     }
 }
