@@ -35,7 +35,10 @@ async fn off_01_an_instance_offering_is_made_changed_disabled_and_deleted() {
     admin.ok("DeleteInstanceOffering", json!({ "uuid": offering })).await;
     assert!(admin.list("QueryInstanceOffering", &[&format!("uuid={offering}")]).await.is_empty());
     let left = admin.one("QueryVmInstance", &text(&made, "uuid")).await;
-    assert_eq!((text(&left, "state"), text(&left, "instanceOfferingUuid")), ("Running".into(), String::new()));
+    assert_eq!(
+        (text(&left, "state"), text(&left, "instanceOfferingUuid")),
+        ("Running".into(), String::new())
+    );
 }
 
 #[tokio::test]
@@ -44,7 +47,8 @@ async fn off_02_a_disk_offering_sizes_root_volumes() {
     let world = cloud.world().await;
     let admin = &cloud.admin;
     let size: i64 = 8 << 30;
-    let offering = text(&admin.make("CreateDiskOffering", json!({ "name": "8g", "diskSize": size })).await, "uuid");
+    let offering =
+        text(&admin.make("CreateDiskOffering", json!({ "name": "8g", "diskSize": size })).await, "uuid");
     admin.ok("UpdateDiskOffering", json!({ "uuid": offering, "description": "roomy" })).await;
     assert_eq!(text(&admin.one("QueryDiskOffering", &offering).await, "description"), "roomy");
     let mut vm = world.vm("roomy");
@@ -72,16 +76,28 @@ async fn vm_14_names_and_keys_are_set_shown_and_taken_away() {
         async move { admin.list("QuerySystemTag", &[&conditions[0], &conditions[1]]).await.len() }
     };
     admin.ok("SetVmHostname", json!({ "uuid": vm, "hostname": "web-1" })).await;
-    assert_eq!((tags("hostname::").await, admin.ok("GetVmHostname", json!({ "uuid": vm })).await), (1, json!({ "hostname": "web-1" })));
-    assert_eq!(admin.fails("SetVmHostname", json!({ "uuid": vm, "hostname": "$(reboot)" })).await.code(), "SYS.1007");
+    assert_eq!(
+        (tags("hostname::").await, admin.ok("GetVmHostname", json!({ "uuid": vm })).await),
+        (1, json!({ "hostname": "web-1" }))
+    );
+    assert_eq!(
+        admin.fails("SetVmHostname", json!({ "uuid": vm, "hostname": "$(reboot)" })).await.code(),
+        "SYS.1007"
+    );
     admin.ok("DeleteVmHostname", json!({ "uuid": vm })).await;
-    assert_eq!((tags("hostname::").await, admin.ok("GetVmHostname", json!({ "uuid": vm })).await), (0, json!({})));
+    assert_eq!(
+        (tags("hostname::").await, admin.ok("GetVmHostname", json!({ "uuid": vm })).await),
+        (0, json!({}))
+    );
 
     let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ test";
     admin.ok("SetVmSshKey", json!({ "uuid": vm, "SshKey": key })).await;
     assert_eq!(admin.ok("GetVmSshKey", json!({ "uuid": vm })).await, json!({ "sshKey": key }));
     admin.ok("DeleteVmSshKey", json!({ "uuid": vm })).await;
-    assert_eq!((tags("sshkey::").await, admin.ok("GetVmSshKey", json!({ "uuid": vm })).await), (0, json!({})));
+    assert_eq!(
+        (tags("sshkey::").await, admin.ok("GetVmSshKey", json!({ "uuid": vm })).await),
+        (0, json!({}))
+    );
 }
 
 #[tokio::test]
@@ -98,7 +114,9 @@ async fn l3_05_a_static_address_is_set_while_stopped_and_taken_away() {
     admin.ok("SetVmStaticIp", set).await;
     assert_eq!(text(&admin.one("QueryVmInstance", &vm).await["vmNics"][0], "ip"), ip);
     admin.ok("DeleteVmStaticIp", json!({ "vmInstanceUuid": vm, "l3NetworkUuid": world.l3 })).await;
-    assert!(admin.list("QuerySystemTag", &[&format!("resourceUuid={vm}"), "tag~=staticIp%"]).await.is_empty());
+    assert!(
+        admin.list("QuerySystemTag", &[&format!("resourceUuid={vm}"), "tag~=staticIp%"]).await.is_empty()
+    );
 }
 
 #[tokio::test]
@@ -139,7 +157,9 @@ async fn bey_03_candidates_are_those_that_a_creation_could_choose() {
     let uuid = text(&vm, "uuid");
     let abilities = admin.ok("GetVmCapabilities", json!({ "uuid": uuid })).await;
     assert!(abilities["capabilities"]["LiveMigration"].is_boolean(), "{abilities}");
-    assert!(admin.fails("GetVmStartingCandidateClustersHosts", json!({ "uuid": uuid })).await.has_code("VM.1010"));
+    assert!(
+        admin.fails("GetVmStartingCandidateClustersHosts", json!({ "uuid": uuid })).await.has_code("VM.1010")
+    );
     admin.ok("StopVmInstance", json!({ "uuid": uuid, "type": "cold" })).await;
     let hosts = admin.ok("GetVmStartingCandidateClustersHosts", json!({ "uuid": uuid })).await;
     assert!(names(&hosts["hosts"]).contains(&world.hosts[1]), "{hosts}");
@@ -157,7 +177,10 @@ async fn con_01_the_console_proxy_is_listed_and_reconnected() {
     let unknown = json!({ "agentUuids": [cairn_types::new_uuid()] });
     assert_eq!(admin.fails("ReconnectConsoleProxyAgent", unknown).await.code(), "SYS.1003");
     let stranger = cloud.account("stranger").await;
-    assert_eq!(stranger.fails("ReconnectConsoleProxyAgent", json!({ "agentUuids": [uuid] })).await.code(), "ID.1002");
+    assert_eq!(
+        stranger.fails("ReconnectConsoleProxyAgent", json!({ "agentUuids": [uuid] })).await.code(),
+        "ID.1002"
+    );
 }
 
 #[tokio::test]
