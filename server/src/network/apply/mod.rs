@@ -26,6 +26,7 @@ use wanted::Wanted;
 
 use crate::agents::CallOptions;
 use crate::app::App;
+use crate::platform::cleanup;
 
 type Host = Id<kind::Host>;
 type L2 = Id<kind::L2Network>;
@@ -175,6 +176,10 @@ async fn settle(app: &Arc<App>, host: Host, thing: Thing, run: &str) -> Result<(
     if known.is(era, &wanted) {
         return Ok(());
     }
+    if matches!(wanted, Wanted::Gone) {
+        // Detached since somebody asked for it. Whoever detaches it takes it from the host: nothing was, so nothing is known.
+        return Ok(());
+    }
     known.clear();
     send(app, host, &wanted, run).await?;
     known.set(era, wanted);
@@ -184,7 +189,11 @@ async fn settle(app: &Arc<App>, host: Host, thing: Thing, run: &str) -> Result<(
 async fn send(app: &Arc<App>, host: Host, wanted: &Wanted, run: &str) -> Result<()> {
     match wanted {
         Wanted::Gone => Ok(()),
-        Wanted::Bridge(op) => command(app, host, op, run).await,
+        Wanted::Bridge(op) => {
+            // A bridge on the same interface may wait to be taken away since the host was not there.
+            cleanup::drain(app, &host.to_string()).await;
+            command(app, host, op, run).await
+        }
         Wanted::Services(op) => command(app, host, op.as_ref(), run).await,
         Wanted::NoServices(l3) => command(app, host, &RemoveL3 { l3_network: l3.to_string() }, run).await,
     }
