@@ -97,6 +97,10 @@ impl App {
         std::fs::create_dir_all(&config.data_dir).map_err(|e| {
             Fault::internal(format!("{} can't be made", config.data_dir.display())).for_operator(e)
         })?;
+        // The database holds sessions: the folder is nobody else's, whatever umask the server was started with.
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        std::fs::set_permissions(&config.data_dir, private)
+            .map_err(|e| Fault::internal("the data folder can't be made private").for_operator(e))?;
         let store = Store::open(&config.data_dir.join("cairn.db"), 2)?;
         let secrets = Secrets::open(&config.data_dir.join("secret.key"))?;
         let settings = Settings::load(&store, &secrets).await?;

@@ -261,7 +261,7 @@ fn storage_reasons(
         no("storageStatus", format!("primary storage {storage} is {local} on it"));
     }
     let image = if shared.cached_on.contains(host) { 0 } else { shared.image_bytes };
-    let wanted = ask.disk_bytes + image;
+    let wanted = ask.disk_bytes.saturating_add(image);
     let free = row.opt_int("free_disk")?.unwrap_or(0);
     if ask.disk_bytes > 0 && free < wanted {
         no(
@@ -274,7 +274,7 @@ fn storage_reasons(
         );
     }
     let physical = row.opt_int("free_physical")?.unwrap_or(0);
-    if ask.disk_bytes > 0 && physical < image + shared.storage_reserve {
+    if ask.disk_bytes > 0 && physical < image.saturating_add(shared.storage_reserve) {
         no("physicalDisk", format!("only {} are free on the disks of storage {storage}", size(physical)));
     }
     Ok(())

@@ -14,7 +14,8 @@ pub async fn due(app: &Arc<App>) -> Result<()> {
     if app.settings.text("vm", "deletionPolicy") == "Never" {
         return Ok(());
     }
-    let before = time::now_ms() - app.settings.int("vm", "expungePeriod").max(0) * 1000;
+    let before =
+        time::now_ms().saturating_sub(app.settings.int("vm", "expungePeriod").max(0).saturating_mul(1000));
     let sql = "SELECT uuid FROM vm_instance WHERE state = 'Destroyed' AND run_uuid IS NULL AND destroyed_ms <= ? LIMIT 100";
     let rows = app.store.read(move |tx| tx.query(sql, params![before])).await?;
     for row in &rows {

@@ -88,7 +88,7 @@ impl Follower {
         let (first, last) = app.store.read(|tx| Ok((events::first(tx)?, events::last(tx)?))).await?;
         let mut ready = std::collections::VecDeque::new();
         let cursor = since.unwrap_or(last);
-        if cursor + 1 < first {
+        if cursor.saturating_add(1) < first {
             let gap = json!({ "requested": cursor, "oldest": first, "newest": last });
             ready.push_back(sse::Event::default().event("gap").data(gap.to_string()));
         }

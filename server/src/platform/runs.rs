@@ -112,7 +112,8 @@ pub(super) fn prune(tx: &mut dyn Tx, days: i64) -> Result<usize> {
 /// How far a job is. Whose job it is not, and a job that nobody knows, has no progress.
 async fn progress(call: Call, op: GetTaskProgress) -> Result<Value> {
     let (app, caller, job) = (call.app.clone(), call.caller.clone(), op.api_id.clone());
-    let oldest = time::now_ms() - app.settings.int("progress", "progress.ttl").max(0) * 1000;
+    let oldest = time::now_ms()
+        .saturating_sub(app.settings.int("progress", "progress.ttl").max(0).saturating_mul(1000));
     if !app.settings.bool("progress", "progress.on") {
         return Ok(json!({ "inventories": [] }));
     }

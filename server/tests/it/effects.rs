@@ -133,7 +133,7 @@ async fn vm_01_update_changes_what_is_known_of_a_vm() {
     admin.ok("StopVmInstance", json!({ "uuid": vm, "type": "cold" })).await;
     admin.ok("UpdateVmInstance", grow).await;
     admin.ok("StartVmInstance", json!({ "uuid": vm })).await;
-    let host = cloud.machines.host(&text(&admin.one("QueryVmInstance", &vm).await, "hostUuid"));
+    let host = cloud.machines.host(text(&admin.one("QueryVmInstance", &vm).await, "hostUuid"));
     assert_eq!(host.vms().get(&vm).map(|v| v.spec.cpu_num), Some(3));
 }
 
@@ -192,4 +192,26 @@ async fn iam_06_owners_are_listed_by_resource() {
     assert_eq!((refs.len(), text(&refs[0], "resourceType")), (1, "VmInstanceVO".into()));
     let stranger = cloud.account("stranger").await;
     assert!(stranger.list("QueryAccountResourceRef", &[&format!("resourceUuid={vm}")]).await.is_empty());
+}
+
+/// A create call that names the uuid of something that exists is refused and harms nobody.
+#[tokio::test]
+async fn vm_01_host_01_a_taken_uuid_is_refused_and_what_has_it_stays() {
+    let cloud = Cloud::start().await;
+    let world = cloud.world().await;
+    let admin = &cloud.admin;
+    let vm = text(&world.create_vm(admin, "victim").await, "uuid");
+    let tenant = cloud.account("thief").await;
+    let me = text(&admin.list("QueryAccount", &["name=thief"]).await[0], "uuid");
+    world.share_with(admin, &me).await;
+    let before = cloud.rows().await;
+    let mut params = world.vm("thief");
+    params["resourceUuid"] = json!(vm);
+    assert!(tenant.fails("CreateVmInstance", params.clone()).await.has_code("RES.8002"));
+    assert!(admin.fails("CreateVmInstance", params).await.has_code("RES.8002"));
+    let host = json!({ "name": "h", "clusterUuid": world.cluster, "managementIp": "10.99.99.99", "memoryCapacity": 1i64 << 34,
+        "cpuCapacity": 8, "resourceUuid": world.hosts[0] });
+    assert!(admin.fails("AddSimulatorHost", host).await.has_code("RES.8002"));
+    assert_eq!(before.differences(&cloud.rows().await), Vec::<String>::new());
+    assert_eq!(text(&admin.one("QueryVmInstance", &vm).await, "state"), "Running");
 }

@@ -103,6 +103,8 @@ pub struct StartVm {
     place: Option<Place>,
     started: Option<VmStarted>,
     file: Option<VolumeFile>,
+    /// The rows of the new VM are of this run: only then may it take them away.
+    is_recorded: bool,
     /// The host could not be asked whether it still runs the guest of a failed start.
     in_doubt: bool,
 }
@@ -235,6 +237,7 @@ impl StartVm {
             place: None,
             started: None,
             file: None,
+            is_recorded: false,
             in_doubt: false,
         }
     }
@@ -276,7 +279,9 @@ impl StartVm {
     ) -> Result<Option<Candidate>> {
         claim_all(tx, new)?;
         quota_for(tx, new, self.goal)?;
+        // A uuid in use is refused here; the VM that has it is another's and stays untouched by the undo.
         rows::register(tx, "VmInstanceVO", self.vm, Some(new.account))?;
+        self.is_recorded = true;
         insert_vm(tx, self.vm, new)?;
         for (device, nic) in (0..).zip(&new.nics) {
             network::nics::create(tx, self.vm, nic.l3, device, nic.ip.as_deref(), nic.nic)?;
@@ -376,7 +381,7 @@ impl StartVm {
         let in_doubt = self.in_doubt;
         cx.tx(self, move |w, tx| {
             if w.create.is_some() {
-                return remove_rows(tx, w.vm);
+                return if w.is_recorded { remove_rows(tx, w.vm) } else { Ok(()) };
             }
             let Some(from) = w.from else { return Ok(()) };
             let to = if in_doubt { VmState::Unknown } else { from };

@@ -212,7 +212,9 @@ impl AddHost {
     }
 
     fn release(&mut self, tx: &mut dyn Tx) -> Result<()> {
-        if !rows::exists(tx, ENTITY, &self.host.to_string())? {
+        // Only its own host: a uuid that was taken belongs to another one, which has another agent.
+        let own = "SELECT 1 FROM host WHERE uuid = ? AND agent_uuid = ?";
+        if !tx.exists(own, params![self.host, &self.agent])? {
             return Ok(());
         }
         cascade::unlink(tx, ENTITY, self.host)?;

@@ -156,7 +156,8 @@ pub async fn expunge_due(app: &Arc<App>) -> Result<()> {
     if !app.storage.is_due("image.expunge", app.settings.int("image", "expungeInterval")) {
         return Ok(());
     }
-    let before = time::now_ms() - app.settings.int("image", "expungePeriod").max(0) * 1000;
+    let before =
+        time::now_ms().saturating_sub(app.settings.int("image", "expungePeriod").max(0).saturating_mul(1000));
     let sql = "SELECT r.image_uuid, r.backup_storage_uuid FROM image_backup_storage_ref r JOIN image i ON i.uuid = r.image_uuid
                WHERE r.status = 'Deleted' AND r.deleted_ms <= ? AND i.deleting_run IS NULL ORDER BY r.deleted_ms";
     let due = app.store.read(move |tx| tx.query(sql, params![before])).await?;
