@@ -4133,7 +4133,7 @@ export const deleteL3Network = /*#__PURE__*/ operation<"DeleteL3Network", Operat
   name: "DeleteL3Network", method: "DELETE", path: "/zstack/v1/l3-networks/{uuid}", job: true,
 });
 
-/** Delete a primary storage that no cluster uses */
+/** Delete a primary storage that no cluster uses, with the VMs and volumes on it */
 export const deletePrimaryStorage = /*#__PURE__*/ operation<"DeletePrimaryStorage", Operations["DeletePrimaryStorage"]>({
   name: "DeletePrimaryStorage", method: "DELETE", path: "/zstack/v1/primary-storage/{uuid}", job: true,
 });
