@@ -105,7 +105,13 @@ impl Bare {
             backing,
             xml: folder.join("vm.xml"),
         };
-        let own = xml.replace(model_disk, &bare.disk.to_string_lossy());
+        let mut own = xml.replace(model_disk, &bare.disk.to_string_lossy());
+        // The config drive goes with the VM that this is a model of.
+        if let Some(drive) = between(&xml, "<source file='", "config.iso'") {
+            let (theirs, ours) = (format!("{}config.iso", last_source(drive)), folder.join("config.iso"));
+            std::fs::copy(&theirs, &ours)?;
+            own = own.replace(&theirs, &ours.to_string_lossy());
+        }
         std::fs::write(&bare.xml, anonymous(&own, bare.name))?;
         Ok(bare)
     }
@@ -160,4 +166,9 @@ fn anonymous(xml: &str, name: &str) -> String {
         if line.trim().starts_with("<name>") { format!("  <name>{name}</name>") } else { line.into() }
     });
     lines.collect::<Vec<String>>().join("\n")
+}
+
+/// What follows the last opening of a source in a text that spans several disks.
+fn last_source(text: &str) -> &str {
+    text.rsplit("<source file='").next().unwrap_or(text)
 }
