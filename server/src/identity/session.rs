@@ -75,7 +75,8 @@ impl Identity {
         }
     }
 
-    async fn session(&self, app: &Arc<App>, token: &str) -> Result<Caller> {
+    /// Who has a session; an error if it is unknown or has expired.
+    pub async fn session(&self, app: &Arc<App>, token: &str) -> Result<Caller> {
         let known = self.read_sessions().by_token.get(token).cloned();
         let session = match known {
             Some(session) => session,
@@ -204,8 +205,6 @@ fn wrong_login() -> Fault {
 
 async fn log_in(call: Call, op: LogInByAccount) -> Result<Value> {
     let app = call.app.clone();
-    let throttle = format!("{}@{}", op.account_name, call.source);
-    app.identity.passwords.may_try(&throttle)?;
     let name = op.account_name.clone();
     let sql = "SELECT uuid, password_hash FROM account WHERE name = ? AND deleting_run IS NULL";
     let row = app.store.read(move |tx| tx.query_opt(sql, params![&name])).await?;
@@ -214,12 +213,15 @@ async fn log_in(call: Call, op: LogInByAccount) -> Result<Value> {
         // An unknown name takes as long as a wrong password.
         None => (None, app.identity.hash_of_nothing(&app).await?),
     };
-    let right = app.identity.passwords.verify(&op.password.to_lowercase(), &stored).await?;
+    let (passwords, name) = (&app.identity.passwords, op.account_name.as_str());
+    let right = passwords.log_in(name, &call.source, &op.password.to_lowercase(), &stored).await?;
     let Some(account) = account.filter(|_| right) else {
-        app.identity.passwords.was_wrong(&throttle);
+        if right {
+            passwords.was_wrong(name, &call.source);
+        }
         return Err(wrong_login());
     };
-    app.identity.passwords.was_right(&throttle);
+    passwords.was_right(name, &call.source);
     open(&app, account, stored, call.dates).await
 }
 
