@@ -129,6 +129,6 @@ pub fn fail_orphans(tx: &mut dyn Tx) -> Result<usize> {
 
 /// Removes results that are older than `rest.completedApi.expiredPeriod` seconds.
 pub fn expire(tx: &mut dyn Tx, period_s: i64) -> Result<usize> {
-    let before = time::now_ms() - period_s.max(0) * 1000;
+    let before = time::now_ms().saturating_sub(period_s.max(0).saturating_mul(1000));
     tx.execute("DELETE FROM job WHERE state = 'done' AND done_ms < ?", params![before])
 }
