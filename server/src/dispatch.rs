@@ -177,7 +177,7 @@ async fn authorised(
     params: &mut Params,
 ) -> Result<Answer, Answer> {
     if let Some(url) = &call.web_hook {
-        crate::platform::hooks::check_url(&call.app, url)?;
+        crate::platform::reach::check_url(&call.app, url, call.caller.is_admin())?;
     }
     let gone = match admit(call, params).await {
         Ok(gone) => gone,

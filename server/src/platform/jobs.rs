@@ -114,6 +114,12 @@ pub fn find(tx: &mut dyn Tx, job: &str) -> Result<Option<JobState>> {
     Ok(Some(JobState::Done(result)))
 }
 
+/// Whether an administrator called; not if the account is gone.
+pub fn is_of_admin(tx: &mut dyn Tx, job: &str) -> Result<bool> {
+    let sql = "SELECT 1 FROM job j JOIN account a ON a.uuid = j.account_uuid WHERE j.uuid = ? AND a.type = 'SystemAdmin'";
+    tx.exists(sql, params![job])
+}
+
 /// Ends jobs that no run will end: the server died between a job and its run. Called once at start.
 pub fn fail_orphans(tx: &mut dyn Tx) -> Result<usize> {
     let fault = Fault::new(

@@ -13,6 +13,7 @@ pub mod jobs;
 pub mod metrics;
 pub mod periodic;
 pub mod query;
+pub mod reach;
 pub mod recent;
 pub mod runs;
 pub mod sealed;
