@@ -10,6 +10,7 @@ mod hostile;
 mod identity;
 mod kit;
 mod network;
+mod plans;
 mod platform;
 mod races;
 mod storage;

@@ -4,7 +4,7 @@
 use cairn_api::agent::storage::DeleteVolume;
 use cairn_api::agent::vm::{RemoveVm, StopVm as StopCommand};
 use cairn_store::{Tx, params};
-use cairn_types::state::{VmAction, VmState};
+use cairn_types::state::{VmAction, VmState, VolumeStatus};
 use cairn_types::{Fault, Id, Result, code, kind, time};
 use cairn_workflow::{About, Cx, Dir, Workflow};
 use serde::{Deserialize, Serialize};
@@ -266,9 +266,9 @@ fn to_destroyed(tx: &mut dyn Tx, vm: Id<kind::Vm>, run: Id<kind::Run>) -> Result
         network::ip::give_back(tx, nic)?;
         let sql = "UPDATE vm_nic SET used_ip_uuid = NULL, ip = NULL, ip_sort = NULL, netmask = NULL, gateway = NULL WHERE uuid = ?";
         tx.execute(sql, params![nic])?;
+        rows::changed(tx, "VmNicVO", nic, &serde_json::json!({ "ip": null }))?;
     }
-    let sql = "UPDATE volume SET status = 'Deleted', deleted_ms = ? WHERE vm_instance_uuid = ? AND type = 'Root' AND status = 'Ready'";
-    tx.execute(sql, params![now, vm])?;
+    store::mark_volumes(tx, vm, VolumeStatus::Ready, VolumeStatus::Deleted, Some(now))?;
     store::release(tx, vm, run, VmState::Destroyed, None)?;
     tx.execute("UPDATE vm_instance SET destroyed_ms = ? WHERE uuid = ?", params![now, vm])?;
     Ok(())
