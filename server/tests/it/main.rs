@@ -16,3 +16,4 @@ mod races;
 mod storage;
 mod table;
 mod vm;
+mod vm_states;

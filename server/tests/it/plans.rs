@@ -182,7 +182,9 @@ async fn bey_01_plans_of_the_life_of_a_vm_tell_what_the_deed_changes() {
     planned(&cloud, api, "UpdateVmInstance", json!({ "uuid": vm, "name": "web-2", "description": "new" }))
         .await;
     planned(&cloud, api, "StopVmInstance", it.clone()).await;
-    let address = json!({ "vmInstanceUuid": vm, "l3NetworkUuid": world.l3, "ip": "10.7.0.99" });
+    let free = api.ok("GetFreeIpOfL3Network", json!({ "l3NetworkUuid": world.l3, "limit": 1 })).await;
+    let address =
+        json!({ "vmInstanceUuid": vm, "l3NetworkUuid": world.l3, "ip": free["inventories"][0]["ip"] });
     planned(&cloud, api, "SetVmStaticIp", address).await;
     let plan = planned(&cloud, api, "DestroyVmInstance", it.clone()).await;
     assert_eq!(field(&plan, "VmInstanceVO", "state")["to"], "Destroyed");

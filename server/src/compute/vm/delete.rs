@@ -9,7 +9,7 @@ use cairn_types::{Fault, Id, Result, code, kind, time};
 use cairn_workflow::{About, Cx, Dir, Workflow};
 use serde::{Deserialize, Serialize};
 
-use super::model::{VmRow, not_allowed};
+use super::model::VmRow;
 use super::start::remove_rows;
 use super::{store, track};
 use crate::agents::AgentCalls;
@@ -155,10 +155,9 @@ impl DeleteVm {
             // Gone since the call was made: a success.
             let Some(vm) = VmRow::find(tx, w.vm)? else { return Ok(()) };
             if let Some(action) = w.action.as_deref().and_then(|a| a.parse::<VmAction>().ok())
-                && !vm.state.allows(action)
                 && vm.state != VmState::Destroying
             {
-                return Err(not_allowed(&vm, action));
+                vm.allow(action)?;
             }
             w.from = Some(vm.state);
             w.host = vm.host;

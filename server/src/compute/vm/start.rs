@@ -202,6 +202,9 @@ impl Workflow for StartVm {
     }
 
     fn failure(&self, cause: Fault) -> Fault {
+        if cause.has_code(code::VM_NOT_IN_STATE) {
+            return cause;
+        }
         let (code, verb) =
             if self.create.is_some() { (code::VM_CREATE, "created") } else { (code::VM_START, "started") };
         // What the caller did wrong keeps its own code.
