@@ -204,7 +204,9 @@ fn wrong_login() -> Fault {
 
 async fn log_in(call: Call, op: LogInByAccount) -> Result<Value> {
     let app = call.app.clone();
-    let throttle = format!("{}@{}", op.account_name, call.source);
+    // No name is longer than this; the rest of a longer one is of no use.
+    let shown: String = op.account_name.chars().take(255).collect();
+    let throttle = format!("{shown}@{}", call.source);
     app.identity.passwords.may_try(&throttle)?;
     let name = op.account_name.clone();
     let sql = "SELECT uuid, password_hash FROM account WHERE name = ? AND deleting_run IS NULL";
