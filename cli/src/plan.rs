@@ -25,6 +25,7 @@ pub fn render(answer: &Value) -> String {
     }
     items(&mut out, "Creates", list(plan, "creates"), '+');
     items(&mut out, "Deletes", list(plan, "deletes"), '-');
+    changes(&mut out, list(plan, "changes"));
     if let Some(facts) = plan.get("facts").and_then(Value::as_object).filter(|f| !f.is_empty()) {
         out.push_str("Facts:\n");
         for (name, value) in facts {
@@ -54,6 +55,25 @@ fn items(out: &mut String, title: &str, items: &[Value], mark: char) {
     }
 }
 
+/// Resources that stay, each with the fields that change.
+fn changes(out: &mut String, changes: &[Value]) {
+    if !changes.is_empty() {
+        out.push_str("Changes:\n");
+    }
+    for change in changes {
+        let words = ["type", "name", "uuid"].map(|n| text(change, n));
+        let words: Vec<String> = words.into_iter().filter(|t| !t.is_empty()).collect();
+        let _ = writeln!(out, "  ~ {}", words.join(" "));
+        for field in list(change, "fields") {
+            let side = |name: &str| match text(field, name) {
+                value if value.is_empty() => "nothing".to_owned(),
+                value => value,
+            };
+            let _ = writeln!(out, "      {}: {} → {}", text(field, "field"), side("from"), side("to"));
+        }
+    }
+}
+
 fn text(value: &Value, name: &str) -> String {
     value.get(name).map(cell).unwrap_or_default()
 }
@@ -73,12 +93,16 @@ mod tests {
         let answer = json!({"plan": {
             "summary": "create VM web-1",
             "steps": [{"step": "ReserveHost", "text": "reserve host-1", "why": "it has the most free memory"}, {"step": "Boot"}],
-            "creates": [{"type": "VmInstanceVO", "uuid": "u", "name": "web-1"}], "deletes": ["volume v"], "facts": {"host": "host-1"},
+            "creates": [{"type": "VmInstanceVO", "uuid": "u", "name": "web-1"}], "deletes": ["volume v"],
+            "changes": [{"type": "VmInstanceVO", "uuid": "w", "name": "web-2", "fields": [
+                {"field": "state", "from": "Running", "to": "Stopped"}, {"field": "hostUuid", "from": "h"}]}],
+            "facts": {"host": "host-1"},
         }});
         assert_eq!(
             render(&answer),
             "Plan: create VM web-1\n   1. reserve host-1\n      because it has the most free memory\n   2. Boot\n\
-             Creates:\n  + VmInstanceVO web-1 u\nDeletes:\n  - volume v\nFacts:\n  host: host-1\nNothing has been changed.\n"
+             Creates:\n  + VmInstanceVO web-1 u\nDeletes:\n  - volume v\n\
+             Changes:\n  ~ VmInstanceVO web-2 w\n      state: Running → Stopped\n      hostUuid: h → nothing\nFacts:\n  host: host-1\nNothing has been changed.\n"
         );
     }
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use cairn_lab::guest::text;
 use cairn_lab::installation::sh;
 use cairn_lab::{Case, Lab};
-use serde_json::json;
+use serde_json::{Value, json};
 
 pub const CASES: &[Case] = &[
     Case {

@@ -24,12 +24,28 @@ export interface PlanStep {
 /** Something that a plan would create or delete. */
 export type PlanItem = string | { type?: string; uuid?: string; name?: string; text?: string };
 
+/** A field that a plan would change; without a value on a side, there is none. */
+export interface PlanField {
+  field: string;
+  from?: unknown;
+  to?: unknown;
+}
+
+/** A resource that would stay and change. */
+export interface PlanChange {
+  type?: string;
+  uuid?: string;
+  name?: string;
+  fields?: PlanField[];
+}
+
 /** What an operation would do. */
 export interface Plan {
   summary?: string;
   steps?: PlanStep[];
   creates?: PlanItem[];
   deletes?: PlanItem[];
+  changes?: PlanChange[];
 }
 
 /** Tells about the jobs that the page starts. */

@@ -1,7 +1,7 @@
-import { ArrowRightOutlined, DeleteOutlined, PlusOutlined } from "@ant-design/icons";
+import { ArrowRightOutlined, DeleteOutlined, EditOutlined, PlusOutlined } from "@ant-design/icons";
 import { Spin, Typography } from "antd";
 import type { ReactNode } from "react";
-import type { Plan, PlanItem } from "../api/call";
+import type { Plan, PlanChange, PlanItem } from "../api/call";
 import { useT } from "../i18n";
 import { wordsOf } from "../lib/format";
 import { ErrorPanel } from "./error-panel";
@@ -38,16 +38,48 @@ function Items({
   );
 }
 
-/** A plan: its summary, its steps with the reason of each, and what it would create and delete. */
+/** A value in a word; lists of whole objects are too long for that. */
+function valueText(value: unknown): string {
+  if (value === undefined || value === null) return "–";
+  const list = Array.isArray(value) ? value : [value];
+  return list.some((v) => typeof v === "object") ? "…" : list.join(", ") || "–";
+}
+
+function Changes({ title, changes }: { title: string; changes: PlanChange[] | undefined }) {
+  if (!changes?.length) return null;
+  return (
+    <section aria-label={title} className="plan-items plan-changes">
+      <Typography.Text strong>{title}</Typography.Text>
+      <ul>
+        {changes.map((change) => (
+          <li key={change.uuid}>
+            <EditOutlined aria-hidden /> {itemText(change)}
+            <ul>
+              {change.fields?.map(({ field, from, to }) => (
+                <li key={field}>
+                  {wordsOf(field)}: {valueText(from)} → {valueText(to)}
+                </li>
+              ))}
+            </ul>
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+/** A plan: its summary, its steps with the reason of each, and what it would create, delete and change. */
 export function PlanView({ plan }: { plan: Plan }) {
   const t = useT();
   const steps = plan.steps ?? [];
   return (
     <section className="plan" aria-label={t("plan.title")}>
       {plan.summary && <Typography.Paragraph strong>{plan.summary}</Typography.Paragraph>}
-      {steps.length === 0 && !plan.creates?.length && !plan.deletes?.length && !plan.summary && (
-        <Typography.Text type="secondary">{t("plan.nothing")}</Typography.Text>
-      )}
+      {steps.length === 0 &&
+        !plan.creates?.length &&
+        !plan.deletes?.length &&
+        !plan.changes?.length &&
+        !plan.summary && <Typography.Text type="secondary">{t("plan.nothing")}</Typography.Text>}
       <Items
         title={t("plan.deletes")}
         items={plan.deletes}
@@ -60,6 +92,7 @@ export function PlanView({ plan }: { plan: Plan }) {
         icon={<PlusOutlined aria-hidden />}
         kind="creates"
       />
+      <Changes title={t("plan.changes")} changes={plan.changes} />
       {steps.length > 0 && (
         <ol className="plan-steps" aria-label={t("plan.steps")}>
           {steps.map((step, at) => (

@@ -129,6 +129,7 @@ export const en = {
   "plan.why": "Why",
   "plan.creates": "Would be created",
   "plan.deletes": "Would be deleted",
+  "plan.changes": "Would be changed",
   "plan.nothing": "The plan has no steps.",
   "plan.failed": "This would not work",
   "plan.asking": "Asking the server for the plan",

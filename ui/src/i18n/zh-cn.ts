@@ -130,6 +130,7 @@ export const zhCN: Readonly<Record<keyof typeof en, string>> = {
   "plan.why": "原因",
   "plan.creates": "将创建",
   "plan.deletes": "将删除",
+  "plan.changes": "将更改",
   "plan.nothing": "该计划没有步骤。",
   "plan.failed": "这样无法成功",
   "plan.asking": "正在向服务器询问计划",

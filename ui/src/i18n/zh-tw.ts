@@ -130,6 +130,7 @@ export const zhTW: Readonly<Record<keyof typeof en, string>> = {
   "plan.why": "原因",
   "plan.creates": "將建立",
   "plan.deletes": "將刪除",
+  "plan.changes": "將變更",
   "plan.nothing": "該計畫沒有步驟。",
   "plan.failed": "這樣無法成功",
   "plan.asking": "正在向伺服器詢問計畫",

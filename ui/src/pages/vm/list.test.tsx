@@ -70,6 +70,9 @@ it("bey_01 a stop asks first, with the server's plan", async () => {
   await user.click(within(await row("hello")).getByRole("button", { name: "Stop" }));
   const dialog = within(await screen.findByRole("dialog"));
   await dialog.findByText("Stop VM hello");
+  const changes = within(dialog.getByRole("region", { name: "Would be changed" }));
+  changes.getByText(/VM instance hello/i);
+  changes.getByText("State: Running → Stopped");
   expect(cloud.calls.some((call) => call.operation === "StopVmInstance" && !call.plan)).toBe(false);
   await user.click(dialog.getByRole("button", { name: "Stop" }));
   await within(await row("hello")).findByText("Stopped");
