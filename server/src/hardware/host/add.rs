@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::ENTITY;
 use super::agent::{self, How, Machine, Papers};
 use super::connect::ConnectHost;
-use super::store::{self, NewHost};
+use super::store::{self, NewHost, NewLogin};
 use crate::app::App;
 use crate::platform::tags;
 use crate::{cascade, rows};
@@ -184,10 +184,13 @@ impl AddHost {
 
     fn reserve(&mut self, tx: &mut dyn Tx) -> Result<()> {
         let login = match &self.how {
-            How::Ssh { username, ssh_port, password_sealed, .. } => {
-                Some((username.as_str(), i64::from(*ssh_port), password_sealed.as_deref()))
-            }
-            How::Local | How::Simulator => None,
+            How::Ssh { username, ssh_port, password_sealed, key_sealed } => NewLogin {
+                username: Some(username),
+                ssh_port: Some(i64::from(*ssh_port)),
+                password_sealed: password_sealed.as_deref(),
+                key_sealed: key_sealed.as_deref(),
+            },
+            How::Local | How::Simulator => NewLogin::default(),
         };
         if matches!(self.how, How::Local) {
             refuse_second_local(tx)?;
