@@ -138,6 +138,7 @@ impl Machine<'_> {
                 let progress = move |percent: u8, text: &str| note(&engine, run, percent, text);
                 let deployment = ssh::Deployment {
                     data_dir: &app.config.data_dir,
+                    role: ssh::Role::Host,
                     resource: self.host.to_string(),
                     agent: self.agent,
                     server: advertised(app, self.address).await,

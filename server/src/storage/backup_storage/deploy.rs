@@ -49,6 +49,7 @@ pub(super) async fn deploy(app: &Arc<App>, run: RunId, uuid: Id<kind::BackupStor
     let progress = move |percent: u8, text: &str| engine.note_progress(run, percent, text);
     let deployment = ssh::Deployment {
         data_dir: &app.config.data_dir,
+        role: ssh::Role::ImageStore,
         resource: uuid.to_string(),
         agent: &agent,
         server,
