@@ -192,8 +192,10 @@ impl AddHost {
             },
             How::Local | How::Simulator => NewLogin::default(),
         };
-        if matches!(self.how, How::Local) {
-            refuse_second_local(tx)?;
+        match self.how {
+            How::Local => refuse_second_local(tx)?,
+            How::Ssh { .. } => refuse_store_machine(tx, &self.management_ip)?,
+            How::Simulator => {}
         }
         let hypervisor_type = if matches!(self.how, How::Simulator) { "Simulator" } else { "KVM" };
         let new = NewHost {
@@ -237,6 +239,18 @@ impl AddHost {
         })
         .await
     }
+}
+
+/// A machine has one agent. One that was deployed for an image store would be overwritten, and the store lost.
+fn refuse_store_machine(tx: &mut dyn Tx, address: &str) -> Result<()> {
+    let sql = "SELECT uuid, name FROM backup_storage WHERE hostname = ? AND agent_uuid = uuid";
+    let Some(row) = tx.query_opt(sql, params![address])? else { return Ok(()) };
+    let (uuid, name) = (row.text("uuid")?, row.text("name")?);
+    let text = format!(
+        "{address} has the agent of backup storage {name:?} ({uuid}) already; delete that, add the host, then add the backup \
+         storage again: the agent of the host serves it, and the files of its images stay"
+    );
+    Err(Fault::new(code::HOST_AGENT_TAKEN, text).with("uuid", uuid))
 }
 
 /// There is one machine that the server runs on.
