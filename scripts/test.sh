@@ -30,7 +30,7 @@ EOF
 
 suite_shell() {
     cd "$ROOT"
-    shellcheck scripts/*.sh .ci/run
+    shellcheck scripts/*.sh tests/lab/*.sh .ci/run
     shellcheck -s dash scripts/guest-image/initrd-init scripts/guest-image/root/etc/rc* \
         scripts/guest-image/root/sbin/* scripts/guest-image/root/usr/sbin/*
 }
@@ -63,6 +63,7 @@ suite_lab() {
     cargo build --workspace --bins
     CAIRN_GUEST_IMAGE=$("$SCRIPTS/guest-image.sh")
     export CAIRN_GUEST_IMAGE
+    "$SCRIPTS/bare-machine.sh"
     CAIRN_BIN=$TARGET/debug cargo test -p cairn-lab --no-fail-fast -- --test-threads=1
 }
 

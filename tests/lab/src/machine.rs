@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::installation::root;
+use crate::installation::{root, sh};
 
 /// A machine.
 pub struct Machine {
@@ -33,6 +33,14 @@ impl Machine {
         Self::start("second-host.sh", &[net, &key.to_string_lossy()], format!("{net}.2"))
     }
 
+    /// A bare Debian with systemd: `bare-machine.sh`. Machines of different numbers may run at once.
+    pub fn bare(number: u8, key: &Path) -> Result<Self> {
+        let said = sh(&root().join("scripts/bare-machine.sh").to_string_lossy(), &[])?;
+        let folder = said.lines().last().unwrap_or_default();
+        let address = format!("172.30.96.{}", 4 * number + 2);
+        Self::start("bare-machine.sh", &[folder, &number.to_string(), &key.to_string_lossy()], address)
+    }
+
     fn start(script: &str, args: &[&str], address: String) -> Result<Self> {
         let path = root().join("tests/lab").join(script);
         let mut child = Command::new(path).args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
@@ -43,13 +51,19 @@ impl Machine {
         Ok(machine)
     }
 
-    /// Waits until it has booted.
+    /// Waits until it has booted, or has booted again.
     fn booted(&mut self) -> Result<()> {
         let mut pid = String::new();
         self.said.read_line(&mut pid)?;
         ensure!(!pid.trim().is_empty(), "the machine at {} did not start", self.address);
         self.pid = pid.trim().to_owned();
         Ok(())
+    }
+
+    /// Boots it again.
+    pub fn reboot(&mut self) -> Result<()> {
+        self.run("systemctl reboot");
+        self.booted()
     }
 
     /// Runs a shell command there; gives what it wrote.
