@@ -24,12 +24,21 @@ export interface PlanStep {
 /** Something that a plan would create or delete. */
 export type PlanItem = string | { type?: string; uuid?: string; name?: string; text?: string };
 
+/** Something that a plan would change. */
+export interface PlanChange {
+  type?: string;
+  uuid?: string;
+  name?: string;
+  fields?: { field: string; from?: unknown; to?: unknown }[];
+}
+
 /** What an operation would do. */
 export interface Plan {
   summary?: string;
   steps?: PlanStep[];
   creates?: PlanItem[];
   deletes?: PlanItem[];
+  changes?: PlanChange[];
 }
 
 /** Tells about the jobs that the page starts. */

@@ -1,6 +1,7 @@
 import { Button, Empty, Table, type TableProps } from "antd";
 import { type ReactNode, useMemo, useState } from "react";
 import { useT } from "../../i18n";
+import { useNarrow } from "../../lib/use-narrow";
 import { BatchActions, type Resource, RowActions } from "../actions";
 import { ErrorPanel } from "../error-panel";
 import { PageHeader } from "../page-header";
@@ -104,6 +105,7 @@ function sortOf<T extends Resource>(
 
 function useColumns<T extends Resource>(spec: ListSpec<T>, choice: ListChoice): Columns<T> {
   const t = useT();
+  const narrow = useNarrow();
   return useMemo(() => {
     const columns: Columns<T> = spec.columns.map((column) => ({
       key: column.key,
@@ -117,15 +119,15 @@ function useColumns<T extends Resource>(spec: ListSpec<T>, choice: ListChoice): 
     if (actions)
       columns.push({
         key: "actions",
-        title: t("common.actions"),
+        title: narrow ? "" : t("common.actions"),
         fixed: "right",
-        width: 60 + 32 * (rowActions?.length ?? 0),
+        width: narrow ? 44 : 60 + 32 * (rowActions?.length ?? 0),
         render: (_: unknown, row: T) => (
-          <RowActions resource={row} actions={actions} shown={rowActions ?? []} />
+          <RowActions resource={row} actions={actions} shown={rowActions ?? []} menuOnly={narrow} />
         ),
       });
     return columns;
-  }, [spec, choice.sort, t]);
+  }, [spec, choice.sort, narrow, t]);
 }
 
 function orderOf(field: string, sort: string): "ascend" | "descend" | null {
