@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::arguments::{self, Params};
 use crate::client::Client;
-use crate::command::{in_flags, kebab, positionals, shown_flag, shown_value, spoken};
+use crate::command::{in_flags, kebab, place, positionals, shown_flag, shown_value, spoken};
 use crate::known::{self, Names};
 use crate::session::simple;
 use crate::{Failure, call, names};
@@ -173,7 +173,7 @@ pub fn missing(client: Option<&Client>, op: &'static Operation, matches: &ArgMat
 fn list(client: Option<&Client>, op: &'static Operation, params: &[&Param]) -> String {
     let bare = |param: &Param| positionals(op).iter().any(|p| p.name == param.name);
     let left = |param: &Param| match bare(param) {
-        true => shown_value(param),
+        true => place(param),
         false => format!("--{} {}", shown_flag(op, param), shown_value(param)),
     };
     let widest = params.iter().map(|p| left(p).len()).max().unwrap_or(0);

@@ -5,7 +5,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, value_parser};
 
 use super::positionals;
-use crate::{arguments, names};
+use crate::{arguments, call, names};
 
 /// Id of the positional form of a parameter.
 pub fn positional_id(param: &Param) -> String {
@@ -18,8 +18,7 @@ pub fn secret_file_id(param: &Param) -> String {
 }
 
 pub(super) fn positional_argument(op: &Operation, param: &'static Param, index: usize) -> Arg {
-    let mut arg =
-        Arg::new(positional_id(param)).index(index).help(help(op, param)).value_name(shown_value(param));
+    let mut arg = Arg::new(positional_id(param)).index(index).help(help(op, param)).value_name(place(param));
     if is_list(param.ty) {
         arg = arg.action(ArgAction::Append).num_args(1..);
     }
@@ -75,6 +74,12 @@ pub fn shown_flag(op: &Operation, param: &Param) -> String {
     short_name(op, &full).filter(|_| !is_new).unwrap_or(full)
 }
 
+/// What stands for a place without a flag: the kind of thing that is named there.
+pub fn place(param: &Param) -> String {
+    let noun = param.refers.and_then(call::query_of).map(|query| query.noun);
+    noun.map_or_else(|| shown_value(param), str::to_ascii_uppercase)
+}
+
 /// What stands for the value of a parameter in help and errors.
 pub fn shown_value(param: &Param) -> String {
     match value_name(param) {
@@ -101,6 +106,9 @@ fn help(op: &Operation, param: &Param) -> String {
     } else {
         in_flags(op, param.doc.trim_end_matches('.'))
     };
+    if param.name == "networkServices" {
+        "Services of a provider, as in Flat=DHCP,Userdata".clone_into(&mut text);
+    }
     if arguments::is_filled(op, param) {
         text.push_str("; found out if absent");
     }
@@ -125,7 +133,7 @@ pub fn in_flags(op: &Operation, doc: &str) -> String {
 fn value_name(param: &Param) -> &'static str {
     match param.ty {
         _ if param.refers.is_some() => "NAME|UUID",
-        Type::Str | Type::StrList if param.name == "resourceUuid" && !param.owned => "UUID",
+        Type::Str | Type::StrList if param.doc.starts_with("Uuid that the new") => "UUID",
         Type::Str | Type::StrList if looks_like_uuid(param) => "NAME|UUID",
         Type::Int | Type::Long | Type::LongList if param.doc.contains("bytes") => "SIZE",
         Type::Str | Type::StrList => "TEXT",

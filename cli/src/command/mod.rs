@@ -15,7 +15,8 @@ use argument::{
     flag, job_arguments, plan_argument, positional_argument, query_arguments, secret_file_flag, tag_arguments,
 };
 pub use argument::{
-    in_flags, is_hashed_password, is_list, kebab, positional_id, secret_file_id, shown_flag, shown_value,
+    in_flags, is_hashed_password, is_list, kebab, place, positional_id, secret_file_id, shown_flag,
+    shown_value,
 };
 pub use own::keys;
 use own::{extra_commands, own_commands};
@@ -144,6 +145,11 @@ fn summary(verbs: &[String]) -> String {
 /// The parameters that may stand without a flag: what the operation works on, then the rest of the path; or else the
 /// name of what is made; or else the only parameter there is. Behind them the only one that is left.
 pub fn positionals(op: &'static Operation) -> Vec<&'static Param> {
+    // Calls that make something are known by its name.
+    let name = op.param("name").filter(|name| op.kind == Kind::Create && name.must_be_given());
+    if let Some(name) = name {
+        return vec![name];
+    }
     let mut out: Vec<&Param> = op.params.iter().filter(|p| p.target).take(1).collect();
     if out.is_empty() {
         // What the noun speaks of comes first, wherever the path or the body has it.
@@ -160,10 +166,9 @@ pub fn positionals(op: &'static Operation) -> Vec<&'static Param> {
         );
     }
     let may = out.is_empty() && op.kind != Kind::Query;
-    // What is tagged or limited, for calls that name it in the body; calls that make something are known by its name.
-    let makes = op.kind == Kind::Create && op.param("name").is_some_and(Param::must_be_given);
+    // What is tagged or limited, for calls that name it in the body.
     let named = |p: &&Param| names::takes_uuid(op, p) && p.must_be_given() && !is_filled(op, p);
-    if may && !makes {
+    if may {
         out.extend(op.params.iter().filter(|p| !p.ignored).find(named));
     }
     let mut used = op.params.iter().filter(|p| !p.ignored);

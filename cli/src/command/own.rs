@@ -151,7 +151,7 @@ fn upload_command(add: &'static Operation) -> Command {
     let file = Arg::new("@file").value_name("FILE").required(true).help("File to upload: qcow2, raw or ISO");
     let mut command = Command::new("upload").about("Add an image from a file on this machine").arg(file);
     for param in add.params.iter().filter(|p| !p.ignored && !matches!(p.name, "url" | "resourceUuid")) {
-        command = command.arg(flag(add, param).required(false));
+        command = command.arg(flag(add, param).required(false).hide(false));
     }
     command.args(tag_arguments()).arg(timeout_argument())
 }

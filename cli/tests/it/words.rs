@@ -123,7 +123,7 @@ fn cli_01_what_is_missing_is_named_together_with_what_there_is() {
     let ran = cairn(&mock, &["vm", "stop"]);
     assert_eq!(
         (ran.code, ran.err.as_str()),
-        (2, "error: vm stop needs what was not given:\n  NAME|UUID  VM instance to stop; there is: web-1\n")
+        (2, "error: vm stop needs what was not given:\n  VM  VM instance to stop; there is: web-1\n")
     );
     let ran = cairn(&mock, &["l2-network", "create-no-vlan"]);
     for part in ["  NAME ", "  --zone NAME|UUID ", "  --physical-interface "] {

@@ -233,6 +233,7 @@ export const en = {
   "form.tooLong": "At most {max} characters",
   "form.choose": "Choose",
   "form.nothingToChoose": "Nothing to choose from",
+  "form.noneUsable": "There is none that your account may use. An administrator can make or share one.",
   "form.ipInvalid": "This is not an IP address",
   "form.done": "{title}: done",
   "form.failed": "{title} failed",

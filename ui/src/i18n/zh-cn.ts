@@ -232,6 +232,7 @@ export const zhCN: Readonly<Record<keyof typeof en, string>> = {
   "form.tooLong": "最多 {max} 个字符",
   "form.choose": "请选择",
   "form.nothingToChoose": "没有可选项",
+  "form.noneUsable": "没有您的账户可用的资源，请管理员创建或共享。",
   "form.ipInvalid": "这不是 IP 地址",
   "form.done": "{title}：已完成",
   "form.failed": "{title}失败",

@@ -232,6 +232,7 @@ export const zhTW: Readonly<Record<keyof typeof en, string>> = {
   "form.tooLong": "最多 {max} 個字元",
   "form.choose": "請選擇",
   "form.nothingToChoose": "沒有可選項目",
+  "form.noneUsable": "沒有您的帳戶可用的資源，請管理員建立或共用。",
   "form.ipInvalid": "這不是 IP 位址",
   "form.done": "{title}：已完成",
   "form.failed": "{title}失敗",

@@ -25,7 +25,8 @@ export function ResourceList<T extends Resource>({
   const [choice, change] = useChoice(spec);
   const rows = useRows(spec, choice);
   const [selected, setSelected] = useState<string[]>([]);
-  const columns = useColumns(spec, choice);
+  const narrow = useNarrow();
+  const columns = useColumns(spec, choice, narrow);
   const page = rows.data;
   const chosen = (page?.rows ?? []).filter((row) => selected.includes(row.uuid));
   return (
@@ -60,7 +61,7 @@ export function ResourceList<T extends Resource>({
           loading={rows.loading && !page}
           size="small"
           tableLayout="auto"
-          scroll={{ x: 900 }}
+          scroll={{ x: narrow ? "max-content" : 900 }}
           locale={{
             emptyText: (
               <NoRows spec={spec} choice={choice} onClear={() => change({ text: "", filter: "" })} />
@@ -103,9 +104,8 @@ function sortOf<T extends Resource>(
   return order === "descend" ? `-${field}` : `+${field}`;
 }
 
-function useColumns<T extends Resource>(spec: ListSpec<T>, choice: ListChoice): Columns<T> {
+function useColumns<T extends Resource>(spec: ListSpec<T>, choice: ListChoice, narrow: boolean): Columns<T> {
   const t = useT();
-  const narrow = useNarrow();
   return useMemo(() => {
     const columns: Columns<T> = spec.columns.map((column) => ({
       key: column.key,
