@@ -86,6 +86,10 @@ fn read_one(
     }
     let Some(mut given) = given else { return Ok(None) };
     if is_hashed_password(op, param) {
+        // The server sees the hash only.
+        if given.iter().any(String::is_empty) {
+            return Err(Failure::Usage("the password is empty".to_owned()));
+        }
         given.iter_mut().for_each(|password| *password = hash(password));
     }
     value(param, &given).map(Some)
@@ -241,6 +245,7 @@ mod tests {
             "cairn vm create v --memory-size 99999999999G",
             "cairn l3-network attach-service net --network-services DHCP",
             "cairn vm fly a",
+            "cairn account create a --password=",
         ] {
             assert!(matches!(params(line), Err(Failure::Usage(_))), "{line}");
         }
