@@ -106,8 +106,7 @@ fn check(policy: &UrlPolicy, own: &[String], host: &str, ip: IpAddr) -> Result<(
         return Ok(());
     }
     let networks = policy.refused_networks.iter().chain(own);
-    let refused =
-        is_internal(ip) || networks.into_iter().any(|n| lies_in(n, undress(ip)) || lies_in(n, ip));
+    let refused = is_internal(ip) || networks.into_iter().any(|n| lies_in(n, undress(ip)) || lies_in(n, ip));
     if !refused {
         return Ok(());
     }
