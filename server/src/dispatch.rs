@@ -477,7 +477,10 @@ async fn finish_now(call: &Call, result: Result<Value>) -> Result<Answer, Answer
 async fn plan(call: &Call, handler: Handler, params: &Params) -> Result<Answer, Answer> {
     let engine = &call.app.engine;
     let plan = match handler {
-        Handler::Read(_) => Plan::default(),
+        Handler::Read(_) => Plan {
+            summary: format!("{} changes no resource; whether it would succeed was not tried.", call.op.name),
+            ..Plan::default()
+        },
         Handler::Change(work) => engine.plan_tx(change_work(call, work, params)).await?,
         Handler::Prepared(prepare) => {
             let work = prepare(call.clone(), params.clone()).await?;
@@ -512,6 +515,16 @@ fn with_schema(op: &Operation, wanted: bool, answer: Answer) -> Answer {
     }
 }
 
+/// The parameters as the audit keeps them: masked, with a mark on what was only planned, and short if nobody is logged in.
+fn shown(call: &Call, params: &Params) -> String {
+    let mut all = params.0.clone();
+    if call.is_plan {
+        all.insert("X-Cairn-Plan".into(), json!(true));
+    }
+    let text = audit::masked(call.op, &all, &call.system_tags);
+    if call.op.session { text } else { audit::cut(text, 1 << 10) }
+}
+
 fn entry(call: &Call, params: &Params, error_code: Option<String>, took_ms: Option<i64>) -> Entry {
     let target = call.op.target().map(|p| params.str(p.name).to_owned()).filter(|u| is_uuid(u));
     Entry {
@@ -522,11 +535,7 @@ fn entry(call: &Call, params: &Params, error_code: Option<String>, took_ms: Opti
         resource_uuid: target
             .or_else(|| call.made.get().cloned())
             .or_else(|| params.opt_str("resourceUuid").map(str::to_owned)),
-        params: if call.op.session {
-            audit::masked(call.op, &params.0, &call.system_tags)
-        } else {
-            audit::cut(audit::masked(call.op, &params.0, &call.system_tags), 1 << 10)
-        },
+        params: shown(call, params),
         source: call.source.clone(),
         error_code,
         took_ms,

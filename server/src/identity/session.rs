@@ -152,7 +152,12 @@ impl Identity {
         let date = date.ok_or_else(|| Answer::Text(400, "a signed request needs the Date header".into()))?;
         let sent = time::parse_http_date(date)
             .ok_or_else(|| Answer::Text(400, "the Date header can't be read".into()))?;
-        if (sent - time::now_ms()).abs() > SKEW_MS && !within_a_zone(sent, time::now_ms()) {
+        let now = time::now_ms();
+        let fresh = match time::http_date_offset_minutes(date) {
+            Some(minutes) => (sent - minutes * 60_000 - now).abs() <= SKEW_MS,
+            None => (sent - now).abs() <= SKEW_MS || within_a_zone(sent, now),
+        };
+        if !fresh {
             return Err(Answer::Text(403, "requestTimeTooSkewed".into()));
         }
         let wanted = (*key_id).to_owned();
