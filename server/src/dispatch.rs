@@ -177,7 +177,7 @@ async fn authorised(
     params: &mut Params,
 ) -> Result<Answer, Answer> {
     if let Some(url) = &call.web_hook {
-        crate::platform::hooks::check_url(&call.app, url)?;
+        crate::platform::reach::check_url(&call.app, url, call.caller.is_admin())?;
     }
     let gone = match admit(call, params).await {
         Ok(gone) => gone,
@@ -482,23 +482,13 @@ async fn plan(call: &Call, handler: Handler, params: &Params) -> Result<Answer, 
 }
 
 fn plan_answer(call: &Call, mut plan: Plan) -> Answer {
+    // A tenant is not told what becomes of that which is not his.
+    let me = call.caller.account.to_string();
+    plan.changes.retain(|c| call.caller.is_admin() || c.account.as_deref() == Some(&me));
     if plan.summary.is_empty() {
-        plan.summary = summary(call.op.name, &plan);
+        plan.summary = crate::platform::plan_text::summary(call.op.name, &plan);
     }
     Answer::Json(200, json!({ "plan": plan }))
-}
-
-fn summary(action: &str, plan: &Plan) -> String {
-    let count = |n: usize, verb: &str| match n {
-        0 => String::new(),
-        1 => format!(" 1 resource would be {verb}."),
-        n => format!(" {n} resources would be {verb}."),
-    };
-    let (created, deleted) = (count(plan.creates.len(), "created"), count(plan.deletes.len(), "deleted"));
-    if created.is_empty() && deleted.is_empty() && plan.steps.is_empty() {
-        return format!("{action} would change no resource's existence.");
-    }
-    format!("{action}:{created}{deleted}").trim_end_matches(':').to_owned()
 }
 
 /// Adds the `schema` map where the client wants it (rest-conventions section 7).

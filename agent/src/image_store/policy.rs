@@ -1,9 +1,10 @@
 //! Which addresses may be reached: an image address comes from a tenant, and the image store stands inside.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use cairn_api::agent::image_store::UrlPolicy;
+use cairn_types::address::{is_internal, lies_in, undress};
 use cairn_types::{Fault, Result, code};
 
 /// An address that was read strictly: what curl is given is put together again from these parts.
@@ -99,72 +100,13 @@ fn split_port(place: &str) -> Option<(String, Option<u16>)> {
     fits.then(|| (host.to_ascii_lowercase(), port))
 }
 
-/// A network in CIDR form.
-fn contains(network: &str, ip: IpAddr) -> bool {
-    let (address, length) = network.split_once('/').unwrap_or((network, ""));
-    let Ok(address) = address.trim().parse::<IpAddr>() else { return false };
-    let full = if address.is_ipv4() { 32 } else { 128 };
-    let length: u32 = if length.is_empty() { full } else { length.trim().parse().unwrap_or(full) };
-    let bits = |ip: IpAddr| match ip {
-        IpAddr::V4(v4) => u128::from(u32::from(v4)) << 96,
-        IpAddr::V6(v6) => u128::from(v6),
-    };
-    if address.is_ipv4() != ip.is_ipv4() || length > full {
-        return false;
-    }
-    length == 0 || (bits(address) ^ bits(ip)) >> (128 - length) == 0
-}
-
-/// An IPv4 address in other clothes: mapped, NAT64 and 6to4 addresses lead to it.
-fn undress(ip: IpAddr) -> IpAddr {
-    let IpAddr::V6(v6) = ip else { return ip };
-    if let Some(v4) = v6.to_ipv4_mapped() {
-        return IpAddr::V4(v4);
-    }
-    let s = v6.segments();
-    let v4 = |high: u16, low: u16| IpAddr::V4(Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)));
-    match s {
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => v4(high, low),
-        [0x2002, high, low, ..] => v4(high, low),
-        _ => ip,
-    }
-}
-
-/// Whether an address belongs to this machine, this site or nobody.
-pub fn is_internal(ip: IpAddr) -> bool {
-    match undress(ip) {
-        IpAddr::V4(v4) => {
-            let [a, b, ..] = v4.octets();
-            v4.is_loopback()
-                || v4.is_private()
-                || v4.is_link_local()
-                || v4.is_multicast()
-                || v4.is_broadcast()
-                || a == 0
-                || a >= 240
-                || (a == 100 && (64..128).contains(&b))
-                || (a == 198 && (b == 18 || b == 19))
-        }
-        IpAddr::V6(v6) => {
-            v6.is_loopback()
-                || v6.is_unspecified()
-                || v6.is_multicast()
-                || v6.is_unique_local()
-                || v6.is_unicast_link_local()
-                // Site-local of old, and IPv4-compatible addresses.
-                || v6.segments()[0] & 0xffc0 == 0xfec0
-                || v6.segments()[..6] == [0; 6]
-        }
-    }
-}
-
 /// Checks an address against the policy.
 pub fn check(policy: &UrlPolicy, host: &str, ip: IpAddr) -> Result<()> {
     if policy.allow_internal {
         return Ok(());
     }
-    let refused = is_internal(ip)
-        || policy.refused_networks.iter().any(|n| contains(n, undress(ip)) || contains(n, ip));
+    let refused =
+        is_internal(ip) || policy.refused_networks.iter().any(|n| lies_in(n, undress(ip)) || lies_in(n, ip));
     if !refused {
         return Ok(());
     }

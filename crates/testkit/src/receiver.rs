@@ -29,6 +29,7 @@ pub struct Receiver {
 struct State {
     received: Vec<Received>,
     refuse: usize,
+    redirect: Option<String>,
 }
 
 impl Receiver {
@@ -56,6 +57,11 @@ impl Receiver {
     /// Answers the next posts with 500.
     pub fn refuse(&self, posts: usize) {
         self.lock().refuse = posts;
+    }
+
+    /// Sends whoever comes on to another address.
+    pub fn redirect(&self, to: &str) {
+        self.lock().redirect = Some(to.to_owned());
     }
 
     /// Everything that came, also what was refused.
@@ -94,8 +100,12 @@ impl Receiver {
         state.received.push(Received { path, headers, body });
         let status = if state.refuse > 0 { "500 No" } else { "200 OK" };
         state.refuse = state.refuse.saturating_sub(1);
+        let (status, location) = match &state.redirect {
+            Some(to) => ("307 Elsewhere", format!("location: {to}\r\n")),
+            None => (status, String::new()),
+        };
         drop(state);
-        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        let answer = format!("HTTP/1.1 {status}\r\n{location}content-length: 0\r\nconnection: close\r\n\r\n");
         let _ = reader.get_mut().write_all(answer.as_bytes());
     }
 }

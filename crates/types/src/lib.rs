@@ -1,5 +1,6 @@
 //! Ids, states, sizes, times and errors: the words every other crate uses. No I/O, no async.
 
+pub mod address;
 pub mod code;
 pub mod fault;
 pub mod id;

@@ -8,6 +8,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::{Fault, Result, code};
+
 /// A text that names no state of its kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownState(pub String);
@@ -167,6 +169,24 @@ impl VmState {
     /// Whether the state lets a user ask for the action.
     pub fn allows(self, action: VmAction) -> bool {
         self.allowed_actions().contains(&action)
+    }
+
+    /// Refuses an action that the state does not allow (VM-34), saying which states would: `SYS.1006` with cause `VM.1010`.
+    pub fn require(self, vm: impl fmt::Display, action: VmAction) -> Result<()> {
+        if self.allows(action) {
+            return Ok(());
+        }
+        let good: Vec<&str> = Self::ALL.iter().filter(|s| s.allows(action)).map(|s| s.as_str()).collect();
+        let text = format!(
+            "VM {vm} is {self} and can't do {action}; that needs one of the states {}",
+            good.join(", ")
+        );
+        let cause = Fault::new(code::VM_NOT_IN_STATE, text.clone())
+            .with("vm", vm.to_string())
+            .with("state", self.as_str())
+            .with("action", action.as_str())
+            .with("allowedStates", good);
+        Err(Fault::operation(text).caused_by(cause))
     }
 
     /// True for states that only a live workflow run may hold.

@@ -38,7 +38,7 @@ use serde_json::Value;
 pub use cx::Cx;
 pub use engine::{Engine, Handle, Options, Start};
 pub use journal::{RunInfo, RunState};
-pub use plan::{Plan, PlanStep, PlannedResource};
+pub use plan::{FieldChange, Plan, PlanStep, PlannedChange, PlannedResource};
 pub use probe::{Act, At, Probe};
 
 /// What a step is asked to do.
@@ -76,6 +76,11 @@ pub trait Env: Send + Sync + 'static {
     }
     /// Called in a rehearsal after its last step, to add to the plan what its transactions did.
     fn plan_made(&self, _tx: &mut dyn Tx, _begun: i64, _plan: &mut Plan) -> Result<()> {
+        Ok(())
+    }
+    /// Called after [`Env::plan_made`] with the committed state, which the rehearsal began from and which can't change while
+    /// it lasts: to compare what is with what would be.
+    fn plan_compared(&self, _tx: &mut dyn Tx, _plan: &mut Plan) -> Result<()> {
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use cairn_store::Tx;
+use cairn_store::{Rehearsal, Tx};
 use cairn_types::Result;
 use serde::Serialize;
 
@@ -21,6 +21,8 @@ pub struct Plan {
     pub creates: Vec<PlannedResource>,
     /// Resources that would go, the cascade included.
     pub deletes: Vec<PlannedResource>,
+    /// Resources that would stay and change.
+    pub changes: Vec<PlannedChange>,
     /// Facts for programs, such as the chosen host and addresses.
     pub facts: serde_json::Map<String, serde_json::Value>,
 }
@@ -49,6 +51,35 @@ pub struct PlannedResource {
     pub name: String,
 }
 
+/// A resource that would change.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PlannedChange {
+    /// The resource, by the name that it has now.
+    #[serde(flatten)]
+    pub resource: PlannedResource,
+    /// The fields that would change.
+    pub fields: Vec<FieldChange>,
+    /// Its owner; none for infrastructure.
+    #[serde(skip)]
+    pub account: Option<String>,
+    /// What it would be: [`Env::plan_made`] notes it and [`Env::plan_compared`] makes the fields of it.
+    #[serde(skip)]
+    pub after: serde_json::Map<String, serde_json::Value>,
+}
+
+/// A field that would change.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FieldChange {
+    /// Its name in the API.
+    pub field: String,
+    /// Its value now; left out if it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<serde_json::Value>,
+    /// Its value then; left out if it would have none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<serde_json::Value>,
+}
+
 impl<E: Env> Engine<E> {
     /// What a workflow would do.
     pub async fn plan<W: Workflow<Env = E>>(&self, w: W) -> Result<Plan> {
@@ -57,13 +88,8 @@ impl<E: Env> Engine<E> {
         let env = self.env()?;
         let begun = planning.rehearsal.run(move |tx| env.plan_begins(tx)).await?;
         self.plan_child(w, planning.clone()).await?;
-        let (env, plan) = (self.env()?, lock(&planning.plan).clone());
-        let complete = move |tx: &mut dyn Tx| {
-            let mut plan = plan.clone();
-            env.plan_made(tx, begun, &mut plan)?;
-            Ok(plan)
-        };
-        planning.rehearsal.run(complete).await
+        let plan = lock(&planning.plan).clone();
+        self.complete(&planning.rehearsal, begun, plan).await
     }
 
     /// What one transaction would do.
@@ -76,13 +102,29 @@ impl<E: Env> Engine<E> {
         let env = self.env()?;
         let begun = rehearsal.run(move |tx| env.plan_begins(tx)).await?;
         rehearsal.run(work).await?;
+        self.complete(&rehearsal, begun, Plan::default()).await
+    }
+
+    /// Adds to a plan what the transactions of its rehearsal did.
+    async fn complete(&self, rehearsal: &Rehearsal, begun: i64, plan: Plan) -> Result<Plan> {
         let env = self.env()?;
-        let complete = move |tx: &mut dyn Tx| {
-            let mut plan = Plan::default();
+        let made = move |tx: &mut dyn Tx| {
+            let mut plan = plan.clone();
             env.plan_made(tx, begun, &mut plan)?;
             Ok(plan)
         };
-        rehearsal.run(complete).await
+        let plan = rehearsal.run(made).await?;
+        // The rehearsal goes on meanwhile: nobody writes, and readers see the state that it began from.
+        let env = self.env()?;
+        let compared = move |tx: &mut dyn Tx| {
+            let mut plan = plan.clone();
+            env.plan_compared(tx, &mut plan)?;
+            Ok(plan)
+        };
+        let plan = self.store().read(compared).await?;
+        // Had its time run out, others might have written before that look.
+        rehearsal.run(|_| Ok(())).await?;
+        Ok(plan)
     }
 
     pub(crate) async fn plan_child<W: Workflow<Env = E>>(

@@ -5,7 +5,7 @@
 
 use cairn_api::ops::identity::ChangeResourceOwner;
 use cairn_store::{Tx, params};
-use cairn_types::state::VmState;
+use cairn_types::state::{VmAction, VmState};
 use cairn_types::{Fault, Id, Result, kind, time};
 use serde_json::{Value, json};
 
@@ -70,9 +70,8 @@ fn of_vm(tx: &mut dyn Tx, vm: Id<Any>) -> Result<Vec<(&'static str, i64)>> {
     let volumes = tx.query_opt(sql, params![vm])?.ok_or_else(|| Fault::internal("a sum has no row"))?;
     let mut asks = vec![("volume.capacity", volumes.int("size")?), ("volume.data.num", volumes.int("data")?)];
     let state: VmState = row.parse("state")?;
-    if state != VmState::Destroyed {
-        asks.push(("vm.totalNum", 1));
-    }
+    state.require(vm, VmAction::ChangeResourceOwner)?;
+    asks.push(("vm.totalNum", 1));
     if state.holds_capacity() {
         asks.extend([
             ("vm.num", 1),

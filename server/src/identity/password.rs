@@ -30,6 +30,8 @@ struct Wrong {
 
 /// Wrong tries that cost nothing; each one after doubles the wait.
 const FREE_TRIES: u32 = 5;
+/// Names that are remembered at most.
+const MOST: usize = 10_000;
 /// Longest wait.
 const LONGEST: Duration = Duration::from_secs(300);
 
@@ -84,6 +86,13 @@ impl Passwords {
     /// Counts a wrong try.
     pub fn was_wrong(&self, who: &str) {
         let mut all = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= MOST && !all.contains_key(who) {
+            // Names that are made up one after the other push each other out, not one that is really tried.
+            all.retain(|_, w| w.tries >= FREE_TRIES);
+            if all.len() >= MOST {
+                return;
+            }
+        }
         let w = all.entry(who.to_owned()).or_insert(Wrong { tries: 0, until: Instant::now() });
         w.tries += 1;
         let doublings = w.tries.saturating_sub(FREE_TRIES).min(9);
@@ -124,6 +133,17 @@ mod tests {
         assert!(p.may_try("other").is_ok());
         p.was_right("admin");
         assert!(p.may_try("admin").is_ok());
+    }
+
+    #[test]
+    fn log_03_made_up_names_fill_no_memory_and_push_no_real_one_out() {
+        let p = Passwords::new(true);
+        (0..FREE_TRIES).for_each(|_| p.was_wrong("admin"));
+        for n in 0..3 * MOST {
+            p.was_wrong(&format!("nobody {n}"));
+        }
+        assert!(p.wrong.lock().unwrap().len() <= MOST);
+        assert_eq!(p.may_try("admin").unwrap_err().code, code::TOO_MANY_TRIES);
     }
 
     #[test]

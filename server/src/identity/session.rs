@@ -204,7 +204,9 @@ fn wrong_login() -> Fault {
 
 async fn log_in(call: Call, op: LogInByAccount) -> Result<Value> {
     let app = call.app.clone();
-    let throttle = format!("{}@{}", op.account_name, call.source);
+    // No name is longer than this; the rest of a longer one is of no use.
+    let shown: String = op.account_name.chars().take(255).collect();
+    let throttle = format!("{shown}@{}", call.source);
     app.identity.passwords.may_try(&throttle)?;
     let name = op.account_name.clone();
     let sql = "SELECT uuid, password_hash FROM account WHERE name = ? AND deleting_run IS NULL";
@@ -240,32 +242,56 @@ async fn open(
     checked: String,
     dates: cairn_query::DateStyle,
 ) -> Result<Value> {
-    let (timeout, most) = (
-        app.settings.int("identity", "session.timeout"),
-        app.settings.int("identity", "session.maxConcurrent"),
-    );
+    let timeout = app.settings.session_seconds();
+    let most = app.settings.int("identity", "session.maxConcurrent").max(1);
     let (uuid, now) = (cairn_types::random_uuid(), time::now_ms());
     let (token, expired) = (uuid.clone(), now + timeout * 1000);
     let insert = move |tx: &mut dyn Tx| {
-        let same = "SELECT 1 FROM account WHERE uuid = ? AND password_hash = ? AND deleting_run IS NULL";
-        if !tx.exists(same, params![account, &checked])? {
-            return Err(wrong_login());
-        }
-        let count = "SELECT count(*) FROM session WHERE account_uuid = ? AND expired_ms > ?";
-        if tx.query_int(count, params![account, now])? >= most {
-            let text = format!(
-                "the account has {most} open sessions, as many as identity/session.maxConcurrent allows; log one out"
-            );
-            return Err(Fault::new(code::AUTHENTICATION, text));
-        }
+        let same = "SELECT type FROM account WHERE uuid = ? AND password_hash = ? AND deleting_run IS NULL";
+        let row = tx.query_opt(same, params![account, &checked])?.ok_or_else(wrong_login)?;
+        let ended = make_room(tx, account, row.text("type")? == "SystemAdmin", most, now)?;
         let sql = "INSERT INTO session (uuid, account_uuid, user_uuid, create_ms, expired_ms) VALUES (?, ?, ?, ?, ?)";
-        tx.execute(sql, params![&token, account, account, now, expired]).map(|_| ())
+        tx.execute(sql, params![&token, account, account, now, expired])?;
+        Ok(ended)
     };
-    app.store.write(insert).await?;
+    let ended = app.store.write(insert).await?;
+    if !ended.is_empty() {
+        app.identity.forget(&ended);
+    }
     Ok(json!({ "inventory": {
         "uuid": uuid, "accountUuid": account, "userUuid": account,
         "createDate": crate::inventory::date(dates, now), "expiredDate": crate::inventory::date(dates, expired),
     } }))
+}
+
+/// Refuses one session more than the setting allows. An administrator is never locked out: his oldest sessions end instead,
+/// and their tokens are the answer.
+fn make_room(
+    tx: &mut dyn Tx,
+    account: Id<kind::Account>,
+    is_admin: bool,
+    most: i64,
+    now: i64,
+) -> Result<Vec<String>> {
+    let count = "SELECT count(*) FROM session WHERE account_uuid = ? AND expired_ms > ?";
+    let open = tx.query_int(count, params![account, now])?;
+    if open < most {
+        return Ok(Vec::new());
+    }
+    if !is_admin {
+        let text = format!(
+            "the account has {open} open sessions, and identity/session.maxConcurrent allows {most}; log one out"
+        );
+        return Err(Fault::new(code::AUTHENTICATION, text));
+    }
+    let oldest =
+        "SELECT uuid FROM session WHERE account_uuid = ? AND expired_ms > ? ORDER BY create_ms, uuid LIMIT ?";
+    let rows = tx.query(oldest, params![account, now, open - most + 1])?;
+    let tokens: Vec<String> = rows.iter().map(|r| r.text("uuid")).collect::<Result<_>>()?;
+    for token in &tokens {
+        tx.execute("DELETE FROM session WHERE uuid = ?", params![token])?;
+    }
+    Ok(tokens)
 }
 
 async fn log_out(call: Call, op: LogOut) -> Result<Value> {

@@ -136,7 +136,8 @@ pub fn masked(op: &Operation, params: &Map<String, Value>, system_tags: &[String
     text
 }
 
-fn looks_secret(name: &str) -> bool {
+/// Whether what has this name is a secret.
+pub(super) fn looks_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     ["password", "secret", "privatekey", "token", "sessionuuid"].iter().any(|s| name.contains(s))
 }

@@ -6,7 +6,7 @@ use cairn_workflow::{Env, Plan, RunInfo};
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::platform::{events, jobs};
+use crate::platform::{changes, events, jobs};
 
 impl Env for App {
     fn run_changed(&self, tx: &mut dyn Tx, run: &RunInfo) -> Result<()> {
@@ -30,6 +30,11 @@ impl Env for App {
     }
 
     fn plan_made(&self, tx: &mut dyn Tx, begun: i64, plan: &mut Plan) -> Result<()> {
-        events::into_plan(tx, begun, plan)
+        events::into_plan(tx, begun, plan)?;
+        changes::touched(self, tx, begun, plan)
+    }
+
+    fn plan_compared(&self, tx: &mut dyn Tx, plan: &mut Plan) -> Result<()> {
+        changes::compare(self, tx, plan)
     }
 }

@@ -2,7 +2,6 @@
 //! are posted, 15 more times if need be, 2 seconds apart. What is still to be sent are rows of table `cleanup`.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,13 +10,11 @@ use cairn_types::{Fault, Result, time};
 use futures_util::StreamExt;
 use futures_util::stream;
 use serde_json::{Value, json};
-use ureq::config::Config;
-use ureq::http::Uri;
-use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+use ureq::unversioned::transport::DefaultConnector;
 
 use crate::app::App;
 use crate::platform::jobs::{self, JobState};
+use crate::platform::reach::{Checked, Reach};
 
 /// Tries after the first one.
 const RETRIES: i64 = 15;
@@ -31,56 +28,6 @@ const PER_TURN: i64 = 50;
 pub(super) const JOB: &str = "web-hook";
 /// Kind of a row that holds an event.
 pub(super) const EVENT: &str = "event-hook";
-
-/// Refuses addresses that are no web addresses; what a name resolves to is checked when it is called.
-pub fn check_url(_app: &App, url: &str) -> Result<()> {
-    let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
-    let plain =
-        url.len() <= 2048 && !url.chars().any(|c| c.is_control() || c == ' ') && url.parse::<Uri>().is_ok();
-    match host.and_then(|h| h.split(['/', '?', '#']).next()) {
-        Some(host) if !host.is_empty() && !host.contains('@') && plain => Ok(()),
-        _ => Err(Fault::argument("a web hook must be an address that begins with http:// or https://")),
-    }
-}
-
-/// Link-local addresses (cloud metadata among them) are never called, loopback only as the setting allows.
-fn may_call(ip: IpAddr, loopback: bool) -> bool {
-    match ip {
-        IpAddr::V4(v4) => {
-            let never = v4.is_link_local() || v4.is_unspecified() || v4.is_broadcast() || v4.is_multicast();
-            !never && (loopback || !v4.is_loopback())
-        }
-        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
-            Some(v4) => may_call(IpAddr::V4(v4), loopback),
-            None => {
-                let never = v6.is_unspecified() || v6.is_multicast() || (v6.segments()[0] & 0xffc0) == 0xfe80;
-                !never && (loopback || !v6.is_loopback())
-            }
-        },
-    }
-}
-
-/// Looks names up and refuses addresses that may not be called. The address that was checked is the one that is dialled.
-#[derive(Debug)]
-struct Checked {
-    loopback: bool,
-}
-
-impl Resolver for Checked {
-    fn resolve(
-        &self,
-        uri: &Uri,
-        config: &Config,
-        timeout: NextTimeout,
-    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let found = DefaultResolver::default().resolve(uri, config, timeout)?;
-        if found.iter().all(|a| may_call(a.ip(), self.loopback)) {
-            Ok(found)
-        } else {
-            Err(ureq::Error::Io(std::io::Error::other("the address may not be called by web hooks")))
-        }
-    }
-}
 
 /// One post that waits.
 struct Waiting {
@@ -173,21 +120,29 @@ fn settle(tx: &mut dyn Tx, waiting: &Waiting, sent: bool) -> Result<()> {
 
 async fn send_one(app: &Arc<App>, waiting: &Waiting) -> Result<()> {
     let (target, data, kind) = (waiting.target.clone(), waiting.data.clone(), waiting.kind.clone());
-    let prepare = move |tx: &mut dyn Tx| match kind.as_str() {
-        JOB => of_job(tx, &target, &data),
-        _ => super::subscriptions::subscription(tx, &target, &data).map(|found| {
-            found.map(|(url, event, body)| Post {
-                url,
-                headers: vec![("x-cairn-event", event)],
-                body: body.to_string(),
-            })
-        }),
+    let env = app.clone();
+    let prepare = move |tx: &mut dyn Tx| {
+        let (post, is_admin) = match kind.as_str() {
+            JOB => (of_job(tx, &target, &data)?, jobs::is_of_admin(tx, &target)?),
+            // Subscriptions belong to the administrators.
+            _ => (of_event(tx, &target, &data)?, true),
+        };
+        post.map(|post| Ok((post, Reach::of(&env, tx, is_admin)?))).transpose()
     };
-    let Some(mut post) = app.store.read(prepare).await? else { return Ok(()) };
+    let Some((mut post, reach)) = app.store.read(prepare).await? else { return Ok(()) };
     post.body = super::sealed::reveal_text(app, post.body);
-    let loopback = app.settings.bool("cairn", "webHook.mayReachLoopback");
-    let call = move || send(&post, loopback);
+    let call = move || send(&post, reach);
     tokio::task::spawn_blocking(call).await.map_err(|_| Fault::internal("the web hook's thread failed"))?
+}
+
+/// An event for a subscriber; none if nobody subscribes any more.
+fn of_event(tx: &mut dyn Tx, hook: &str, event: &Value) -> Result<Option<Post>> {
+    let found = super::subscriptions::subscription(tx, hook, event)?;
+    Ok(found.map(|(url, event, body)| Post {
+        url,
+        headers: vec![("x-cairn-event", event)],
+        body: body.to_string(),
+    }))
 }
 
 /// The result of a job; none if it is gone or not there yet.
@@ -202,37 +157,19 @@ fn of_job(tx: &mut dyn Tx, job: &str, data: &Value) -> Result<Option<Post>> {
     Ok(Some(Post { url: url.to_owned(), headers, body: body.to_string() }))
 }
 
-fn send(post: &Post, loopback: bool) -> Result<()> {
+fn send(post: &Post, reach: Reach) -> Result<()> {
     let failed = |e: &dyn std::fmt::Display| Fault::operation(format!("the web hook did not answer: {e}"));
-    let config =
-        ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(10))).max_redirects(0).build();
-    let agent = ureq::Agent::with_parts(config, DefaultConnector::default(), Checked { loopback });
+    // A redirect or a proxy would lead around the check of the address.
+    let config = ureq::Agent::config_builder()
+        .timeout_global(Some(Duration::from_secs(10)))
+        .max_redirects(0)
+        .proxy(None)
+        .build();
+    let agent = ureq::Agent::with_parts(config, DefaultConnector::default(), Checked(reach));
     let mut request = agent.post(&post.url).header("content-type", "application/json; charset=utf-8");
     for (name, value) in &post.headers {
         request = request.header(*name, value);
     }
     let answer = request.send(&post.body).map_err(|e| failed(&e))?;
     if answer.status().is_success() { Ok(()) } else { Err(failed(&answer.status())) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn api_01_web_hooks_never_reach_link_local_addresses() {
-        for (ip, loopback, ok) in [
-            ("10.0.0.1", false, true),
-            ("127.0.0.1", true, true),
-            ("127.0.0.1", false, false),
-            ("169.254.169.254", true, false),
-            ("::ffff:169.254.169.254", true, false),
-            ("::1", false, false),
-            ("fe80::1", true, false),
-            ("0.0.0.0", true, false),
-            ("2001:db8::1", false, true),
-        ] {
-            assert_eq!(may_call(ip.parse().unwrap(), loopback), ok, "{ip}");
-        }
-    }
 }

@@ -114,6 +114,12 @@ pub fn find(tx: &mut dyn Tx, job: &str) -> Result<Option<JobState>> {
     Ok(Some(JobState::Done(result)))
 }
 
+/// Whether an administrator called; not if the account is gone.
+pub fn is_of_admin(tx: &mut dyn Tx, job: &str) -> Result<bool> {
+    let sql = "SELECT 1 FROM job j JOIN account a ON a.uuid = j.account_uuid WHERE j.uuid = ? AND a.type = 'SystemAdmin'";
+    tx.exists(sql, params![job])
+}
+
 /// Ends jobs that no run will end: the server died between a job and its run. Called once at start.
 pub fn fail_orphans(tx: &mut dyn Tx) -> Result<usize> {
     let fault = Fault::new(
@@ -129,6 +135,6 @@ pub fn fail_orphans(tx: &mut dyn Tx) -> Result<usize> {
 
 /// Removes results that are older than `rest.completedApi.expiredPeriod` seconds.
 pub fn expire(tx: &mut dyn Tx, period_s: i64) -> Result<usize> {
-    let before = time::now_ms() - period_s.max(0) * 1000;
+    let before = time::now_ms().saturating_sub(period_s.max(0).saturating_mul(1000));
     tx.execute("DELETE FROM job WHERE state = 'done' AND done_ms < ?", params![before])
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
-use cairn_api::settings::{self, Setting};
+use cairn_api::settings;
 use cairn_store::{Store, Tx, params};
 use cairn_types::{Result, size};
 
@@ -35,8 +35,14 @@ impl Settings {
         let mut changed = HashMap::new();
         for row in &rows {
             let (category, name, mut value) = (row.text("category")?, row.text("name")?, row.text("value")?);
-            if settings::find(&category, &name).is_some_and(Setting::is_secret) {
+            let Some(setting) = settings::find(&category, &name) else { continue };
+            if setting.is_secret() {
                 value = secrets.open_sealed(&value)?;
+            }
+            // An older version may have taken what would do harm.
+            if let Err(f) = setting.accept(&value) {
+                tracing::warn!(error = %f, "{category}/{name} has a value that it no longer takes; its default holds");
+                continue;
             }
             changed.insert((category, name), Changed { value: Some(value), order: 0 });
         }
@@ -55,6 +61,16 @@ impl Settings {
     /// The value as a number; 0 if it is none.
     pub fn int(&self, category: &str, name: &str) -> i64 {
         self.text(category, name).parse().unwrap_or(0)
+    }
+
+    /// Seconds that a session is open. None at all would lock everybody out, so 0 counts as the default.
+    pub fn session_seconds(&self) -> i64 {
+        match self.int("identity", "session.timeout") {
+            ..=0 => settings::find("identity", "session.timeout")
+                .and_then(|s| s.default_value().parse().ok())
+                .unwrap_or(7200),
+            seconds => seconds,
+        }
     }
 
     /// The value as a truth value.

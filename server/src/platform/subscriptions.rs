@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use crate::call::{Call, id, opt_id};
 use crate::handlers::Handlers;
-use crate::platform::hooks;
+use crate::platform::{hooks, reach};
 use crate::{inventory, rows};
 
 /// How long an event waits for its receiver.
@@ -34,7 +34,7 @@ pub(super) fn handlers(h: &mut Handlers) {
 }
 
 fn create(call: &Call, tx: &mut dyn Tx, op: &CreateWebhook) -> Result<Value> {
-    hooks::check_url(&call.app, &op.url)?;
+    reach::check_url(&call.app, &op.url, call.caller.is_admin())?;
     check_type(&op.r#type)?;
     let uuid: Id<kind::Webhook> = opt_id("resourceUuid", op.resource_uuid.as_deref())?.unwrap_or_default();
     rows::register(tx, "WebhookVO", uuid, None)?;
@@ -48,7 +48,7 @@ fn create(call: &Call, tx: &mut dyn Tx, op: &CreateWebhook) -> Result<Value> {
 
 fn update(call: &Call, tx: &mut dyn Tx, op: &UpdateWebhook) -> Result<Value> {
     if let Some(url) = &op.url {
-        hooks::check_url(&call.app, url)?;
+        reach::check_url(&call.app, url, call.caller.is_admin())?;
     }
     op.r#type.as_deref().map_or(Ok(()), check_type)?;
     let uuid: Id<kind::Webhook> = id("uuid", &op.uuid)?;

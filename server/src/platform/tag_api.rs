@@ -27,7 +27,7 @@ fn create_system(call: &Call, tx: &mut dyn Tx, op: &CreateSystemTag) -> Result<V
     let format = tags::check_on(&entity, &op.tag)?;
     tags::refuse_second(tx, resource, &format, &op.tag)?;
     let tag = tags::insert(tx, "system_tag", &entity, resource, &op.tag, format.inherent)?;
-    written(call, tx, &entity, resource, Some(&op.tag))?;
+    written(call, tx, &entity, resource, &op.tag, true)?;
     inventory::answer(tx, "SystemTagInventory", tag, call.dates)
 }
 
@@ -95,7 +95,7 @@ fn update_system(call: &Call, tx: &mut dyn Tx, op: &UpdateSystemTag) -> Result<V
     let sql = "UPDATE system_tag SET tag = ?, last_op_ms = ? WHERE uuid = ?";
     let written = tx.execute(sql, params![&op.tag, time::now_ms(), uuid]);
     written.map_err(|f| tags::duplicate(f, resource, &op.tag))?;
-    self::written(call, tx, &entity, resource, Some(&op.tag))?;
+    self::written(call, tx, &entity, resource, &op.tag, true)?;
     rows::event(tx, &entity, resource, "updated", &json!({ "tag": formats::mask(&op.tag) }))?;
     inventory::answer(tx, "SystemTagInventory", uuid, call.dates)
 }
@@ -113,7 +113,7 @@ fn delete(call: &Call, tx: &mut dyn Tx, op: &DeleteTag) -> Result<Value> {
         let shown = formats::mask(&tag);
         let entity = row.text("resource_type")?;
         rows::event(tx, &entity, resource, "updated", &json!({ "tagRemoved": shown }))?;
-        written(call, tx, &entity, resource, None)?;
+        written(call, tx, &entity, resource, &tag, false)?;
         return Ok(json!({}));
     }
     Err(Fault::not_found("TagVO", uuid))
@@ -126,14 +126,17 @@ fn written(
     tx: &mut dyn Tx,
     entity: &str,
     resource: Id<kind::AnyResource>,
-    tag: Option<&str>,
+    tag: &str,
+    comes: bool,
 ) -> Result<()> {
     if entity != "VmInstanceVO" {
         return hardware::host::capacity::tag_changed(tx, entity, resource);
     }
     let vm: Id<kind::Vm> = resource.cast();
-    if let Some(tag) = tag {
+    if comes {
         compute::vm::tag_written(tx, vm, tag)?;
+    } else {
+        compute::vm::tag_allowed(tx, vm, tag, false)?;
     }
     call.after_commit(move |app| network::apply::refresh_vm(app, vm));
     Ok(())

@@ -503,6 +503,12 @@ export interface ExpungeVmInstanceResult {
   schema?: Schema;
 }
 
+export interface FieldChange {
+  field: string;
+  from?: unknown;
+  to?: unknown;
+}
+
 export interface FreeIpInventory {
   gateway?: string;
   ip?: string;
@@ -965,6 +971,7 @@ export interface PauseVmInstanceResult {
 }
 
 export interface Plan {
+  changes?: PlannedChange[];
   creates?: PlannedResource[];
   deletes?: PlannedResource[];
   facts?: Record<string, unknown>;
@@ -976,6 +983,13 @@ export interface PlanStep {
   step?: string;
   text?: string;
   why?: string;
+}
+
+export interface PlannedChange {
+  fields?: FieldChange[];
+  name?: string;
+  type?: string;
+  uuid?: string;
 }
 
 export interface PlannedResource {

@@ -100,8 +100,13 @@ pub(super) fn objects() -> Map<String, Value> {
         (
             "Plan",
             json!({"summary": "string", "steps": ["PlanStep"], "creates": ["PlannedResource"], "deletes": ["PlannedResource"],
-                "facts": "object"}),
+                "changes": ["PlannedChange"], "facts": "object"}),
         ),
+        (
+            "PlannedChange",
+            json!({"type": "string", "uuid": "string", "name": "string", "fields": ["FieldChange"]}),
+        ),
+        ("FieldChange", json!({"field!": "string", "from": "any", "to": "any"})),
         ("PlanStep", json!({"step": "string", "text": "string", "why": "string"})),
         ("PlannedResource", json!({"type": "string", "uuid": "string", "name": "string"})),
         (
@@ -142,6 +147,7 @@ fn field(ty: &Value) -> Value {
     match ty {
         Value::Array(of) => json!({"type": "array", "items": of.first().map_or(Value::Null, field)}),
         Value::String(ty) if ty == "integer" => json!({"type": "integer", "format": "int64"}),
+        Value::String(ty) if ty == "any" => json!({}),
         Value::String(ty) if matches!(ty.as_str(), "string" | "boolean" | "object") => json!({"type": ty}),
         Value::String(name) => reference("schemas", name),
         _ => json!({}),

@@ -1,6 +1,11 @@
 //! Which values a setting takes.
 
-use cairn_types::size::parse_size;
+use cairn_types::size::{parse_size, show_size};
+
+/// A year in seconds.
+pub(super) const YEAR: i64 = 31_536_000;
+/// Characters of the longest value.
+const LONGEST: usize = 16_384;
 
 /// Which values a setting takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,14 +43,24 @@ pub enum Form {
 }
 
 impl Form {
-    /// Any whole number.
-    pub(super) const fn int() -> Self {
-        Self::Int { min: i64::MIN, max: i64::MAX }
-    }
-
-    /// A whole number from `min`.
+    /// A whole number from `min`: a quota, which may be as good as none.
     pub(super) const fn from(min: i64) -> Self {
         Self::Int { min, max: i64::MAX }
+    }
+
+    /// Seconds of something that comes round, or that is waited for: a year at most.
+    pub(super) const fn seconds(min: i64) -> Self {
+        Self::Int { min, max: YEAR }
+    }
+
+    /// Seconds that something is kept: ten years at most.
+    pub(super) const fn period() -> Self {
+        Self::Int { min: 0, max: 10 * YEAR }
+    }
+
+    /// So many of something: a million at most.
+    pub(super) const fn count(min: i64) -> Self {
+        Self::Int { min, max: 1_000_000 }
     }
 
     /// A whole number from `min` to `max`.
@@ -59,6 +74,9 @@ impl Form {
         let ok = |good: bool, what: &str| {
             if good { Ok(trimmed.to_owned()) } else { Err(format!("must be {what}")) }
         };
+        if value.len() > LONGEST {
+            return Err(format!("must not be longer than {LONGEST} characters"));
+        }
         if value.chars().any(char::is_control) {
             return Err("must not contain control characters".to_owned());
         }
@@ -72,8 +90,11 @@ impl Form {
             Self::OneOf(values) => ok(values.contains(&trimmed), &format!("one of: {}", values.join(", "))),
             Self::Text => ok(!trimmed.is_empty(), "a text that is not empty"),
             Self::Size { max } => match parse_size(trimmed) {
-                Some(bytes) => ok(bytes <= max, &format!("at most {max} bytes")),
-                None => Err("must be digits with an optional B, K, M, G or T".to_owned()),
+                Some(bytes) => ok(bytes <= max, &format!("from 0 to {}", show_size(max))),
+                None => Err(format!(
+                    "must be digits with an optional B, K, M, G or T, from 0 to {}",
+                    show_size(max)
+                )),
             },
             Self::Path => ok(is_path(trimmed), "an absolute path without '..'"),
             Self::PathOrEmpty => {
@@ -91,14 +112,12 @@ impl Form {
 }
 
 fn integer(text: &str, min: i64, max: i64) -> Result<String, String> {
-    let number: i64 = text.parse().map_err(|_| "must be a whole number".to_owned())?;
-    if number < min {
-        return Err(format!("must be at least {min}"));
-    }
-    if number > max {
-        return Err(format!("must be at most {max}"));
-    }
-    Ok(number.to_string())
+    let range = || match max {
+        i64::MAX => format!("must be a whole number from {min}"),
+        _ => format!("must be a whole number from {min} to {max}"),
+    };
+    let number: i64 = text.parse().map_err(|_| range())?;
+    if (min..=max).contains(&number) { Ok(number.to_string()) } else { Err(range()) }
 }
 
 fn is_factor(text: &str) -> bool {

@@ -23,6 +23,8 @@ super::settings! {
         "vm.stopTimeout" = Some("60"), Form::between(1, 3600);
         /// Let web hooks post to addresses of this machine
         "webHook.mayReachLoopback" = Some("true"), Form::Bool;
+        /// Let web hooks of tenants post to addresses of this machine, of private and of management networks
+        "webHook.tenantMayReachInternal" = Some("false"), Form::Bool;
     }
     "mevoco" {
         /// How much memory may be promised per byte that a host has

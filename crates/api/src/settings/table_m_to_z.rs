@@ -1,28 +1,29 @@
 //! Settings of the original, categories m to z.
 
 use super::Form;
+use super::forms::YEAR;
 
 super::settings! {
     "managementServer" {
         /// Seconds between heartbeats a management node records in the database
-        "node.heartbeatInterval" = Some("5"), Form::from(0);
+        "node.heartbeatInterval" = Some("5"), Form::seconds(0);
         /// Upper bound in seconds of the random wait before a node announces that it joined; 0 announces at
         /// once
-        "node.joinDelay" = Some("0"), Form::from(-1);
+        "node.joinDelay" = Some("0"), Form::between(-1, 3600);
     }
     "networkService" {
         /// MTU offered by DHCP when the L2 type is unknown
-        "defaultDhcpMtu.dummyNetwork" = Some("1500"), Form::int();
+        "defaultDhcpMtu.dummyNetwork" = Some("1500"), Form::between(68, 9216);
         /// MTU offered by DHCP on untagged L2 networks
-        "defaultDhcpMtu.l2NoVlanNetwork" = Some("1500"), Form::int();
+        "defaultDhcpMtu.l2NoVlanNetwork" = Some("1500"), Form::between(68, 9216);
         /// MTU offered by DHCP on VLAN L2 networks
-        "defaultDhcpMtu.l2VlanNetwork" = Some("1500"), Form::int();
+        "defaultDhcpMtu.l2VlanNetwork" = Some("1500"), Form::between(68, 9216);
         /// MTU offered by DHCP on VXLAN L2 networks
-        "defaultDhcpMtu.l2VxlanNetwork" = Some("1500"), Form::int();
+        "defaultDhcpMtu.l2VxlanNetwork" = Some("1500"), Form::between(68, 9216);
     }
     "nfsPrimaryStorage" {
         /// Seconds between retries of volume and snapshot deletions that failed on NFS
-        "deletion.gcInterval" = Some("3600"), Form::int();
+        "deletion.gcInterval" = Some("3600"), Form::seconds(1);
         /// Directory on hosts below which NFS primary storage is mounted
         "mount.base" = Some("/opt/zstack/nfsprimarystorage"), Form::Path;
     }
@@ -37,21 +38,21 @@ super::settings! {
     }
     "primaryStorage" {
         /// Seconds between sweeps of cached images that nothing uses
-        "imageCache.garbageCollector.interval" = Some("86400"), Form::from(0);
+        "imageCache.garbageCollector.interval" = Some("86400"), Form::seconds(0);
         /// Seconds between health checks of each primary storage
-        "ping.interval" = Some("60"), Form::from(0);
+        "ping.interval" = Some("60"), Form::seconds(0);
         /// How many primary-storage health checks may run at once
-        "ping.parallelismDegree" = Some("50"), Form::from(0);
+        "ping.parallelismDegree" = Some("50"), Form::count(0);
         /// Space on every primary storage that allocation must leave free
-        "reservedCapacity" = Some("1G"), Form::Size { max: u64::MAX };
+        "reservedCapacity" = Some("1G"), Form::Size { max: 1 << 50 };
     }
     "progress" {
         /// Seconds between purges of finished task-progress records
-        "progress.cleanupThreadInterval" = Some("300"), Form::from(0);
+        "progress.cleanupThreadInterval" = Some("300"), Form::seconds(0);
         /// Record task progress at all
         "progress.on" = Some("true"), Form::Bool;
         /// Seconds a task-progress record is kept
-        "progress.ttl" = Some("86400"), Form::from(0);
+        "progress.ttl" = Some("86400"), Form::period();
     }
     "quota" {
         /// Default per-account limit on elastic IPs
@@ -89,40 +90,40 @@ super::settings! {
     }
     "rest" {
         /// Seconds the result of a finished async call stays available for polling
-        "completedApi.expiredPeriod" = Some("10800"), Form::int();
+        "completedApi.expiredPeriod" = Some("10800"), Form::between(60, YEAR);
         /// Seconds between purges of async results past that age
-        "expiredApi.scanInterval" = Some("3600"), Form::int();
+        "expiredApi.scanInterval" = Some("3600"), Form::seconds(1);
     }
     "securityGroup" {
         /// What happens to outbound traffic that no rule covers
         "egress.defaultPolicy" = Some("accept"), Form::OneOf(&["accept", "deny"]);
         /// Hosts retried in one pass after their rules failed to apply
-        "host.failureResolvePerTime" = Some("100"), Form::from(0);
+        "host.failureResolvePerTime" = Some("100"), Form::count(0);
         /// Seconds between such retry passes
-        "host.failureWorkerInterval" = Some("60"), Form::from(0);
+        "host.failureWorkerInterval" = Some("60"), Form::seconds(0);
         /// What happens to inbound traffic that no rule covers
         "ingress.defaultPolicy" = Some("deny"), Form::OneOf(&["accept", "deny"]);
         /// Milliseconds during which VMs returning from Unknown are collected so their rules are refreshed in
         /// one batch
-        "refresh.delayInterval" = Some("1000"), Form::from(-1);
+        "refresh.delayInterval" = Some("1000"), Form::between(-1, 3600000);
     }
     "sharedMountPointPrimaryStorage" {
         /// Seconds between retries of volume and snapshot deletions that failed on a shared mount point
-        "deletion.gcInterval" = Some("3600"), Form::int();
+        "deletion.gcInterval" = Some("3600"), Form::seconds(1);
     }
     "virtualRouter" {
         /// Push a fresh agent into virtual routers on every create/start/reboot
         "agent.deployOnStart" = Some("true"), Form::Bool;
         /// Commands one virtual router may process at once
-        "command.parallelismDegree" = Some("100"), Form::int();
+        "command.parallelismDegree" = Some("100"), Form::count(1);
         /// Reloads after which dnsmasq on a router is restarted instead, to avoid it hanging
-        "dnsmasq.restartAfterNumberOfSIGUSER1" = Some("500"), Form::int();
+        "dnsmasq.restartAfterNumberOfSIGUSER1" = Some("500"), Form::count(1);
         /// Seconds between health checks of virtual-router agents
-        "ping.interval" = Some("60"), Form::int();
+        "ping.interval" = Some("60"), Form::seconds(1);
         /// How many router health checks may run at once
-        "ping.parallelismDegree" = Some("500"), Form::int();
+        "ping.parallelismDegree" = Some("500"), Form::count(1);
         /// SSH port of virtual routers
-        "ssh.port" = Some("22"), Form::int();
+        "ssh.port" = Some("22"), Form::between(1, 65535);
         /// SSH login name of virtual routers
         "ssh.username" = Some("vyos"), Form::Text;
         /// Password set for that login
@@ -139,9 +140,9 @@ super::settings! {
         /// passes, Never drops the record but keeps the root volume
         "deletionPolicy" = Some("Delay"), Form::OneOf(&["Direct", "Delay", "Never"]);
         /// Seconds between runs of the task that purges destroyed VMs
-        "expungeInterval" = Some("3600"), Form::from(0);
+        "expungeInterval" = Some("3600"), Form::seconds(0);
         /// Seconds a destroyed VM remains recoverable before it is purged
-        "expungePeriod" = Some("86400"), Form::from(0);
+        "expungePeriod" = Some("86400"), Form::period();
         /// Clear the offering reference of VMs when their instance offering is deleted
         "instanceOffering.setNullWhenDeleting" = Some("true"), Form::Bool;
         /// Hide the KVM signature from guests
@@ -160,16 +161,16 @@ super::settings! {
         /// Clear the offering reference of volumes when their disk offering is deleted
         "diskOffering.setNullWhenDeleting" = Some("true"), Form::Bool;
         /// Seconds between runs of the task that purges deleted data volumes
-        "expungeInterval" = Some("3600"), Form::from(0);
+        "expungeInterval" = Some("3600"), Form::seconds(0);
         /// Seconds a deleted data volume remains recoverable before it is purged
-        "expungePeriod" = Some("86400"), Form::from(0);
+        "expungePeriod" = Some("86400"), Form::period();
     }
     "volumeSnapshot" {
         /// Snapshots that may be backed up at once
-        "backup.parallelismDegree" = Some("5"), Form::from(0);
+        "backup.parallelismDegree" = Some("5"), Form::count(0);
         /// Snapshots that may be deleted at once
-        "delete.parallelismDegree" = Some("1"), Form::from(0);
+        "delete.parallelismDegree" = Some("1"), Form::count(0);
         /// Chain length after which the next snapshot is a full one
-        "incrementalSnapshot.maxNum" = Some("128"), Form::from(0);
+        "incrementalSnapshot.maxNum" = Some("128"), Form::count(0);
     }
 }

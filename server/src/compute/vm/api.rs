@@ -316,6 +316,7 @@ async fn expunge(call: Call, op: ExpungeVmInstance) -> Result<Launch> {
 fn update(call: &Call, tx: &mut dyn Tx, op: &UpdateVmInstance) -> Result<Value> {
     let vm: Id<kind::Vm> = id("uuid", &op.uuid)?;
     let row = VmRow::load(tx, vm)?;
+    row.allow(VmAction::UpdateVmInstance)?;
     if op.state.is_some() {
         return Err(Fault::operation(
             "the state of a VM follows from what its host reports and can't be set; start or stop it instead",
@@ -367,6 +368,7 @@ async fn hostname(call: Call, op: GetVmHostname) -> Result<Value> {
 
 fn delete_hostname(call: &Call, tx: &mut dyn Tx, op: &DeleteVmHostname) -> Result<Value> {
     let vm: Id<kind::Vm> = id("uuid", &op.uuid)?;
+    VmRow::load(tx, vm)?.allow(VmAction::DeleteVmHostname)?;
     tags::clear(tx, "VmInstanceVO", vm, "hostname::")?;
     call.after_commit(move |app| network::apply::refresh_vm(app, vm));
     Ok(json!({}))
@@ -374,6 +376,7 @@ fn delete_hostname(call: &Call, tx: &mut dyn Tx, op: &DeleteVmHostname) -> Resul
 
 fn set_ssh_key(call: &Call, tx: &mut dyn Tx, op: &SetVmSshKey) -> Result<Value> {
     let vm: Id<kind::Vm> = id("uuid", &op.uuid)?;
+    VmRow::load(tx, vm)?.allow(VmAction::SetVmSshKey)?;
     let key = op.ssh_key.trim();
     let words: Vec<&str> = key.split_whitespace().collect();
     let known = words
@@ -395,6 +398,7 @@ async fn ssh_key(call: Call, op: GetVmSshKey) -> Result<Value> {
 
 fn delete_ssh_key(call: &Call, tx: &mut dyn Tx, op: &DeleteVmSshKey) -> Result<Value> {
     let vm: Id<kind::Vm> = id("uuid", &op.uuid)?;
+    VmRow::load(tx, vm)?.allow(VmAction::DeleteVmSshKey)?;
     tags::clear(tx, "VmInstanceVO", vm, "sshkey::")?;
     call.after_commit(move |app| network::apply::refresh_vm(app, vm));
     Ok(json!({}))
@@ -431,6 +435,7 @@ fn delete_static_ip(_call: &Call, tx: &mut dyn Tx, op: &DeleteVmStaticIp) -> Res
 /// A system tag that a caller puts on a VM means the same as the call made for it: a host name is free in its network, and a
 /// static address is the one that the NIC has.
 pub(crate) fn tag_written(tx: &mut dyn Tx, vm: Id<kind::Vm>, tag: &str) -> Result<()> {
+    tag_allowed(tx, vm, tag, true)?;
     if tag.starts_with("hostname::")
         && let Some(l3) = VmRow::load(tx, vm)?.default_l3
     {
@@ -438,11 +443,21 @@ pub(crate) fn tag_written(tx: &mut dyn Tx, vm: Id<kind::Vm>, tag: &str) -> Resul
     }
     if let Some((l3, ip)) = cairn_api::tags::static_ip(tag) {
         let l3: Id<kind::L3Network> = id("l3NetworkUuid", l3)?;
-        VmRow::load(tx, vm)?.allow(VmAction::SetVmStaticIp)?;
         let nic = nic_on(tx, vm, l3)?;
         network::nics::set_address(tx, nic, l3, ip)?;
     }
     Ok(())
+}
+
+/// Refuses a tag that the state of the VM does not allow to come, or to go, as the call made for it would.
+pub(crate) fn tag_allowed(tx: &mut dyn Tx, vm: Id<kind::Vm>, tag: &str, comes: bool) -> Result<()> {
+    let (set, delete) = match tag.split("::").next().unwrap_or_default() {
+        "hostname" => (VmAction::SetVmHostname, VmAction::DeleteVmHostname),
+        "sshkey" => (VmAction::SetVmSshKey, VmAction::DeleteVmSshKey),
+        "staticIp" => (VmAction::SetVmStaticIp, VmAction::DeleteVmStaticIp),
+        _ => return Ok(()),
+    };
+    VmRow::load(tx, vm)?.allow(if comes { set } else { delete })
 }
 
 /// What can be done with it beyond the usual; live migration comes with shared storage.

@@ -4,12 +4,12 @@
 use cairn_api::agent::storage::DeleteVolume;
 use cairn_api::agent::vm::{RemoveVm, StopVm as StopCommand};
 use cairn_store::{Tx, params};
-use cairn_types::state::{VmAction, VmState};
+use cairn_types::state::{VmAction, VmState, VolumeStatus};
 use cairn_types::{Fault, Id, Result, code, kind, time};
 use cairn_workflow::{About, Cx, Dir, Workflow};
 use serde::{Deserialize, Serialize};
 
-use super::model::{VmRow, not_allowed};
+use super::model::VmRow;
 use super::start::remove_rows;
 use super::{store, track};
 use crate::agents::AgentCalls;
@@ -155,10 +155,9 @@ impl DeleteVm {
             // Gone since the call was made: a success.
             let Some(vm) = VmRow::find(tx, w.vm)? else { return Ok(()) };
             if let Some(action) = w.action.as_deref().and_then(|a| a.parse::<VmAction>().ok())
-                && !vm.state.allows(action)
                 && vm.state != VmState::Destroying
             {
-                return Err(not_allowed(&vm, action));
+                vm.allow(action)?;
             }
             w.from = Some(vm.state);
             w.host = vm.host;
@@ -266,9 +265,9 @@ fn to_destroyed(tx: &mut dyn Tx, vm: Id<kind::Vm>, run: Id<kind::Run>) -> Result
         network::ip::give_back(tx, nic)?;
         let sql = "UPDATE vm_nic SET used_ip_uuid = NULL, ip = NULL, ip_sort = NULL, netmask = NULL, gateway = NULL WHERE uuid = ?";
         tx.execute(sql, params![nic])?;
+        rows::changed(tx, "VmNicVO", nic, &serde_json::json!({ "ip": null }))?;
     }
-    let sql = "UPDATE volume SET status = 'Deleted', deleted_ms = ? WHERE vm_instance_uuid = ? AND type = 'Root' AND status = 'Ready'";
-    tx.execute(sql, params![now, vm])?;
+    store::mark_volumes(tx, vm, VolumeStatus::Ready, VolumeStatus::Deleted, Some(now))?;
     store::release(tx, vm, run, VmState::Destroyed, None)?;
     tx.execute("UPDATE vm_instance SET destroyed_ms = ? WHERE uuid = ?", params![now, vm])?;
     Ok(())

@@ -18,5 +18,5 @@ pub mod store;
 pub mod track;
 
 pub use api::handlers;
-pub(crate) use api::tag_written;
+pub(crate) use api::{tag_allowed, tag_written};
 pub use model::VmRow;

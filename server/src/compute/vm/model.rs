@@ -2,7 +2,7 @@
 
 use cairn_store::{Row, Tx, params};
 use cairn_types::state::{VmAction, VmState};
-use cairn_types::{Fault, Id, Result, code, kind};
+use cairn_types::{Fault, Id, Result, kind};
 
 /// What workflows need to know of a VM.
 #[derive(Debug, Clone)]
@@ -72,26 +72,6 @@ impl VmRow {
 
     /// Refuses an action that the state does not allow (VM-34), saying which states would.
     pub fn allow(&self, action: VmAction) -> Result<()> {
-        if self.state.allows(action) {
-            return Ok(());
-        }
-        Err(not_allowed(self, action))
+        self.state.require(self.uuid, action)
     }
-}
-
-/// `SYS.1006` with cause `VM.1010`: the state and the states that would allow the action.
-pub fn not_allowed(vm: &VmRow, action: VmAction) -> Fault {
-    let good: Vec<&str> = VmState::ALL.iter().filter(|s| s.allows(action)).map(|s| s.as_str()).collect();
-    let text = format!(
-        "VM {} is {} and can't do {action}; that needs one of the states {}",
-        vm.uuid,
-        vm.state,
-        good.join(", ")
-    );
-    let cause = Fault::new(code::VM_NOT_IN_STATE, text.clone())
-        .with("vm", vm.uuid.to_string())
-        .with("state", vm.state.as_str())
-        .with("action", action.as_str())
-        .with("allowedStates", good);
-    Fault::operation(text).caused_by(cause)
 }

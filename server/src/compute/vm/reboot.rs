@@ -67,8 +67,7 @@ impl Workflow for RebootVm {
             // `Mark` finds out what it is.
             (Restart, Dir::Undo) => Ok(()),
 
-            (Finish, Dir::Do) => self.finish(cx).await,
-            (Finish, Dir::Plan) => Ok(()),
+            (Finish, Dir::Do | Dir::Plan) => self.finish(cx).await,
             // One write, committed with the end of the run: nothing to take back.
             (Finish, Dir::Undo) => Ok(()),
         }

@@ -2,7 +2,7 @@
 
 use cairn_api::ops::compute::RecoverVmInstance;
 use cairn_store::{Tx, params};
-use cairn_types::state::{VmAction, VmState};
+use cairn_types::state::{VmAction, VmState, VolumeStatus};
 use cairn_types::{Fault, Id, Result, code, kind};
 use serde_json::Value;
 
@@ -34,8 +34,7 @@ pub(super) fn recover(call: &Call, tx: &mut dyn Tx, op: &RecoverVmInstance) -> R
         let (nic, l3): (Id<kind::Nic>, Id<kind::L3Network>) = (nic.id("uuid")?, nic.id("l3_network_uuid")?);
         network::nics::readdress(tx, nic, l3)?;
     }
-    let sql = "UPDATE volume SET status = 'Ready', deleted_ms = NULL WHERE vm_instance_uuid = ? AND type = 'Root' AND status = 'Deleted'";
-    tx.execute(sql, params![vm])?;
+    store::mark_volumes(tx, vm, VolumeStatus::Deleted, VolumeStatus::Ready, None)?;
     tx.execute("UPDATE vm_instance SET destroyed_ms = NULL WHERE uuid = ?", params![vm])?;
     if !store::follow(tx, vm, &[VmState::Destroyed], VmState::Stopped, "recovered")? {
         return Err(Fault::new(code::VM_BUSY, format!("VM {vm} changed its state meanwhile")).retry());

@@ -177,7 +177,8 @@ impl Workflow for StartVm {
             (MakeVolumes, Dir::Undo) => self.remove_volumes(cx).await,
 
             (NoteVolumes, Dir::Do) => self.note_volumes(cx).await,
-            (NoteVolumes, Dir::Plan) => Ok(()),
+            // Where the file lies, only the host can tell.
+            (NoteVolumes, Dir::Plan) => cx.tx(self, |w, tx| w.plan_ready(tx)).await,
             // The rows go, or become uninstantiated again, with those of `Reserve`.
             (NoteVolumes, Dir::Undo) => Ok(()),
 
@@ -190,8 +191,7 @@ impl Workflow for StartVm {
             (Boot, Dir::Plan) => self.plan_boot(cx),
             (Boot, Dir::Undo) => self.power_off(cx).await,
 
-            (Finish, Dir::Do) => self.finish(cx).await,
-            (Finish, Dir::Plan) => Ok(()),
+            (Finish, Dir::Do | Dir::Plan) => self.finish(cx).await,
             // One write, committed with the end of the run: nothing to take back.
             (Finish, Dir::Undo) => Ok(()),
         }
@@ -202,6 +202,9 @@ impl Workflow for StartVm {
     }
 
     fn failure(&self, cause: Fault) -> Fault {
+        if cause.has_code(code::VM_NOT_IN_STATE) {
+            return cause;
+        }
         let (code, verb) =
             if self.create.is_some() { (code::VM_CREATE, "created") } else { (code::VM_START, "started") };
         // What the caller did wrong keeps its own code.
@@ -473,6 +476,14 @@ impl StartVm {
             Ok(())
         })
         .await
+    }
+
+    fn plan_ready(&self, tx: &mut dyn Tx) -> Result<()> {
+        for Missing { volume, .. } in self.place.iter().flat_map(|p| &p.missing) {
+            tx.execute("UPDATE volume SET status = 'Ready' WHERE uuid = ?", params![*volume])?;
+            rows::changed(tx, "VolumeVO", *volume, &serde_json::json!({ "status": "Ready" }))?;
+        }
+        Ok(())
     }
 
     async fn prepare_networks(&mut self, cx: &mut Cx<App>) -> Result<()> {

@@ -1,7 +1,7 @@
 //! The SQL of VM instances: states by compare-and-set, each change with its event.
 
 use cairn_store::{Tx, params};
-use cairn_types::state::VmState;
+use cairn_types::state::{VmState, VolumeStatus};
 use cairn_types::{Fault, Id, Result, code, kind, time};
 use serde_json::json;
 
@@ -75,6 +75,24 @@ pub fn note(tx: &mut dyn Tx, vm: Id<kind::Vm>, state: VmState) -> Result<()> {
     let actions: Vec<&str> = state.allowed_actions().iter().map(|a| a.as_str()).collect();
     let data = json!({ "state": state.as_str(), "hostUuid": host, "allowedActions": actions });
     rows::changed(tx, "VmInstanceVO", vm, &data)
+}
+
+/// Marks the root volume of a VM: deleted with it, or ready again.
+pub fn mark_volumes(
+    tx: &mut dyn Tx,
+    vm: Id<kind::Vm>,
+    from: VolumeStatus,
+    to: VolumeStatus,
+    deleted_ms: Option<i64>,
+) -> Result<()> {
+    let sql = "SELECT uuid FROM volume WHERE vm_instance_uuid = ? AND type = 'Root' AND status = ?";
+    for row in tx.query(sql, params![vm, from])? {
+        let volume: Id<kind::Volume> = row.id("uuid")?;
+        let sql = "UPDATE volume SET status = ?, deleted_ms = ? WHERE uuid = ?";
+        tx.execute(sql, params![to, deleted_ms, volume])?;
+        rows::changed(tx, "VolumeVO", volume, &json!({ "status": to }))?;
+    }
+    Ok(())
 }
 
 /// Root volume of a VM with its storage.

@@ -1,11 +1,12 @@
 //! Where an image comes from: the address that a caller gave, and what it may reach.
 
 use cairn_api::agent::image_store::UrlPolicy;
-use cairn_store::{Tx, params};
+use cairn_store::Tx;
 use cairn_types::{Fault, Result, code, is_uuid};
 
 use crate::app::App;
 use crate::call::Call;
+use crate::platform::reach;
 
 /// How the file of an image comes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,24 +92,12 @@ pub(super) fn shown(url: &str) -> String {
 pub(super) fn policy(app: &App, tx: &mut dyn Tx, is_admin: bool) -> Result<UrlPolicy> {
     let folder = app.settings.text("cairn", "image.fileFolder");
     let allow_internal = is_admin || app.settings.bool("cairn", "image.tenantMayReachInternal");
-    let mut refused_networks = Vec::new();
-    if !allow_internal {
-        let sql = "SELECT management_ip AS ip FROM host UNION SELECT hostname FROM backup_storage WHERE hostname IS NOT NULL";
-        for row in tx.query(sql, params![])? {
-            refused_networks
-                .extend(row.opt_text("ip")?.filter(|ip| ip.parse::<std::net::IpAddr>().is_ok()).map(single));
-        }
-    }
+    let refused_networks = if allow_internal { Vec::new() } else { reach::management_networks(tx)? };
     Ok(UrlPolicy {
         allow_internal,
         refused_networks,
         file_folder: Some(folder).filter(|f| is_admin && !f.is_empty()),
     })
-}
-
-/// A network of one address.
-fn single(ip: String) -> String {
-    if ip.contains(':') { format!("{ip}/128") } else { format!("{ip}/32") }
 }
 
 #[cfg(test)]

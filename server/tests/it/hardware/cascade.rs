@@ -1,6 +1,6 @@
 //! What a deletion says that it takes, against what it takes (BEY-01).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cairn_store::params;
 use cairn_types::{new_uuid, time};
@@ -190,6 +190,40 @@ async fn everything(site: &Site) -> Gone {
     rows.iter().map(|r| (r.text("t").unwrap(), r.text("uuid").unwrap())).collect()
 }
 
+/// What a deletion may change of what stays.
+const LINKS: &[&str] = &["attachedClusterUuids", "attachedZoneUuids", "state", "hostUuid", "clusterUuid"];
+/// Fields by uuid and name.
+type Links = BTreeMap<(String, String), Value>;
+
+/// What everything that may stay is linked to.
+async fn links(site: &Site) -> Links {
+    let mut links = Links::new();
+    for path in ["vm-instances", "primary-storage", "backup-storage", "l2-networks", "l3-networks"] {
+        let rows = site.get(&format!("/v1/{path}")).await.unwrap();
+        for row in rows["inventories"].as_array().unwrap() {
+            for name in LINKS {
+                let key = (row["uuid"].as_str().unwrap().to_owned(), (*name).to_owned());
+                links.insert(key, row[*name].clone());
+            }
+        }
+    }
+    links
+}
+
+/// What a plan says that becomes of links.
+fn told_links(plan: &Value) -> Links {
+    let mut links = Links::new();
+    for change in plan["changes"].as_array().unwrap() {
+        for field in change["fields"].as_array().unwrap() {
+            let name = field["field"].as_str().unwrap();
+            if LINKS.contains(&name) {
+                links.insert((change["uuid"].as_str().unwrap().into(), name.into()), field["to"].clone());
+            }
+        }
+    }
+    links
+}
+
 async fn broken_references(site: &Site) -> usize {
     site.app.store.read(|tx| tx.query("PRAGMA foreign_key_check", params![])).await.unwrap().len()
 }
@@ -201,7 +235,7 @@ fn told(plan: &Value) -> Gone {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bey_01_plan_equals_deed_over_random_topologies() {
-    let mut counts = (0, 0);
+    let mut counts = (0, 0, 0);
     for seed in 0..24 {
         let mut dice = Dice(seed * 7919 + 1);
         let site = Site::new().await;
@@ -211,6 +245,7 @@ async fn bey_01_plan_equals_deed_over_random_topologies() {
             let mode = if dice.upto(2) == 0 { "Permissive" } else { "Enforcing" };
             let call = format!("{path}/{victim}?deleteMode={mode}");
             let before = everything(&site).await;
+            let linked = links(&site).await;
             let plan = site.plan("DELETE", &call, Value::Null).await;
             assert_eq!(everything(&site).await, before, "seed {seed}: the plan of {call} changed something");
             let plan = match plan {
@@ -237,6 +272,10 @@ async fn bey_01_plan_equals_deed_over_random_topologies() {
             let gone: Gone = before.difference(&after).cloned().collect();
             assert_eq!(told(&plan), gone, "seed {seed}: {call}");
             assert_eq!(plan["creates"], json!([]));
+            let mut changed = links(&site).await;
+            changed.retain(|key, value| linked.get(key) != Some(value));
+            assert_eq!(told_links(&plan), changed, "seed {seed}: {call}");
+            counts.2 += changed.len();
             assert_eq!(after.difference(&before).count(), 0, "seed {seed}: {call} made something");
             assert_eq!(broken_references(&site).await, 0, "seed {seed}: {call}");
         }
@@ -263,6 +302,7 @@ async fn bey_01_plan_equals_deed_over_random_topologies() {
         }
     }
     assert!(counts.0 > 10 && counts.1 > 3, "too few deletions {} or refusals {}", counts.0, counts.1);
+    assert!(counts.2 > 5, "too few changes {}", counts.2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,6 +2,7 @@
 
 mod access_keys;
 mod accounts;
+mod login;
 mod ownership;
 mod quotas;
 mod sessions;

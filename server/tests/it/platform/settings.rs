@@ -102,3 +102,84 @@ async fn set_01_what_has_had_its_time_is_removed() {
     cloud.inside(|app| async move { cairn_server::platform::periodic::expire(&app).await }).await.unwrap();
     assert!(cloud.admin.list("QueryCairnRun", &[]).await.is_empty());
 }
+
+/// Logs in and makes, sees and deletes something.
+async fn still_serves(cloud: &Cloud, what: &str) -> cairn_testkit::Api {
+    let admin = cloud.nobody().log_in("admin", "password").await;
+    let admin = admin.unwrap_or_else(|f| panic!("{what} locks the admin out: {f}"));
+    let zone = admin.call("CreateZone", json!({ "name": "still here" })).await;
+    let zone = zone.unwrap_or_else(|f| panic!("nothing can be made with {what}: {f}"))["inventory"].take();
+    assert_eq!(admin.list("QueryZone", &[]).await.len(), 1, "{what}");
+    admin.ok("DeleteZone", json!({ "uuid": zone["uuid"] })).await;
+    admin
+}
+
+async fn periodic_work(cloud: &Cloud) {
+    use cairn_server::platform::periodic;
+    let work = |app| async move {
+        periodic::expire(&app).await?;
+        periodic::expire_jobs(&app).await?;
+        periodic::expire_sessions(&app).await?;
+        cairn_server::storage::capacity::refresh(&app).await
+    };
+    cloud.inside(work).await.unwrap();
+}
+
+#[tokio::test]
+async fn set_01_no_value_that_a_setting_takes_locks_anybody_out() {
+    let mut cloud = Cloud::start().await;
+    let mut admin = cloud.admin.clone();
+    let (least, most) = (i64::MIN.to_string(), i64::MAX.to_string());
+    let long = "a".repeat(1 << 16);
+    let mut extreme = Vec::new();
+    for setting in cairn_api::settings::all() {
+        let key = json!({ "category": setting.category, "name": setting.name });
+        for bad in ["0", "-1", &least, &most, &long] {
+            let what = format!("{}/{} = {}", setting.category, setting.name, &bad[..bad.len().min(20)]);
+            match admin.call("UpdateGlobalConfig", ask(setting.category, setting.name, bad)).await {
+                Err(refused) => assert_eq!((refused.code().as_str(), &what), ("SYS.1007", &what)),
+                Ok(_) => {
+                    extreme.push((setting.category, setting.name, bad));
+                    admin = still_serves(&cloud, &what).await;
+                }
+            }
+        }
+        admin.ok("ResetGlobalConfig", key).await;
+    }
+    // All at once, also over a restart and a round of what comes round.
+    for (category, name, value) in &extreme {
+        admin = still_serves(&cloud, name).await;
+        admin.ok("UpdateGlobalConfig", ask(category, name, value)).await;
+    }
+    assert!(extreme.len() > 60, "{}", extreme.len());
+    periodic_work(&cloud).await;
+    still_serves(&cloud, "everything").await;
+    cloud.restart().await;
+    periodic_work(&cloud).await;
+    still_serves(&cloud, "everything").await;
+}
+
+#[tokio::test]
+async fn set_01_no_time_out_and_no_sessions_lock_nobody_out() {
+    let cloud = Cloud::start().await;
+    cloud.account("alice").await;
+    cloud.admin.ok("UpdateGlobalConfig", ask("identity", "session.timeout", "0")).await;
+    assert_eq!(value(&cloud, "identity", "session.timeout").await, "0");
+    cloud.admin.ok("UpdateGlobalConfig", ask("identity", "session.maxConcurrent", "0")).await;
+    let second = cloud.log_in("admin", "password").await;
+    second.ok("QueryZone", json!({})).await;
+    let old = cloud.admin.fails("QueryZone", json!({})).await;
+    assert_eq!(old.code(), "ID.1001", "the administrator's oldest session made room");
+    let refused = cloud.nobody().log_in("alice", cairn_testkit::TEST_PASSWORD).await;
+    assert!(refused.err().expect("refused").details().contains("session.maxConcurrent"));
+}
+
+#[tokio::test]
+async fn set_01_a_stored_value_that_is_no_longer_taken_gives_way_to_the_default() {
+    let mut cloud = Cloud::start().await;
+    let sql = "INSERT INTO global_config (category, name, value, last_op_ms) VALUES ('rest', 'completedApi.expiredPeriod', '-1', 0)";
+    cloud.app().store.write(move |tx| tx.execute(sql, &[])).await.unwrap();
+    cloud.restart().await;
+    assert_eq!(cloud.app().settings.int("rest", "completedApi.expiredPeriod"), 10800);
+    still_serves(&cloud, "a value of old").await;
+}

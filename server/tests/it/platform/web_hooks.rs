@@ -64,6 +64,57 @@ async fn api_01_hostile_web_hooks_are_refused() {
 }
 
 #[tokio::test]
+async fn api_01_a_tenants_web_hook_does_not_reach_inside() {
+    let cloud = Cloud::start().await;
+    let alice = cloud.account("alice").await;
+    let receiver = Receiver::start();
+    let port = receiver.url("/").rsplit(':').next().unwrap().to_owned();
+    let offering = json!({ "params": { "name": "o", "cpuNum": 1, "memorySize": 1 << 26 } });
+    let ask = |url: &str| {
+        let api = alice.with("x-web-hook", url);
+        let offering = offering.clone();
+        async move { api.post("/instance-offerings", &offering).await }
+    };
+    for url in [
+        "http://127.0.0.1:PORT",
+        "http://localhost:PORT",
+        "http://[::1]:PORT",
+        "http://10.0.0.1/",
+        "http://169.254.169.254/",
+    ] {
+        let refused = ask(&url.replace("PORT", &port)).await;
+        assert_eq!((url, refused.code().as_str()), (url, "SYS.1007"));
+        assert!(refused.text.contains("webHook.tenantMayReachInternal"), "{}", refused.text);
+    }
+    // What can't be seen before is seen when it is called: here by a number that means loopback.
+    let hidden = format!("http://2130706433:{port}");
+    assert_eq!(ask(&hidden).await.status, 202);
+    deliver(&cloud).await;
+    assert!(receiver.received().is_empty());
+    let waiting = "SELECT tries FROM cleanup WHERE kind = 'web-hook'";
+    let rows = cloud.app().store.read(move |tx| tx.query(waiting, &[])).await.unwrap();
+    assert_eq!(rows.iter().map(|r| r.int("tries").unwrap()).collect::<Vec<_>>(), [1]);
+
+    let setting = json!({ "category": "cairn", "name": "webHook.tenantMayReachInternal", "value": "true" });
+    cloud.admin.ok("UpdateGlobalConfig", setting).await;
+    assert_eq!(ask(&receiver.url("/ok")).await.status, 202);
+    deliver(&cloud).await;
+    assert_eq!(receiver.received().iter().map(|r| r.path.as_str()).collect::<Vec<_>>(), ["/ok"]);
+}
+
+#[tokio::test]
+async fn api_01_web_hooks_follow_no_redirects() {
+    let cloud = Cloud::start().await;
+    let receiver = Receiver::start();
+    let front = Receiver::start();
+    front.redirect(&receiver.url("/inside"));
+    let api = cloud.admin.with("x-web-hook", &front.url("/"));
+    assert_eq!(api.post("/zones", &json!({ "params": { "name": "z" } })).await.status, 202);
+    deliver(&cloud).await;
+    assert_eq!((front.received().len(), receiver.received().len()), (1, 0));
+}
+
+#[tokio::test]
 async fn api_01_a_subscription_gets_its_events_in_order() {
     let mut cloud = Cloud::start().await;
     let receiver = Receiver::start();

@@ -220,6 +220,14 @@ const planMove =
   ({ uuid }: { uuid: string }): Plan => ({
     summary: `${operation.replace("VmInstance", "")} VM ${find(cloud, uuid).name}`,
     steps: MOVES[operation].steps.map((step) => ({ step })),
+    changes: [
+      {
+        type: "VmInstanceVO",
+        uuid,
+        name: find(cloud, uuid).name ?? "",
+        fields: [{ field: "state", from: find(cloud, uuid).state, to: MOVES[operation].to }],
+      },
+    ],
   });
 
 /** Plans of the operations that the page asks about. */
