@@ -82,6 +82,9 @@ it("bey_01 a stop asks first, with the server's plan", async () => {
   await user.click(within(await row("hello")).getByRole("button", { name: "Stop" }));
   const dialog = within(await screen.findByRole("dialog"));
   await dialog.findByText("Close volumes");
+  const changes = within(dialog.getByRole("region", { name: "Would change" }));
+  changes.getByText(/VM( instance)? hello/);
+  changes.getByText("State: Running → Stopped");
   expect(cloud.calls.some((call) => call.operation === "StopVmInstance" && !call.plan)).toBe(false);
   await user.click(dialog.getByRole("button", { name: "Stop" }));
   await within(await row("hello")).findByText("Stopped");
