@@ -30,7 +30,7 @@ pub fn register<T>(
             f
         }
     })?;
-    event(tx, entity, uuid, "created", &json!({}))
+    events::write(tx, owner.map(|o| o.to_string()), entity, &uuid.to_string(), "created", &json!({}))
 }
 
 /// Notes a change of a resource: its event, and its date of last operation.

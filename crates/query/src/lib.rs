@@ -26,10 +26,10 @@ mod visible;
 pub mod zql;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use cairn_api::resource::Resource;
-use cairn_store::Tx;
+use cairn_store::{Tx, Value};
 use cairn_types::Result;
 use serde_json::Map;
 
@@ -138,7 +138,33 @@ pub fn one(
     uuid: &str,
     options: &Options,
 ) -> Result<Option<serde_json::Value>> {
-    let query = Query { limit: Some(1), ..Query::by_uuid(uuid) };
-    let found = run(tx, resource, &query, &Viewer::EVERYTHING, options)?;
-    Ok(found.inventories.into_iter().next())
+    let compiled = compiled_one(resource, options)?;
+    let mine = Value::from(UUID);
+    let param = |p: &Value| if *p == mine { Value::from(uuid) } else { p.clone() };
+    let params: Vec<Value> = compiled.params.iter().map(param).collect();
+    let found = tx.query(&compiled.sql, &params)?;
+    Ok(rows::read(&compiled, found, options)?.inventories.into_iter().next())
+}
+
+/// Stands for the uuid in a statement that was compiled before it was known.
+const UUID: &str = "{uuid}";
+
+/// The statement that reads one resource is the same every time, so it is compiled once.
+fn compiled_one(resource: &'static Resource, options: &Options) -> Result<Arc<Compiled>> {
+    static KNOWN: Mutex<BTreeMap<(&str, bool), Arc<Compiled>>> = Mutex::new(BTreeMap::new());
+    let compile = || {
+        let query = Query { limit: Some(1), ..Query::by_uuid(UUID) };
+        compile(resource, &query, &Viewer::EVERYTHING, options).map(Arc::new)
+    };
+    // Rows that live in memory are part of the statement.
+    if !options.given.is_empty() {
+        return compile();
+    }
+    let key = (resource.inventory, options.dialect == Dialect::Sqlite);
+    if let Some(known) = KNOWN.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+        return Ok(known.clone());
+    }
+    let made = compile()?;
+    KNOWN.lock().unwrap_or_else(PoisonError::into_inner).insert(key, made.clone());
+    Ok(made)
 }

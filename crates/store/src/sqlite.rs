@@ -58,10 +58,13 @@ impl Tx for Connection {
 
     fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>> {
         let mut statement = self.prepare_cached(sql).map_err(|e| sql_fault(&e, sql))?;
-        let names: Arc<[String]> = statement.column_names().into_iter().map(str::to_owned).collect();
         let mut rows = statement.query(rusqlite::params_from_iter(params)).map_err(|e| sql_fault(&e, sql))?;
-        let mut out = Vec::new();
+        let (mut out, mut names) = (Vec::new(), None::<Arc<[String]>>);
         while let Some(row) = rows.next().map_err(|e| sql_fault(&e, sql))? {
+            let names = names.get_or_insert_with(|| {
+                let names = row.as_ref().column_names();
+                names.into_iter().map(str::to_owned).collect()
+            });
             let values = (0..names.len()).map(|i| row.get_ref(i).map(value)).collect::<rusqlite::Result<_>>();
             out.push(Row::new(names.clone(), values.map_err(|e| sql_fault(&e, sql))?));
         }

@@ -111,3 +111,24 @@ async fn bey_05_a_cursor_that_is_too_old_is_told_so() {
     assert_eq!(seen[0].kind, "gap", "{seen:?}");
     assert!(seen[0].data["oldest"].as_i64() > Some(1));
 }
+
+#[tokio::test]
+async fn bey_05_log_02_a_stream_ends_with_its_session() {
+    let cloud = Cloud::start().await;
+    let other = cloud.log_in("admin", "password").await;
+    let address = other.base().trim_start_matches("http://").to_owned();
+    let mut stream = TcpStream::connect(&address).await.unwrap();
+    let request = format!(
+        "GET /v1/cairn/events HTTP/1.1\r\nhost: {address}\r\nauthorization: OAuth {}\r\n\r\n",
+        other.session()
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut part = [0u8; 4096];
+    assert!(stream.read(&mut part).await.unwrap() > 0);
+    cloud.nobody().ok("LogOut", json!({ "sessionUuid": other.session() })).await;
+    cloud.admin.ok("CreateZone", json!({ "name": "secret" })).await;
+    let mut rest = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut rest)).await;
+    assert!(ended.is_ok(), "the stream goes on");
+    assert!(!String::from_utf8_lossy(&rest).contains("ZoneVO"), "an event after the end of the session");
+}

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use cairn_store::{Tx, params};
+use cairn_testkit::Cloud;
 use cairn_types::{Fault, code};
 use serde_json::{Value, json};
 
@@ -243,4 +245,28 @@ async fn host_02_delete_leaves_nothing() {
     }
     // The address is free again.
     site.host(&cluster, "10.0.0.1").await;
+}
+
+#[tokio::test]
+async fn ops_10_a_database_from_a_backup_is_obeyed_by_hosts_that_saw_a_later_server() {
+    let mut cloud = Cloud::start().await;
+    let world = cloud.world().await;
+    // What a backup from long ago says.
+    let old = |tx: &mut dyn Tx| tx.execute("UPDATE management_node SET epoch = 1", params![]);
+    cloud.app().store.write(old).await.unwrap();
+    cloud.restart().await;
+    for host in &world.hosts {
+        becomes_connected(&cloud, host).await;
+    }
+    world.create_vm(&cloud.admin, "after").await;
+}
+
+async fn becomes_connected(cloud: &Cloud, host: &str) {
+    for _ in 0..500 {
+        if cloud.admin.one("QueryHost", host).await["status"] == "Connected" {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("{}", cloud.admin.one("QueryHost", host).await);
 }

@@ -15,6 +15,15 @@ async fn now(cloud: &Cloud) -> String {
     reply.headers["date"].replace("GMT", "UTC")
 }
 
+/// A moment as `Tue, 02 Jan 2018 08:00:00 GMT`.
+fn httpdate(ms: i64) -> String {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let text = cairn_types::time::rfc3339(ms);
+    let month: usize = text[5..7].parse().unwrap();
+    format!("Day, {} {} {} {} GMT", &text[8..10], MONTHS[month - 1], &text[..4], &text[11..19])
+}
+
 fn signed(api: &Api, id: &str, secret: &str, method: &str, date: &str, uri: &str) -> Api {
     let signature = sign(secret, method, date, uri);
     api.with("date", date).with("authorization", &format!("ZStack {id}:{signature}"))
@@ -50,6 +59,12 @@ async fn api_01_a_signed_request_acts_for_the_account_of_its_key() {
     let old = "Tue, 02 Jan 2018 08:00:00 UTC";
     let skewed = signed(&nobody, id, secret, "GET", old, "/v1/accounts/quotas").get("/accounts/quotas").await;
     assert_eq!((skewed.status, skewed.text.as_str()), (403, "requestTimeTooSkewed"));
+    // A zone that is said without doubt is taken literally: what was captured hours ago opens nothing.
+    let ago = cairn_types::time::now_ms() - 5 * 3_600_000;
+    let ago = httpdate(ago);
+    let replayed =
+        signed(&nobody, id, secret, "GET", &ago, "/v1/accounts/quotas").get("/accounts/quotas").await;
+    assert_eq!(replayed.status, 403, "{ago}");
     for header in [format!("ZStack {id}"), format!("ZStack {id}:a:b"), "Basic abc".into(), "OAuth".into()] {
         let reply = nobody.with("date", &date).with("authorization", &header).get("/accounts/quotas").await;
         assert_eq!(reply.status, 400, "{header}");

@@ -115,3 +115,39 @@ async fn log_03_wrong_passwords_are_slowed_down() {
     let answer = cloud.nobody().fails("LogInByAccount", unknown).await;
     assert_eq!(answer.code(), "ID.1000", "an unknown name is told like a wrong password");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn log_03_many_tries_at_once_are_no_way_around() {
+    let cloud = Cloud::start().await;
+    cloud.account("alice").await;
+    let wrong = json!({ "accountName": "alice", "password": digest("guess") });
+    let tries = (0..40).map(|_| {
+        let (api, wrong) = (cloud.nobody(), wrong.clone());
+        tokio::spawn(async move { api.fails("LogInByAccount", wrong).await.code() })
+    });
+    let mut looked_at = 0;
+    for one in tries.collect::<Vec<_>>() {
+        looked_at += usize::from(one.await.unwrap() == "ID.1000");
+    }
+    assert!(looked_at <= 6, "{looked_at} passwords were tried");
+}
+
+#[tokio::test]
+async fn log_03_names_without_end_are_refused_before_anything_is_kept() {
+    let cloud = Cloud::start().await;
+    let long = json!({ "accountName": "x".repeat(300), "password": digest("guess") });
+    let refused = cloud.nobody().fails("LogInByAccount", long).await;
+    assert_eq!(refused.code(), "SYS.1007", "{refused}");
+    // What callers without a session leave in the audit is short.
+    let huge = json!({ "accountName": "x".repeat(20_000), "password": digest("guess") });
+    cloud.nobody().fails("LogInByAccount", huge).await;
+    for _ in 0..200 {
+        let rows = cloud.admin.list("QueryAudit", &["action=LogInByAccount", "errorCode=SYS.1007"]).await;
+        if rows.len() == 2 {
+            assert!(rows.iter().all(|r| r["params"].to_string().len() < 1200), "{rows:?}");
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("no audit rows");
+}

@@ -152,3 +152,23 @@ async fn l3_05_ranges_of_two_networks_on_one_segment_keep_apart() {
     }
     alice.ok("AddIpRange", range(&two, "10.70.0.21", "10.70.0.30", "10.70.0.1")).await;
 }
+
+#[tokio::test]
+async fn iam_05_api_03_a_join_shows_nothing_that_the_query_itself_would_refuse() {
+    let cloud = Cloud::start().await;
+    let world = cloud.world().await;
+    let alice = cloud.account("alice").await;
+    for (query, condition) in [
+        ("QueryHost", "cluster.name~=%"),
+        ("QueryHost", "cluster.primaryStorageRef.primaryStorage.url~=/%"),
+        ("QueryZone", "cluster.name~=%"),
+        ("QueryZone", "l2Network.physicalInterface~=%"),
+    ] {
+        assert!(!cloud.admin.list(query, &[condition]).await.is_empty(), "{condition} finds nothing at all");
+        assert!(alice.list(query, &[condition]).await.is_empty(), "{condition}");
+    }
+    // What was shared is seen through a join as well.
+    let share = json!({ "resourceUuids": [world.l2], "accountUuids": [alice.account] });
+    cloud.admin.ok("ShareResource", share).await;
+    assert_eq!(alice.list("QueryZone", &["l2Network.physicalInterface~=%"]).await.len(), 1);
+}

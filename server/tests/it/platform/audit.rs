@@ -86,3 +86,12 @@ async fn aud_01_reads_are_left_out_if_the_setting_says_so() {
     rows(&cloud, "CreateZone").await;
     assert!(cloud.admin.list("QueryAudit", &["action=QueryCluster"]).await.is_empty());
 }
+
+#[tokio::test]
+async fn aud_01_a_plan_is_told_from_a_deed() {
+    let cloud = Cloud::start().await;
+    let zone = cloud.admin.make("CreateZone", json!({ "name": "z" })).await;
+    cloud.admin.plan("DeleteZone", json!({ "uuid": zone["uuid"] })).await.unwrap();
+    let planned = rows(&cloud, "DeleteZone").await.remove(0);
+    assert_eq!(planned["params"]["X-Cairn-Plan"], true, "{planned}");
+}

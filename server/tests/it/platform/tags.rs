@@ -152,3 +152,19 @@ async fn tag_01_a_tag_on_a_vm_means_what_the_call_for_it_means() {
     assert!(cloud.admin.ok("GetVmHostname", json!({ "uuid": a["uuid"] })).await.get("hostname").is_none());
     cloud.admin.ok("CreateSystemTag", tag("VmInstanceVO", &b["uuid"], "hostname::web")).await;
 }
+
+#[tokio::test]
+async fn tag_01_what_nothing_acts_on_and_somebody_would_rely_on_is_refused() {
+    let cloud = Cloud::start().await;
+    let world = cloud.world().await;
+    for tag in ["consolePassword::secret1", "usbRedirect::true", "RDPEnable::true", "userdata::!!!"] {
+        let mut vm = world.vm("x");
+        vm["systemTags"] = json!([tag]);
+        let refused = cloud.admin.fails("CreateVmInstance", vm).await;
+        assert_eq!(refused.code(), "SYS.1007", "{tag}");
+        assert!(!refused.details().contains("secret1"), "{refused}");
+    }
+    let mut vm = world.vm("fine");
+    vm["systemTags"] = json!(["usbRedirect::false", "RDPEnable::false", "userdata::aGVsbG8="]);
+    cloud.admin.ok("CreateVmInstance", vm).await;
+}
