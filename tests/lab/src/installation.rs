@@ -79,6 +79,17 @@ pub fn sh(program: &str, args: &[&str]) -> Result<String> {
     Ok(text)
 }
 
+/// Runs a script that builds something once, and gives the path that it prints; what it says meanwhile goes to our own output.
+pub fn built(script: &str) -> Result<String> {
+    let out = Command::new(root().join("scripts").join(script))
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| script.to_owned())?;
+    ensure!(out.status.success(), "{script} failed");
+    Ok(String::from_utf8_lossy(&out.stdout).trim().to_owned())
+}
+
 /// The checkout.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).map(Path::to_path_buf).unwrap_or_default()
@@ -96,11 +107,7 @@ pub fn bin_dir() -> PathBuf {
 pub fn guest_image() -> Result<String> {
     match std::env::var("CAIRN_GUEST_IMAGE") {
         Ok(path) => Ok(path),
-        Err(_) => Ok(sh(&root().join("scripts/guest-image.sh").to_string_lossy(), &[])?
-            .lines()
-            .last()
-            .unwrap_or_default()
-            .into()),
+        Err(_) => built("guest-image.sh"),
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::installation::{root, sh};
+use crate::installation::{built, root};
 
 /// A machine.
 pub struct Machine {
@@ -35,10 +35,9 @@ impl Machine {
 
     /// A bare Debian with systemd: `bare-machine.sh`. Machines of different numbers may run at once.
     pub fn bare(number: u8, key: &Path) -> Result<Self> {
-        let said = sh(&root().join("scripts/bare-machine.sh").to_string_lossy(), &[])?;
-        let folder = said.lines().last().unwrap_or_default();
+        let folder = built("bare-machine.sh")?;
         let address = format!("172.30.96.{}", 4 * number + 2);
-        Self::start("bare-machine.sh", &[folder, &number.to_string(), &key.to_string_lossy()], address)
+        Self::start("bare-machine.sh", &[&folder, &number.to_string(), &key.to_string_lossy()], address)
     }
 
     fn start(script: &str, args: &[&str], address: String) -> Result<Self> {

@@ -15,7 +15,6 @@ use serde_json::{Value, json};
 const LEFT: &str = "ls -d /var/lib/cairn-agent 2>/dev/null; pgrep -x 'cairn-agent|dnsmasq'; ip netns list; \
     systemctl list-unit-files --no-legend 'cairn*'; ls /etc/systemd/system/multi-user.target.wants | grep cairn; \
     nft list tables | grep -i cairn; ls /sys/class/net | grep -vx -e lo -e eth0 -e 'up0p*'";
-const PID: &str = "systemctl show -P MainPID cairn-agent";
 
 /// Which of these packages are not installed.
 fn missing(machine: &Machine, packages: &str) -> String {
@@ -25,8 +24,21 @@ fn missing(machine: &Machine, packages: &str) -> String {
     ))
 }
 
+/// Kills the agent and waits until systemd has started it again, a second later: the server has seen it go by then.
+fn kill_agent(machine: &Machine) -> Result<()> {
+    let pid = "systemctl show -P MainPID cairn-agent";
+    let old = machine.run(pid);
+    machine.run("systemctl kill -s KILL cairn-agent");
+    let is_new = format!("p=$({pid}); [ $p != 0 ] && [ $p != {old} ] && echo yes");
+    machine.wait(&is_new, "yes", Duration::from_secs(15))
+}
+
 fn wait_host(site: &Site, host: &str, status: &str, seconds: u64) -> Result<Value> {
     site.api.wait_field("/hosts", host, "status", status, Duration::from_secs(seconds))
+}
+
+fn wait_vm(site: &Site, vm: &str, state: &str) -> Result<()> {
+    site.api.wait_field("/vm-instances", vm, "state", state, Duration::from_secs(20)).map(|_| ())
 }
 
 /// Sends a file into an image store, as a user's browser or curl does.
@@ -70,64 +82,67 @@ fn guest_answers(machine: &Machine, vm: &Value) -> Result<()> {
     machine.wait(&knock, "yes", Duration::from_secs(180))
 }
 
-#[test]
-fn host_01_ops_02_add_kvm_host_installs_packages_and_runs_under_systemd() -> Result<()> {
-    let site = Site::start()?;
-    let mut machine = Machine::bare(1, &site.key)?;
+/// Adds a host where apt has nowhere to install from, which is said and leaves nothing; then where it has.
+fn add_bare_host(site: &Site, machine: &Machine) -> Result<Value> {
     let packages = include_str!("../../../server/src/hardware/ssh/packages/host").replace('\n', " ");
-    assert_eq!(
-        missing(&machine, &packages).lines().count(),
-        packages.split_whitespace().count() - 1,
-        "it is not bare"
-    );
-
-    // Nowhere to install from: said, and nothing is left.
+    let (wanted, lacking) =
+        (packages.split_whitespace().count(), missing(machine, &packages).lines().count());
+    // It has iproute2 for its cable.
+    ensure!(lacking == wanted - 1, "the machine is not bare: {lacking} of {wanted} packages are missing");
     machine.run("mv /etc/apt/sources.list /etc/apt/off");
-    let refused = site.api.post("/hosts/kvm", site.host(&machine.address, json!({}))).unwrap_err();
-    assert!(has_code(&refused, "HOST.8005"), "{refused:#}");
-    assert_eq!((machine.run(LEFT), site.api.list("/hosts", "")?.len()), (String::new(), 0));
+    let Err(refused) = site.api.post("/hosts/kvm", site.host(&machine.address, json!({}))) else {
+        anyhow::bail!("packages came from nowhere")
+    };
+    ensure!(has_code(&refused, "HOST.8005"), "{refused:#}");
+    ensure!(machine.run(LEFT).is_empty() && site.api.list("/hosts", "")?.is_empty(), "it left something");
     machine.run("mv /etc/apt/off /etc/apt/sources.list");
 
     let began = Instant::now();
     let host = site.api.post("/hosts/kvm", site.host(&machine.address, json!({})))?;
     println!("  a bare machine was a host after {:.1} s", began.elapsed().as_secs_f32());
+    ensure!(missing(machine, &packages).is_empty(), "not all packages were installed");
+    Ok(host)
+}
+
+/// The agent is killed: systemd starts it again, nothing is lost.
+fn comes_back_when_killed(site: &Site, machine: &Machine, host: &str, vm: &str) -> Result<()> {
+    let qemu = machine.run("pgrep -x qemu-system-x86");
+    ensure!(!qemu.is_empty(), "no guest runs");
+    kill_agent(machine)?;
+    wait_host(site, host, "Connected", 15)?;
+    ensure!(machine.run("pgrep -x qemu-system-x86") == qemu, "the guest was lost with the agent");
+    wait_vm(site, vm, "Running")
+}
+
+/// The machine boots again: the agent comes by itself, and says that its guests went off with it.
+fn comes_back_when_booted(site: &Site, machine: &mut Machine, host: &str, vm: &str) -> Result<()> {
+    machine.reboot()?;
+    wait_vm(site, vm, "Stopped")?;
+    wait_host(site, host, "Connected", 60)?;
+    let vm = site.api.act(&format!("/vm-instances/{vm}/actions"), "startVmInstance", json!({}))?;
+    guest_answers(machine, &vm)
+}
+
+#[test]
+fn host_01_ops_02_add_kvm_host_installs_packages_and_runs_under_systemd() -> Result<()> {
+    let site = Site::start()?;
+    let mut machine = Machine::bare(1, &site.key)?;
+    let host = add_bare_host(&site, &machine)?;
     assert_eq!(text(&host, "status"), "Connected");
-    assert!(
-        host["totalCpuCapacity"].as_i64() > Some(0) && host["totalMemoryCapacity"].as_i64() > Some(0),
-        "{host}"
-    );
-    assert_eq!(missing(&machine, &packages), "");
+    let (cpu, memory) = (host["totalCpuCapacity"].as_i64(), host["totalMemoryCapacity"].as_i64());
+    assert!(cpu > Some(0) && memory > Some(0), "{host}");
     assert_eq!(machine.run("systemctl is-enabled cairn-agent libvirtd"), "enabled\nenabled");
     assert_eq!(machine.run("systemctl is-active cairn-agent libvirtd"), "active\nactive");
-    assert_eq!(
-        machine.run("stat -c %a /var/lib/cairn-agent/key.pem /var/lib/cairn-agent/agent.json"),
-        "600\n600"
-    );
+    let modes = machine.run("stat -c %a /var/lib/cairn-agent/key.pem /var/lib/cairn-agent/agent.json");
+    assert_eq!(modes, "600\n600");
+
     let host = uuid(&host);
-    let vm = run_vm(&site, &machine, &host)?;
+    let vm = uuid(&run_vm(&site, &machine, &host)?);
+    comes_back_when_killed(&site, &machine, &host, &vm)?;
+    comes_back_when_booted(&site, &mut machine, &host, &vm)?;
 
-    // Killed: systemd starts it again, nothing is lost.
-    let (agent, qemu) = (machine.run(PID), machine.run("pgrep -x qemu-system-x86"));
-    assert!(!qemu.is_empty());
-    machine.run("systemctl kill -s KILL cairn-agent");
-    wait_host(&site, &host, "Disconnected", 10)?;
-    wait_host(&site, &host, "Connected", 15)?;
-    assert_ne!(machine.run(PID), agent);
-    assert_eq!(machine.run("pgrep -x qemu-system-x86"), qemu);
-    let wait_vm = |state: &str| {
-        site.api.wait_field("/vm-instances", &uuid(&vm), "state", state, Duration::from_secs(20)).map(|_| ())
-    };
-    wait_vm("Running")?;
-
-    // Booted again: it comes by itself, and says that its guests went off with it.
-    machine.reboot()?;
-    wait_vm("Stopped")?;
-    wait_host(&site, &host, "Connected", 60)?;
-    let vm = site.api.act(&format!("/vm-instances/{}/actions", uuid(&vm)), "startVmInstance", json!({}))?;
-    guest_answers(&machine, &vm)?;
-
-    site.api.delete(&format!("/vm-instances/{}", uuid(&vm)))?;
-    site.api.act(&format!("/vm-instances/{}/actions", uuid(&vm)), "expungeVmInstance", json!({}))?;
+    site.api.delete(&format!("/vm-instances/{vm}"))?;
+    site.api.act(&format!("/vm-instances/{vm}/actions"), "expungeVmInstance", json!({}))?;
     for store in site.api.list("/backup-storage", "")? {
         site.api.delete(&format!("/backup-storage/{}", uuid(&store)))?;
     }
@@ -167,6 +182,21 @@ fn host_01_several_bare_machines_are_added_at_once() -> Result<()> {
     Ok(())
 }
 
+/// An agent that is killed comes back; one that is stopped and lost its program is deployed again.
+fn store_comes_back(site: &Site, machine: &Machine, store: &str) -> Result<()> {
+    let status = |wanted: &str| {
+        site.api.wait_field("/backup-storage", store, "status", wanted, Duration::from_secs(15)).map(|_| ())
+    };
+    kill_agent(machine)?;
+    status("Connected")?;
+    machine.run("systemctl stop cairn-agent; rm /var/lib/cairn-agent/cairn-agent");
+    status("Disconnected")?;
+    let path = format!("/backup-storage/{store}/actions");
+    let back = site.api.act(&path, "reconnectBackupStorage", json!({}))?;
+    ensure!(text(&back, "status") == "Connected", "{back}");
+    Ok(())
+}
+
 #[test]
 fn bs_01_an_image_store_is_deployed_on_a_bare_machine() -> Result<()> {
     let site = Site::start()?;
@@ -178,29 +208,15 @@ fn bs_01_an_image_store_is_deployed_on_a_bare_machine() -> Result<()> {
     println!("  a bare machine was an image store after {:.1} s", began.elapsed().as_secs_f32());
     assert_eq!(text(&store, "status"), "Connected");
     assert!(store["totalCapacity"].as_i64() > Some(0), "{store}");
-    assert_eq!(
-        machine.run("systemctl is-enabled cairn-agent; systemctl is-active cairn-agent"),
-        "enabled\nactive"
-    );
-    assert_ne!(missing(&machine, "qemu-system-x86 libvirt-daemon"), "", "it got a hypervisor");
+    let service = machine.run("systemctl is-enabled cairn-agent; systemctl is-active cairn-agent");
+    assert_eq!(service, "enabled\nactive");
+    assert_eq!(missing(&machine, "qemu-system-x86 libvirt-daemon"), "qemu-system-x86\nlibvirt-daemon");
     let store = uuid(&store);
     site.api.post(&format!("/zones/{}/backup-storage/{store}", site.zone), json!({}))?;
     let image = uuid(&upload(&site, &store, &guest_image()?)?);
     let files = format!("find /srv/images -type f | grep -c {image}");
     assert_ne!(machine.run(&files), "0");
-
-    let status = |wanted: &str| {
-        site.api.wait_field("/backup-storage", &store, "status", wanted, Duration::from_secs(15)).map(|_| ())
-    };
-    machine.run("systemctl kill -s KILL cairn-agent");
-    status("Disconnected")?;
-    status("Connected")?;
-    // Stopped and its program gone: it is deployed again.
-    machine.run("systemctl stop cairn-agent; rm /var/lib/cairn-agent/cairn-agent");
-    status("Disconnected")?;
-    let back =
-        site.api.act(&format!("/backup-storage/{store}/actions"), "reconnectBackupStorage", json!({}))?;
-    ensure!(text(&back, "status") == "Connected", "{back}");
+    store_comes_back(&site, &machine, &store)?;
 
     // Its agent is not overwritten by that of a host.
     let taken = site.api.post("/hosts/kvm", site.host(&machine.address, json!({}))).unwrap_err();
