@@ -98,9 +98,7 @@ fn serve(
                 "the disk of the database did not keep what was written; repair it, then restart the server";
             let _ = broken.set(Fault::new(code::STORE, text).for_operator(error));
         }
-        if let Some(last) = ready.last() {
-            progress.send_replace(last.number);
-        }
+        let last = ready.last().map(|c| c.number);
         for commit in ready {
             let end = match broken.get() {
                 Some(fault) => Err(fault.clone()),
@@ -109,6 +107,9 @@ fn serve(
             for answer in commit.answers {
                 answer(end.clone());
             }
+        }
+        if let Some(last) = last {
+            progress.send_replace(last);
         }
     }
 }
