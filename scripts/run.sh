@@ -232,7 +232,7 @@ EOF
 
 print_summary() {
     local others="this machine only; CAIRN_LISTEN=0.0.0.0 make run opens it to others"
-    if [[ $LISTEN != 127.* ]]; then others="open to other machines: change the password (cairn account change-password)"; fi
+    if [[ $LISTEN != 127.* ]]; then others="open to other machines: change the password: cairn account update admin --password-file -"; fi
     cat <<EOF
 
 Cairn runs. VM $VM_NAME has the address $ADDRESS and answers.

@@ -1,12 +1,12 @@
 //! What is printed when a call has succeeded.
 
 use cairn_api::{Kind, Operation, resource};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::client::Client;
 use crate::explain::Typed;
 use crate::output::{self, Format, table};
-use crate::{Result, command, known};
+use crate::{Result, call, command, known, session};
 
 /// Prints the answer of an operation: a line for a change of what exists, else the resource or whatever it is.
 pub fn print(client: &Client, typed: &Typed<'_>, answer: &Value, format: Format) -> Result<()> {
@@ -22,7 +22,25 @@ pub fn print(client: &Client, typed: &Typed<'_>, answer: &Value, format: Format)
             let chosen = rows.iter().all(|row| row.get("account").is_some()).then_some(&owners[..]);
             print_list(client, rows, shown, chosen)
         }
-        content => print_one(client, content, shown, format),
+        mut content => {
+            if format == Format::Table {
+                refresh(client, &mut content, shown);
+            }
+            print_one(client, content, shown, format)
+        }
+    }
+}
+
+/// What was made as it is now. Answers of operations may be older, and write dates without a zone.
+fn refresh(client: &Client, content: &mut Value, inventory: Option<&str>) {
+    let entity = inventory.and_then(resource::find).map_or("", |table| table.entity);
+    let uuid = content.get("uuid").and_then(Value::as_str).map(str::to_owned);
+    let (Some(query), Some(uuid), Value::Object(map)) = (call::query_of(entity), uuid, content) else {
+        return;
+    };
+    let answer = session::simple(client, query.name, json!({"q": [format!("uuid={uuid}")]}));
+    if let Some(Value::Object(fresh)) = answer.ok().as_ref().and_then(|a| a.pointer("/inventories/0")) {
+        map.extend(fresh.clone());
     }
 }
 
@@ -34,7 +52,7 @@ fn by_uuid(content: Value) -> Value {
     match content {
         Value::Object(map) if keyed(&map) => map
             .into_iter()
-            .map(|(key, value)| serde_json::json!({"resourceUuid": key, "account": value.get("name")}))
+            .map(|(key, value)| json!({"resourceUuid": key, "account": value.get("name")}))
             .collect(),
         other => other,
     }
@@ -102,8 +120,6 @@ pub fn fields(op: &Operation) -> Vec<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::arguments::Params;
 

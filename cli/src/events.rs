@@ -12,9 +12,9 @@ use crate::call::Request;
 use crate::client::Client;
 use crate::explain::entity_in_words;
 use crate::known::{self, Names};
-use crate::output::table::{cell, plain};
+use crate::output::table::cell;
 use crate::output::{self, Format};
-use crate::{Failure, Result, terminal};
+use crate::{Failure, Result, plan, terminal};
 
 /// Pause before a broken stream is taken up again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -191,7 +191,7 @@ fn in_words(event: &Value, names: &Names) -> String {
     let mut line = format!("{head}  {kind} {what} {}", text("/kind"));
     for (field, value) in event.get("data").and_then(Value::as_object).into_iter().flatten() {
         if field != "allowedActions" && !value.is_null() {
-            line.push_str(&format!("  {}={}", plain(field), names.in_text(&cell(value))));
+            line.push_str(&format!("  {}={}", plan::field(field), names.in_text(&cell(value))));
         }
     }
     line.push('\n');

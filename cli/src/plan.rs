@@ -80,10 +80,17 @@ fn items(out: &mut String, title: &str, items: &[Value], mark: char, names: &Nam
 fn resource(item: &Value, names: &Names) -> String {
     let kind = text(item, "type");
     let kind = entity_in_words(&kind).unwrap_or(kind);
-    let name = [text(item, "name"), names.in_text(&text(item, "uuid"))]
-        .into_iter()
-        .find(|t| !t.is_empty() && t != NEW);
-    let words = [kind, name.unwrap_or_default(), in_words(names, &text(item, "text"))];
+    let uuid = text(item, "uuid");
+    let name = match (text(item, "name"), names.get(&uuid)) {
+        (name, _) if !name.is_empty() => name,
+        (_, Some(NEW)) => String::new(),
+        (_, Some(name)) => name.to_owned(),
+        // The end differs most among ids made one after another.
+        (_, None) => {
+            uuid.char_indices().nth_back(7).map_or(uuid.clone(), |(at, _)| format!("…{}", &uuid[at..]))
+        }
+    };
+    let words = [kind, name, in_words(names, &text(item, "text"))];
     words.into_iter().filter(|t| !t.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
@@ -114,7 +121,7 @@ fn has_objects(value: &Value) -> bool {
 }
 
 /// `hostUuid` is the host, whose name is shown.
-fn field(name: &str) -> String {
+pub fn field(name: &str) -> String {
     let bare = name.strip_suffix("Uuids").or_else(|| name.strip_suffix("Uuid"));
     plain(bare.filter(|b| !b.is_empty()).unwrap_or(name))
 }
@@ -153,7 +160,7 @@ mod tests {
             "steps": [{"step": "ReserveHost", "text": format!("reserve host-1 with {STORE}"), "why": "it has the most free memory"},
                 {"step": "Boot"}, {"step": "Plug", "text": format!("VM NIC {NIC} on {VM}")}],
             "creates": [{"type": "VmInstanceVO", "uuid": VM, "name": "web-1"}, {"type": "VmNicVO", "uuid": NIC, "name": ""}],
-            "deletes": ["volume v"],
+            "deletes": ["volume v", {"type": "AccessKeyVO", "uuid": "3f6f3c7be3a94dcdb8b7f5b0c2a1d9e4", "name": ""}],
             "changes": [{"type": "ImageVO", "uuid": "w", "name": "deb", "fields": [
                 {"field": "state", "from": "Enabled", "to": "Disabled"}, {"field": "hostUuid", "from": STORE}]}],
             "facts": {"primaryStorageUuid": STORE},
@@ -163,7 +170,7 @@ mod tests {
         assert_eq!(
             render(&answer, names),
             "Plan: vm create: 2 resources would be created.\n   1. reserve host-1 with local1\n      because it has the most free memory\n   \
-             2. Boot\n   3. VM NIC on web-1\nCreates:\n  + VM web-1\n  + VM NIC\nDeletes:\n  - volume v\nChanges:\n  ~ image deb\n      \
+             2. Boot\n   3. VM NIC on web-1\nCreates:\n  + VM web-1\n  + VM NIC\nDeletes:\n  - volume v\n  - access key …c2a1d9e4\nChanges:\n  ~ image deb\n      \
              state: Enabled → Disabled\n      host: local1 → nothing\nFacts:\n  primaryStorage: local1\nNothing has been changed.\n"
         );
     }

@@ -121,7 +121,7 @@ pageTest("vm_detail_shows_basics_nics_and_volumes", async (page) => {
   await page.getByRole("textbox", { name: "New tag" }).waitFor();
   await shoot(page, "vm-tags");
   await page.getByRole("tab", { name: "Operations" }).click();
-  await page.getByText("Every change runs as a workflow").waitFor();
+  await page.getByText("Longer work runs as a workflow").waitFor();
   await shoot(page, "vm-runs");
 });
 

@@ -183,3 +183,25 @@ fn cli_01_what_the_guest_gets_has_flags_of_its_own() {
         json!(["sshkey::ssh-ed25519 AAAA me", "hostname::v1", format!("staticIp::{HOST}::10.0.0.9")])
     );
 }
+
+#[test]
+fn cli_01_what_was_made_is_shown_as_it_is_now_with_what_is_told_once() {
+    let mock = Mock::start(|seen, _| match seen.line.as_str() {
+        "POST /zstack/v1/accesskeys" => accepted("j"),
+        line if line.contains("api-jobs") => answer(
+            200,
+            json!({"inventory": {"uuid": VM, "createDate": "Nov 30, 2026 1:37:50 PM", "AccessKeySecret": "once"}}),
+        ),
+        line if line.contains("/accesskeys?") => {
+            answer(200, json!({"inventories": [{"uuid": VM, "createDate": "2026-11-30T13:37:50.408Z"}]}))
+        }
+        _ => answer(200, json!({"inventories": []})),
+    });
+    let ran = cairn(&mock, &["access-key", "create", "--account", ALICE]);
+    assert!(
+        ran.out.contains("2026-11-30T13:37:50.408Z") && ran.out.contains("once"),
+        "{}{}",
+        ran.out,
+        ran.err
+    );
+}

@@ -62,6 +62,8 @@ export function PlanView({ plan }: { plan: Plan }) {
     typeof one === "string"
       ? readable(one)
       : [entityName(t, one.type), one.name, readable(one.text ?? "")].filter(Boolean).join(" ");
+  const existing = (one: PlanItem) =>
+    typeof one === "string" ? item(one) : item({ ...one, name: known(one) });
   const nothing = steps.length + creates.length + deletes.length + changes.length === 0;
   return (
     <section className="plan" aria-label={t("plan.title")}>
@@ -70,7 +72,7 @@ export function PlanView({ plan }: { plan: Plan }) {
         title={t("plan.deletes")}
         kind="deletes"
         icon={<DeleteOutlined aria-hidden />}
-        lines={deletes.map(item)}
+        lines={deletes.map(existing)}
       />
       <Section
         title={t("plan.creates")}
@@ -103,6 +105,14 @@ export function PlanView({ plan }: { plan: Plan }) {
   );
 }
 
+/** The name of what exists, or the end of its uuid, which differs most among ids made one after another. */
+const known = ({ name, uuid }: { name?: string; uuid?: string }) =>
+  name || (uuid ? `…${uuid.slice(-8)}` : "");
+
+/** Lists of whole resources are told by those resources. */
+const isPlain = ({ from, to }: { from?: unknown; to?: unknown }) =>
+  ![from, to].flat().some((one) => typeof one === "object" && one !== null);
+
 /** One resource that stays, and what becomes of its fields. */
 function Change({ change, readable }: { change: PlanChange; readable: (text: string) => string }) {
   const t = useT();
@@ -110,16 +120,15 @@ function Change({ change, readable }: { change: PlanChange; readable: (text: str
   const value = (of: unknown): string => {
     if (of === undefined || of === null || of === "") return "–";
     if (Array.isArray(of)) return of.map(value).join(", ");
-    if (typeof of === "object") return "…";
     const text = String(of);
     if (/^\d{4}-\d{2}-\d{2}T/.test(text)) return formatDate(text, language);
     return readable(stateName(t, text));
   };
   return (
     <>
-      {entityName(t, change.type)} {change.name}
+      {entityName(t, change.type)} {known(change)}
       <ul className="plan-fields">
-        {(change.fields ?? []).map(({ field, from, to }) => (
+        {(change.fields ?? []).filter(isPlain).map(({ field, from, to }) => (
           <li key={field}>
             {fieldName(t, field)}: {value(from)} → {value(to)}
           </li>

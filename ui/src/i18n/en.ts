@@ -355,4 +355,11 @@ export const en = {
   "field.userTags": "User tags",
   "field.systemTags": "System tags",
   "field.ip": "IP address",
+  "field.gateway": "Gateway",
+  "field.netmask": "Netmask",
+  "field.value": "Value",
+  "field.sharedWith": "Shared with",
+  "field.ownerAccount": "Owner",
+  "field.cpuNum": "vCPU",
+  "field.memorySize": "Memory",
 } as const;

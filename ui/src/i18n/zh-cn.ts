@@ -354,4 +354,11 @@ export const zhCN: Readonly<Record<keyof typeof en, string>> = {
   "field.userTags": "用户标签",
   "field.systemTags": "系统标签",
   "field.ip": "IP 地址",
+  "field.gateway": "网关",
+  "field.netmask": "子网掩码",
+  "field.value": "值",
+  "field.sharedWith": "共享给",
+  "field.ownerAccount": "所有者",
+  "field.cpuNum": "vCPU",
+  "field.memorySize": "内存",
 };

@@ -354,4 +354,11 @@ export const zhTW: Readonly<Record<keyof typeof en, string>> = {
   "field.userTags": "使用者標籤",
   "field.systemTags": "系統標籤",
   "field.ip": "IP 位址",
+  "field.gateway": "閘道",
+  "field.netmask": "子網路遮罩",
+  "field.value": "值",
+  "field.sharedWith": "共用給",
+  "field.ownerAccount": "擁有者",
+  "field.cpuNum": "vCPU",
+  "field.memorySize": "記憶體",
 };
