@@ -119,7 +119,7 @@ async fn bey_05_log_02_a_stream_ends_with_its_session() {
     let address = other.base().trim_start_matches("http://").to_owned();
     let mut stream = TcpStream::connect(&address).await.unwrap();
     let request = format!(
-        "GET /v1/cairn/events HTTP/1.1\r\nhost: {address}\r\nauthorization: OAuth {}\r\n\r\n",
+        "GET /v1/cairn/events HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\nauthorization: OAuth {}\r\n\r\n",
         other.session()
     );
     stream.write_all(request.as_bytes()).await.unwrap();

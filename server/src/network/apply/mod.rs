@@ -138,7 +138,7 @@ pub async fn bridges(app: &Arc<App>, hosts: Vec<Host>, l2: L2, run: &str) -> Res
         if !app.agents.is_connected(host) {
             return Ok(());
         }
-        match settle(app, host, Thing::Bridge(l2), run).await {
+        match settle_as(app, host, Thing::Bridge(l2), run, true).await {
             Err(f) if f.has_code(code::HOST_DISCONNECTED) => Ok(()),
             Err(f) => {
                 let text = format!("host {host} could not make the bridge: {}", f.details);
@@ -168,11 +168,15 @@ pub fn refresh_vm(app: &Arc<App>, vm: Id<kind::Vm>) {
 
 /// Sends what one thing on one host lacks.
 async fn settle(app: &Arc<App>, host: Host, thing: Thing, run: &str) -> Result<()> {
+    settle_as(app, host, thing, run, false).await
+}
+
+async fn settle_as(app: &Arc<App>, host: Host, thing: Thing, run: &str, attaching: bool) -> Result<()> {
     let slot = app.networks.slot(host, thing);
     let mut known = slot.lock().await;
     let era = app.networks.era(host);
     let for_read = app.clone();
-    let wanted = app.store.read(move |tx| wanted::of_thing(&for_read, tx, host, thing)).await?;
+    let wanted = app.store.read(move |tx| wanted::of_thing(&for_read, tx, host, thing, attaching)).await?;
     if known.is(era, &wanted) {
         return Ok(());
     }

@@ -23,19 +23,24 @@ pub enum Wanted {
     NoServices(L3),
 }
 
-/// The wanted state of a thing on a host.
-pub fn of_thing(app: &App, tx: &mut dyn Tx, host: Host, thing: Thing) -> Result<Wanted> {
+/// The wanted state of a thing on a host. `attaching`: the network is about to be attached to the host's cluster.
+pub fn of_thing(app: &App, tx: &mut dyn Tx, host: Host, thing: Thing, attaching: bool) -> Result<Wanted> {
     match thing {
-        Thing::Bridge(l2) => of_bridge(app, tx, l2),
+        Thing::Bridge(l2) => of_bridge(app, tx, host, l2, attaching),
         Thing::Services(l3) => of_services(app, tx, host, l3),
     }
 }
 
-fn of_bridge(app: &App, tx: &mut dyn Tx, l2: L2) -> Result<Wanted> {
-    let Some(row) = tx.query_opt("SELECT physical_interface FROM l2_network WHERE uuid = ?", params![l2])?
-    else {
+/// Asked again under the lock of the thing: a host that connects while its network is detached or deleted must not make the
+/// bridge again that was just taken from it.
+fn of_bridge(app: &App, tx: &mut dyn Tx, host: Host, l2: L2, attaching: bool) -> Result<Wanted> {
+    let sql = "SELECT physical_interface FROM l2_network WHERE uuid = ? AND deleting_run IS NULL";
+    let Some(row) = tx.query_opt(sql, params![l2])? else { return Ok(Wanted::Gone) };
+    let attached = "SELECT 1 FROM l2_network_cluster_ref r JOIN host h ON h.cluster_uuid = r.cluster_uuid
+                    WHERE r.l2_network_uuid = ? AND h.uuid = ?";
+    if !attaching && !tx.exists(attached, params![l2, host])? {
         return Ok(Wanted::Gone);
-    };
+    }
     // As large as the largest packet of any network on it.
     let mut mtu = l3::default_mtu(app);
     for l3 in
