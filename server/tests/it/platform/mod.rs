@@ -7,5 +7,6 @@ mod errors;
 mod jobs;
 mod runs;
 mod settings;
+mod shown;
 mod tags;
 mod web_hooks;
