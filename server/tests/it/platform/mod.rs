@@ -5,6 +5,7 @@ mod audit;
 mod bodies;
 mod errors;
 mod jobs;
+mod periodic;
 mod runs;
 mod settings;
 mod shown;
