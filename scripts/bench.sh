@@ -6,9 +6,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 require_root
 mkdir -p "$RUN/log"
 "$SCRIPTS/install-packages.sh"
-"$SCRIPTS/hypervisor.sh" start "$RUN/hypervisor"
 CAIRN_GUEST_IMAGE=$("$SCRIPTS/guest-image.sh")
 export CAIRN_GUEST_IMAGE CAIRN_BIN=$TARGET/release
 cd "$ROOT"
 cargo build --release --workspace --bins
-exec "$TARGET/release/cairn-bench" "$@"
+exec "$SCRIPTS/test-host.sh" "$TARGET/release/cairn-bench" "$@"

@@ -1,8 +1,8 @@
 # shellcheck shell=bash disable=SC2034 # the variables are for those who source it
 # Shared by run.sh, stop.sh, clean-data.sh and test.sh. Source it; it starts nothing.
 #
-# Everything one installation keeps lies in $RUN. The variables below can be set in the environment to have a second
-# one beside the first (the browser tests do).
+# Everything one installation keeps lies in $RUN. A machine has one agent, so one installation at a time runs on it; tests run
+# theirs on a machine of namespaces (test-host.sh).
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 SCRIPTS=$ROOT/scripts
@@ -11,6 +11,11 @@ export CAIRN_CACHE=${CAIRN_CACHE:-$ROOT/.run/cache}
 PROFILE=${PROFILE:-release}
 TARGET=${CARGO_TARGET_DIR:-$ROOT/target}
 BIN=$TARGET/$PROFILE
+DATA=$RUN/data
+
+# Where API and page are served. The first password is known to everybody, so by default only to this machine; 0.0.0.0 serves
+# others too. Agents come with certificates and images with tokens: their ports are always open.
+LISTEN=${CAIRN_LISTEN:-127.0.0.1}
 
 API_PORT=${CAIRN_API_PORT:-8080}
 PAGE_PORT=${CAIRN_PAGE_PORT:-5000}
@@ -61,11 +66,19 @@ service_pid() {
     [[ $(readlink "/proc/$pid/exe" 2>/dev/null) == */"$1"* ]] && echo "$pid"
 }
 
-# True when the program on disk is newer than the one that runs.
-service_is_outdated() {
+# ---- the server: cairn-ctl starts and stops it, here as anywhere ----
+
+server_ctl() { "$BIN/cairn-ctl" --data-dir "$DATA" "$@" 9>&- </dev/null; }
+
+# The pid of this installation's server, else nothing and false.
+server_pid() {
     local pid
-    pid=$(service_pid "$1") && [[ $(readlink "/proc/$pid/exe") == *" (deleted)" ]]
+    pid=$(cat "$DATA/server.pid" 2>/dev/null) || return 1
+    [[ $(readlink "/proc/$pid/exe" 2>/dev/null) == */cairn-server* ]] && echo "$pid"
 }
+
+# True when the program on disk is newer than the one that runs as this process.
+is_outdated() { [[ $(readlink "/proc/$1/exe") == *" (deleted)" ]]; }
 
 # start_service NAME ARGUMENT...: the program NAME of the build, in the background, output to a log.
 start_service() {
@@ -118,9 +131,10 @@ log_in() {
 # our_domains running|known: those that have a disk of this installation. For clearing up when the server cannot be
 # asked.
 our_domains() {
-    local domain flags=()
+    local domain xml flags=()
     if [[ $1 == known ]]; then flags=(--all); fi
     for domain in $(virsh -q -c qemu:///system list --uuid "${flags[@]}" 2>/dev/null); do
-        if virsh -q -c qemu:///system dumpxml "$domain" 2>/dev/null | grep -qF "'$RUN/"; then echo "$domain"; fi
+        xml=$(virsh -q -c qemu:///system dumpxml "$domain" 2>/dev/null) || continue
+        if [[ $xml == *"'$RUN/"* ]]; then echo "$domain"; fi
     done
 }

@@ -40,40 +40,43 @@ make_uplink() {
 
 # ---- the platform ----
 
-wait_for_server() {
-    local tries
-    for ((tries = 0; tries < 300; tries++)); do
-        if server_answers; then return; fi
-        # In the first moment its process is not yet that program.
-        if ((tries > 10)) && ! service_pid cairn-server >/dev/null; then
-            tail -n 20 "$RUN/log/cairn-server.log" >&2
-            fail "cairn-server ended at once (its log is above)" "The whole log is $RUN/log/cairn-server.log"
-        fi
-        sleep 0.1
-    done
-    fail "cairn-server does not answer at port $API_PORT after 30 s" "See $RUN/log/cairn-server.log"
+write_server_config() {
+    mkdir -p "$DATA" "$RUN/agent"
+    chmod 700 "$DATA"
+    jq -n --arg listen "$LISTEN" --arg api "$API_PORT" --arg page "$PAGE_PORT" --arg agents "$AGENT_PORT" \
+        --arg folder "$ROOT/ui/dist" --arg agent "$RUN/agent" '{
+            apiAddress: ($listen + ":" + $api), pageAddress: ($listen + ":" + $page), agentAddress: ("0.0.0.0:" + $agents),
+            pageDir: $folder, localAgentDir: $agent
+        }' >"$DATA/server.json.new"
+    if ! cmp -s "$DATA/server.json.new" "$DATA/server.json" && server_pid >/dev/null; then
+        say "the server's settings are others now; restarting it"
+        server_ctl stop >/dev/null || true
+    fi
+    mv "$DATA/server.json.new" "$DATA/server.json"
+    ln -sfn ../data/server.log "$RUN/log/cairn-server.log"
 }
 
 start_platform() {
-    local service
-    for service in cairn-agent cairn-server; do
-        if service_is_outdated "$service"; then
-            say "$service was built anew; restarting it"
-            stop_service "$service"
-        fi
-    done
-    # An agent that outlived its server holds its own port rightly.
-    if ! service_pid cairn-server >/dev/null; then
+    local pid
+    if pid=$(service_pid cairn-agent) && is_outdated "$pid"; then
+        say "cairn-agent was built anew; restarting it"
+        stop_service cairn-agent
+    fi
+    if pid=$(server_pid) && is_outdated "$pid"; then
+        say "cairn-server was built anew; restarting it"
+        server_ctl stop >/dev/null || true
+    fi
+    write_server_config
+    if ! server_pid >/dev/null; then
+        # An agent that outlived its server holds its own port rightly.
         stop_service cairn-agent
         check_ports
-        start_service cairn-server --data-dir "$RUN/data" --page-dir "$ROOT/ui/dist" --local-agent-dir "$RUN/agent" \
-            --api "0.0.0.0:$API_PORT" --page "0.0.0.0:$PAGE_PORT" --agents "0.0.0.0:$AGENT_PORT" \
-            --agents-advertised "127.0.0.1:$AGENT_PORT"
+        server_ctl start >/dev/null || fail "the server does not start (the reason is above)" "Its log is $RUN/log/cairn-server.log"
     fi
     service_pid cairn-agent >/dev/null || start_service cairn-agent --dir "$RUN/agent" --image-store-port "$IMAGE_PORT"
-    wait_for_server
-    log_in || fail "the login as admin failed" \
-        "If the password was changed, say so: CAIRN_PASSWORD=... make run; or reset it: $BIN/cairn-ctl reset-password"
+    write_environment
+    log_in || fail "the login as admin failed" "If the password was changed, say so: CAIRN_PASSWORD=... make run" \
+        "If it is forgotten: $BIN/cairn-ctl --data-dir $DATA reset-password"
 }
 
 # ---- resources, by name ----
@@ -223,18 +226,18 @@ wait_for_guest() {
 write_environment() {
     cat >"$RUN/env" <<EOF
 # source this to use the command line with this installation
-export PATH=$BIN:\$PATH XDG_CONFIG_HOME=$RUN/cli CAIRN_SERVER=http://127.0.0.1:$API_PORT
+export PATH=$BIN:\$PATH XDG_CONFIG_HOME=$RUN/cli CAIRN_SERVER=http://127.0.0.1:$API_PORT CAIRN_HOME=$DATA
 EOF
 }
 
 print_summary() {
-    local own_address
-    own_address=$(hostname -I 2>/dev/null | awk '{ print $1 }')
+    local others="this machine only; CAIRN_LISTEN=0.0.0.0 make run opens it to others"
+    if [[ $LISTEN != 127.* ]]; then others="open to other machines: change the password (cairn account change-password)"; fi
     cat <<EOF
 
 Cairn runs. VM $VM_NAME has the address $ADDRESS and answers.
 
-  Page          http://localhost:$PAGE_PORT${own_address:+  or  http://$own_address:$PAGE_PORT}
+  Page          http://localhost:$PAGE_PORT   ($others)
   Login         admin / ${CAIRN_PASSWORD:-password}
   Into the VM   ssh -F $RUN/ssh/config $VM_NAME
   Command line  source $RUN/env; cairn vm list
@@ -279,7 +282,6 @@ main() {
     say "waiting for the guest's address and SSH"
     wait_for_guest
     GUEST=$(since "$mark")
-    write_environment
     print_summary
 }
 

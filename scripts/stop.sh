@@ -4,6 +4,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 STOP_SECONDS=60
+STATUS=0
 
 stop_vms_through_the_api() {
     local vm
@@ -15,20 +16,44 @@ stop_vms_through_the_api() {
     wait
 }
 
-# What the server could not stop, or nobody asked it to.
+# What the server could not stop, or nobody asked it to: a changed password must not keep anything running.
 stop_remaining_domains() {
-    local domain
+    local domain domains tries
+    domains=$(our_domains running)
+    [[ -n $domains ]] || return 0
+    for domain in $domains; do
+        say "asking the guest of VM $domain to shut down"
+        virsh -q -c qemu:///system shutdown "$domain" >/dev/null 2>&1 || true
+    done
+    for ((tries = 0; tries < 20; tries++)); do
+        [[ -n $(our_domains running) ]] || return 0
+        sleep 1
+    done
     for domain in $(our_domains running); do
         say "powering off VM $domain"
         virsh -q -c qemu:///system destroy "$domain" || true
     done
 }
 
+# A libvirtd that we started serves others too if they run domains in it.
+stop_hypervisor() {
+    local others
+    others=$(virsh -q -c qemu:///system list --uuid 2>/dev/null || true)
+    if [[ -n $others ]]; then
+        say "libvirtd stays: domains that are not of this installation run in it"
+        return
+    fi
+    "$SCRIPTS/hypervisor.sh" stop "$RUN/hypervisor"
+}
+
 # The agent leaves DHCP servers, their namespaces, rules and the bridge in place when it ends, so that its own restart
 # hurts no guest.
 remove_guest_network() {
     if [[ -d $RUN/agent && -x $BIN/cairn-agent ]]; then
-        "$BIN/cairn-agent" --dir "$RUN/agent" --purge --log warn 9>&- || say "some of the agent's network could not be removed (see above)"
+        if ! "$BIN/cairn-agent" --dir "$RUN/agent" --purge --log warn 9>&-; then
+            say "some of the agent's network could not be removed (the reason is above)"
+            STATUS=1
+        fi
     fi
     if [[ -e /sys/class/net/$UPLINK ]]; then ip link delete "$UPLINK" || true; fi
 }
@@ -42,10 +67,11 @@ main() {
     BIN=$(cat "$RUN/bin" 2>/dev/null || echo "$BIN")
     stop_vms_through_the_api
     stop_service cairn-agent
-    stop_service cairn-server
+    if server_pid >/dev/null; then server_ctl stop >/dev/null || STATUS=1; fi
     stop_remaining_domains
     remove_guest_network
-    "$SCRIPTS/hypervisor.sh" stop "$RUN/hypervisor"
+    stop_hypervisor
+    ((STATUS == 0)) || fail "something stays (the reason is above)" "Mend that and run make stop again"
     say "stopped; the data stays in $RUN (make clean-data removes it)"
 }
 

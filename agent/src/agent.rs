@@ -39,6 +39,7 @@ pub struct Agent {
     hypervisor: Arc<Libvirt>,
     vms: Arc<Vms>,
     images: Arc<FolderImageStore>,
+    network: Arc<LinuxNetwork>,
     lanes: Lanes,
     outbox: Outbox,
     /// Taken once, when the agent serves.
@@ -63,12 +64,12 @@ impl Agent {
         let drivers = Drivers {
             vms: vms.clone(),
             storage: Arc::new(FolderStorage::default()),
-            network,
+            network: network.clone(),
             images: images.clone(),
             facts: Arc::new(Facts { state: dir.state() }),
         };
         let dispatcher = Dispatcher::open(&dir.state(), drivers, lanes.clone(), outbox.clone())?;
-        Ok(Self { dir, dispatcher, hypervisor, vms, images, lanes, outbox, events })
+        Ok(Self { dir, dispatcher, hypervisor, vms, images, network, lanes, outbox, events })
     }
 
     /// Serves until `stop` returns.
@@ -87,6 +88,7 @@ impl Agent {
             () = stop => (),
             () = link.run() => (),
             () = self.forward_events() => (),
+            () = self.network.keep() => (),
         }
         Ok(())
     }

@@ -71,19 +71,32 @@ impl AgentDir {
     }
 
     /// Takes the folder for this process until it ends; fails if another agent has it.
-    pub fn lock(&self) -> io::Result<nix::fcntl::Flock<std::fs::File>> {
-        let file = std::fs::File::options()
-            .create(true)
-            .write(true)
-            .truncate(false)
-            .open(self.file("agent.lock"))?;
-        nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock).map_err(|(_, e)| {
-            io::Error::new(
-                io::ErrorKind::WouldBlock,
-                format!("another agent runs in {}: {e}", self.0.display()),
-            )
-        })
+    pub fn lock(&self) -> io::Result<Lock> {
+        lock(&self.file("agent.lock"), &format!("another agent runs in {}", self.0.display()))
     }
+
+    /// Takes the machine for this process until it ends: guard, bridges and libvirt are the machine's, and two agents would
+    /// undo each other's work. `folder` is `/run/cairn`, which a machine of namespaces has for itself.
+    pub fn lock_machine(&self, folder: &Path) -> io::Result<Lock> {
+        std::fs::create_dir_all(folder)?;
+        let file = folder.join("agent.lock");
+        let other = std::fs::read_to_string(&file).unwrap_or_default();
+        let taken = format!("this machine has an agent already ({}); stop that one first", other.trim());
+        let mut held = lock(&file, &taken)?;
+        let text = format!("process {}, folder {}", std::process::id(), self.0.display());
+        held.set_len(0)?;
+        io::Write::write_all(&mut *held, text.as_bytes())?;
+        Ok(held)
+    }
+}
+
+/// Something that one process has to itself.
+pub type Lock = nix::fcntl::Flock<std::fs::File>;
+
+fn lock(file: &Path, taken: &str) -> io::Result<Lock> {
+    let file = std::fs::File::options().create(true).write(true).truncate(false).open(file)?;
+    nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock)
+        .map_err(|(_, e)| io::Error::new(io::ErrorKind::WouldBlock, format!("{taken}: {e}")))
 }
 
 /// Sets the permission bits of a path.
@@ -110,6 +123,19 @@ mod tests {
             std::fs::write(dir.file(file), "x").unwrap();
         }
         assert_eq!(dir.enrolment().unwrap().unwrap().server, "h:7443");
+    }
+
+    #[test]
+    fn two_agents_never_share_a_machine_and_the_second_is_told_of_the_first() {
+        let tmp = tempfile::tempdir().unwrap();
+        let (run, one, two) = (tmp.path().join("run"), tmp.path().join("one"), tmp.path().join("two"));
+        let (one, two) = (AgentDir::open(&one).unwrap(), AgentDir::open(&two).unwrap());
+        let held = one.lock_machine(&run).unwrap();
+        let refused = two.lock_machine(&run).unwrap_err().to_string();
+        assert!(refused.contains(&one.path().display().to_string()), "{refused}");
+        assert!(refused.contains(&std::process::id().to_string()), "{refused}");
+        drop(held);
+        assert!(two.lock_machine(&run).is_ok());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The program `cairn-agent`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -76,9 +76,12 @@ fn run(folder: PathBuf, options: Options, purge: bool) -> anyhow::Result<()> {
     // Each arena of the allocator keeps memory for itself; two are enough for what the agent does.
     // SAFETY: mallopt only sets a parameter of the allocator, before any other thread runs.
     unsafe { libc::mallopt(libc::M_ARENA_MAX, 2) };
+    // Disks and images are nobody else's. QEMU, which may run as another user, passes through folders and is given its files.
+    // SAFETY: umask only sets the process's mask.
+    unsafe { libc::umask(0o066) };
     let dir =
         AgentDir::open(&folder).with_context(|| format!("the folder {} cannot be used", folder.display()))?;
-    let _lock = dir.lock()?;
+    let _lock = (dir.lock()?, dir.lock_machine(Path::new("/run/cairn"))?);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let done = runtime.block_on(async {
         if purge {

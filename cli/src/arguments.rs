@@ -7,8 +7,9 @@ use clap::ArgMatches;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha512};
 
+use crate::client::Client;
 use crate::command::{is_hashed_password, positional_id, positionals, secret_file_id};
-use crate::{Failure, Result, terminal};
+use crate::{Failure, Result, names, terminal};
 
 /// JSON parameters of one call.
 pub type Params = Map<String, Value>;
@@ -30,6 +31,42 @@ pub fn read(op: &'static Operation, matches: &ArgMatches) -> Result<Params> {
     Ok(params)
 }
 
+/// The parameters that the call needs and that were not typed. Secrets are asked for instead.
+pub fn missing(op: &'static Operation, matches: &ArgMatches) -> Vec<&'static Param> {
+    let typed = |id: &str| matches.try_contains_id(id).unwrap_or(false);
+    let needed =
+        |p: &&Param| p.must_be_given() && !p.ignored && !p.secret && p.ty != Type::Any && !is_filled(op, p);
+    let absent = |p: &&Param| !typed(p.name) && !typed(&positional_id(p));
+    op.params.iter().filter(needed).filter(absent).collect()
+}
+
+/// Whether [`fill`] finds the value when nobody types it.
+pub fn is_filled(op: &Operation, param: &Param) -> bool {
+    match param.name {
+        "resourceType" => op.param("resourceUuid").is_some_and(|p| names::takes_uuid(op, p)),
+        "accountUuid" | "userUuid" => op.name == "CreateAccessKey",
+        _ => false,
+    }
+}
+
+/// Adds what was not typed and can be found out: the type of a resource, the account that calls.
+pub fn fill(client: &Client, op: &Operation, params: &mut Params) -> Result<()> {
+    for param in op.params.iter().filter(|p| is_filled(op, p)) {
+        if params.contains_key(param.name) {
+            continue;
+        }
+        let found = match param.name {
+            "resourceType" => names::type_of(client, params.get("resourceUuid").and_then(Value::as_str)),
+            "userUuid" => params.get("accountUuid").and_then(Value::as_str).map(str::to_owned),
+            _ => client.account().map(|name| names::uuid_of(client, "AccountVO", name)).transpose()?,
+        };
+        let flag = crate::command::kebab(param.name);
+        let found = found.ok_or_else(|| Failure::Usage(format!("{} {} needs --{flag}", op.noun, op.verb)))?;
+        params.insert(param.name.to_owned(), Value::String(found));
+    }
+    Ok(())
+}
+
 fn read_one(
     op: &'static Operation,
     param: &Param,
@@ -49,6 +86,10 @@ fn read_one(
     }
     let Some(mut given) = given else { return Ok(None) };
     if is_hashed_password(op, param) {
+        // The server sees the hash only.
+        if given.iter().any(String::is_empty) {
+            return Err(Failure::Usage("the password is empty".to_owned()));
+        }
         given.iter_mut().for_each(|password| *password = hash(password));
     }
     value(param, &given).map(Some)
@@ -204,6 +245,7 @@ mod tests {
             "cairn vm create v --memory-size 99999999999G",
             "cairn l3-network attach-service net --network-services DHCP",
             "cairn vm fly a",
+            "cairn account create a --password=",
         ] {
             assert!(matches!(params(line), Err(Failure::Usage(_))), "{line}");
         }

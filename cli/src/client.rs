@@ -41,6 +41,7 @@ pub struct Client {
     agent: Agent,
     base: String,
     auth: Auth,
+    account: Option<String>,
 }
 
 /// The address of a server in full: `10.0.0.5` is `http://10.0.0.5:8080`.
@@ -75,7 +76,19 @@ impl Client {
         if ["//localhost", "//127.", "//[::1]"].iter().any(|local| base.contains(local)) {
             config = config.proxy(None);
         }
-        Self { agent: config.build().into(), base: base.to_owned(), auth }
+        Self { agent: config.build().into(), base: base.to_owned(), auth, account: None }
+    }
+
+    /// The same for a caller whose account is known.
+    #[must_use]
+    pub fn of_account(mut self, account: Option<String>) -> Self {
+        self.account = account;
+        self
+    }
+
+    /// Name of the account that calls, if it is known.
+    pub fn account(&self) -> Option<&str> {
+        self.account.as_deref()
     }
 
     /// Address of the server.
@@ -226,6 +239,7 @@ fn classify(status: u16, text: &str, base: &str) -> Result<Answer> {
         (404, _) => {
             Err(Failure::Failed(format!("{base} has no such address; is it a Cairn server? {}", plain())))
         }
+        (400, _) => Err(Failure::Usage(plain())),
         (status, _) => Err(Failure::Failed(format!("{base} answered {status}: {}", plain()))),
     }
 }
@@ -291,6 +305,8 @@ mod tests {
         let failed = r#"{"error": {"code": "SYS.1006", "details": "no"}}"#;
         assert_eq!(classify(503, failed, "x").map_err(|f| f.exit_code()), Err(1));
         assert_eq!(classify(400, "no Authorization header", "x").map_err(|f| f.exit_code()), Err(4));
+        let odd = "no operator in the condition 'name'";
+        assert_eq!(classify(400, odd, "x"), Err(Failure::Usage(odd.to_owned())));
         assert_eq!(classify(502, "<html>", "x").map_err(|f| f.exit_code()), Err(1));
     }
 }

@@ -1,5 +1,6 @@
 //! `cairn events`: the event stream, followed across broken connections.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::time::Duration;
 
@@ -9,9 +10,11 @@ use serde_json::Value;
 
 use crate::call::Request;
 use crate::client::Client;
-use crate::output::table::cell;
+use crate::explain::entity_in_words;
+use crate::known::{self, Names};
+use crate::output::table::{cell, plain};
 use crate::output::{self, Format};
-use crate::{Failure, Result};
+use crate::{Failure, Result, terminal};
 
 /// Pause before a broken stream is taken up again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -31,8 +34,13 @@ pub fn follow(client: &Client, matches: &ArgMatches, format: Format) -> Result<(
     let mut since = matches.get_one::<u64>("since").map(u64::to_string);
     let mut left = matches.get_one::<u64>("count").copied();
     let mut failures = 0;
+    let all = matches.get_flag("all");
+    let mut teller = Teller { client, format, all, names: Names::default(), asked: BTreeSet::new() };
+    if terminal::stderr_is_terminal() && format == Format::Table {
+        eprintln!("Following what happens; Ctrl-C ends it.");
+    }
     loop {
-        match stream(client, &mut since, &mut left, format) {
+        match stream(client, &mut since, &mut left, &mut teller) {
             Ok(true) => return Ok(()),
             Ok(false) => failures = 0,
             // Before the first event is known where to go on from, a server that is not there is an error.
@@ -51,7 +59,7 @@ fn stream(
     client: &Client,
     since: &mut Option<String>,
     left: &mut Option<u64>,
-    format: Format,
+    teller: &mut Teller<'_>,
 ) -> Result<bool> {
     let mut request = Request::get(&["cairn", "events"]);
     request.headers.push(("Accept", "text/event-stream".to_owned()));
@@ -73,7 +81,8 @@ fn stream(
             ),
             _ => {
                 *since = event.id.or_else(|| since.take());
-                output::write(&line(&data, format))?;
+                let Some(line) = teller.line(&data) else { continue };
+                output::write(&line)?;
                 if let Some(n) = left {
                     *n = n.saturating_sub(1);
                     if *n == 0 {
@@ -119,26 +128,74 @@ fn next(reader: &mut impl BufRead) -> Option<Event> {
     }
 }
 
-fn line(data: &Value, format: Format) -> String {
-    match format {
-        Format::Json => format!("{data}\n"),
-        Format::Yaml => format!("---\n{}", output::yaml::render(data)),
-        Format::Table => {
-            let text = |name: &str| data.get(name).map(cell).unwrap_or_default();
-            let when = data.get("time").and_then(Value::as_i64).map(time::rfc3339).unwrap_or_default();
-            let changed = match data.get("data").and_then(Value::as_object) {
-                Some(fields) => {
-                    fields.iter().map(|(k, v)| format!("{k}={}", cell(v))).collect::<Vec<_>>().join(" ")
-                }
-                None => String::new(),
-            };
-            let kind = text("type");
-            let kind = kind.strip_suffix("VO").unwrap_or(&kind);
-            let line =
-                format!("{} {when} {kind} {} {} {changed}", text("cursor"), text("uuid"), text("kind"));
-            format!("{}\n", line.trim())
+/// Tells events, and remembers the names that it has asked for.
+struct Teller<'a> {
+    client: &'a Client,
+    format: Format,
+    all: bool,
+    names: Names,
+    asked: BTreeSet<String>,
+}
+
+impl Teller<'_> {
+    /// The event in one line; `None` for what people do not follow.
+    fn line(&mut self, event: &Value) -> Option<String> {
+        match self.format {
+            Format::Json => return Some(format!("{event}\n")),
+            Format::Yaml => return Some(format!("---\n{}", output::yaml::render(event))),
+            Format::Table if !self.all && is_noise(event) => return None,
+            Format::Table => (),
+        }
+        let name = |at: &str| event.pointer(at).and_then(Value::as_str).unwrap_or_default().to_owned();
+        if name("/type") != RUN {
+            self.names.add(&name("/uuid"), &name("/data/name"));
+        }
+        let mut wanted = BTreeSet::new();
+        known::uuids(event, &mut wanted);
+        wanted.retain(|uuid| self.asked.insert(uuid.clone()));
+        self.names.learn(self.client, &wanted);
+        Some(in_words(event, &self.names))
+    }
+}
+
+const RUN: &str = "CairnRunVO";
+
+/// The steps of operations, and changes of nothing that is shown.
+fn is_noise(event: &Value) -> bool {
+    let text = |at: &str| event.pointer(at).and_then(Value::as_str).unwrap_or_default();
+    let is_step = text("/type") == RUN && matches!(text("/data/state"), "Running" | "Undoing");
+    let only_allowed = event
+        .get("data")
+        .and_then(Value::as_object)
+        .is_some_and(|data| !data.is_empty() && data.keys().all(|k| k == "allowedActions"));
+    is_step || only_allowed
+}
+
+/// When, what, and what became of it.
+fn in_words(event: &Value, names: &Names) -> String {
+    let text = |at: &str| event.pointer(at).map(cell).unwrap_or_default();
+    let when = event.get("time").and_then(Value::as_i64).map(time::rfc3339).unwrap_or_default();
+    let kind = entity_in_words(&text("/type")).unwrap_or_else(|| text("/type"));
+    let head = format!("{:>6}  {when}", text("/cursor"));
+    if text("/type") == RUN {
+        let run = text("/data/name");
+        let run = run.split('/').next().unwrap_or_default();
+        let on = names.in_text(&text("/data/resourceUuid"));
+        let step = match text("/data/state").as_str() {
+            "Done" => String::new(),
+            _ => format!(" at {} ({} %)", text("/data/step"), text("/data/progress")),
+        };
+        return format!("{head}  operation {run} {on}: {}{step}\n", text("/data/state"));
+    }
+    let what = names.in_text(&text("/uuid"));
+    let mut line = format!("{head}  {kind} {what} {}", text("/kind"));
+    for (field, value) in event.get("data").and_then(Value::as_object).into_iter().flatten() {
+        if field != "allowedActions" && !value.is_null() {
+            line.push_str(&format!("  {}={}", plain(field), names.in_text(&cell(value))));
         }
     }
+    line.push('\n');
+    line
 }
 
 #[cfg(test)]
@@ -162,12 +219,28 @@ mod tests {
     }
 
     #[test]
-    fn cli_01_an_event_is_one_line() {
-        let data = json!({"cursor": 5, "time": 0, "type": "VmInstanceVO", "uuid": "u", "kind": "updated", "data": {"state": "Running"}});
+    fn cli_01_an_event_is_one_line_with_names() {
+        const VM: &str = "0f6f3c7be3a94dcdb8b7f5b0c2a1d9e4";
+        let mut names = Names::default();
+        names.add(VM, "web-1");
+        let vm = json!({"cursor": 5, "time": 0, "type": "VmInstanceVO", "uuid": VM, "kind": "updated",
+            "data": {"state": "Running", "allowedActions": ["StopVmInstance"], "hostUuid": null}});
         assert_eq!(
-            line(&data, Format::Table),
-            "5 1970-01-01T00:00:00.000Z VmInstance u updated state=Running\n"
+            in_words(&vm, &names),
+            "     5  1970-01-01T00:00:00.000Z  VM web-1 updated  state=Running\n"
         );
-        assert_eq!(line(&json!({"cursor": 5}), Format::Json), "{\"cursor\":5}\n");
+        let run = |state: &str| {
+            json!({"cursor": 6, "time": 0, "type": RUN, "uuid": "r", "kind": "progress", "data": {"name": "vm.stop/1",
+                "state": state, "step": "PowerOff", "progress": 50, "resourceUuid": VM}})
+        };
+        assert_eq!(
+            in_words(&run("Stuck"), &names),
+            "     6  1970-01-01T00:00:00.000Z  operation vm.stop web-1: Stuck at PowerOff (50 %)\n"
+        );
+        assert!(is_noise(&run("Running")) && !is_noise(&run("Done")) && !is_noise(&vm));
+        assert!(
+            is_noise(&json!({"data": {"allowedActions": []}}))
+                && !is_noise(&json!({"kind": "deleted", "data": {}}))
+        );
     }
 }

@@ -1,14 +1,18 @@
 //! The command line. `cairn` turns the operation table into nouns and verbs and has no rules of its own; `cairn-ctl`
 //! looks after the server on its own machine.
 
+pub mod answer;
 pub mod arguments;
 pub mod call;
 pub mod client;
 pub mod command;
 pub mod ctl;
 pub mod events;
+pub mod explain;
 pub mod failure;
+pub mod guest;
 pub mod job;
+pub mod known;
 pub mod names;
 pub mod output;
 pub mod plan;

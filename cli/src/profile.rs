@@ -132,7 +132,8 @@ pub fn connect(server_flag: Option<&String>, profile_flag: Option<&String>) -> R
     let profile = Profiles::load()?.find(asked(profile_flag).as_deref())?;
     let server = server_flag.cloned().or_else(|| env("CAIRN_SERVER"));
     let (base, auth) = choose(&profile, server.as_deref(), env("CAIRN_SESSION"))?;
-    Ok(Client::new(&base, auth))
+    let is_own = auth != Auth::None && auth == profile.auth();
+    Ok(Client::new(&base, auth).of_account(profile.account.filter(|_| is_own)))
 }
 
 /// Address and authorization. What a profile holds is never shown to another server than its own.

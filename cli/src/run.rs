@@ -5,18 +5,22 @@ use std::time::Duration;
 use cairn_api::{Kind, Operation, operations};
 use cairn_types::random_uuid;
 use clap::ArgMatches;
-use serde_json::{Map, Value, json};
+use clap::error::ErrorKind;
+use serde_json::{Value, json};
 
 use crate::arguments::{self, Params};
 use crate::call::{self, Request};
 use crate::client::{Answer, Client, error_object};
 use crate::job::{self, Wait};
 use crate::output::{self, Format};
-use crate::{Failure, Result, command, events, names, plan, profile, session, terminal, upload, watch};
+use crate::{
+    Failure, Result, answer, command, events, explain, guest, names, plan, profile, session, upload, watch,
+};
 
 /// Runs `cairn` with these arguments and returns the exit code.
 pub fn main(args: impl IntoIterator<Item = std::ffi::OsString>) -> u8 {
-    let matches = match command::tree().try_get_matches_from(args) {
+    let args: Vec<_> = args.into_iter().collect();
+    let matches = match parse(&args) {
         Ok(matches) => matches,
         Err(error) => {
             let _ = error.print();
@@ -35,6 +39,24 @@ pub fn main(args: impl IntoIterator<Item = std::ffi::OsString>) -> u8 {
             failure.exit_code()
         }
     }
+}
+
+/// Reads the command line. What an operation lacks is told later, by the operation.
+fn parse(args: &[std::ffi::OsString]) -> Result<ArgMatches, clap::Error> {
+    let strict = command::tree().try_get_matches_from(args);
+    let Err(error) = &strict else { return strict };
+    if error.kind() != ErrorKind::MissingRequiredArgument {
+        return strict;
+    }
+    match command::lenient_tree().try_get_matches_from(args) {
+        Ok(matches) if is_operation(&matches) => Ok(matches),
+        _ => strict,
+    }
+}
+
+fn is_operation(matches: &ArgMatches) -> bool {
+    let verb = matches.subcommand().and_then(|(noun, below)| Some((noun, below.subcommand()?.0)));
+    verb.is_some_and(|(noun, verb)| operations().iter().any(|op| op.noun == noun && op.verb == verb))
 }
 
 fn dispatch(matches: &ArgMatches, format: Format) -> Result<()> {
@@ -75,12 +97,25 @@ fn completion(matches: &ArgMatches) -> Result<()> {
 
 /// One operation with the parameters that were typed.
 fn operation(op: &'static Operation, matches: &ArgMatches, format: Format) -> Result<()> {
-    let client = connect(matches)?;
-    let mut params = arguments::read(op, matches)?;
+    let client = connect(matches);
+    if let Some(failure) = explain::missing(client.as_ref().ok(), op, matches) {
+        return Err(failure);
+    }
+    let client = client?;
+    let said = arguments::read(op, matches)?;
+    let mut params = said.clone();
     names::resolve(&client, op, &mut params)?;
+    arguments::fill(&client, op, &mut params)?;
+    guest::add_tags(&client, matches, &mut params)?;
+    let typed = explain::Typed { op, said: &said, sent: &params };
     let request = call::request(op, &params)?;
-    let Some(answer) = carry_out(&client, op, request, matches, format)? else { return Ok(()) };
-    print_answer(op, &answer, format)
+    let answer = match carry_out(&client, op, request, matches, format) {
+        Ok(Some(answer)) => answer,
+        Ok(None) => return Ok(()),
+        Err(failure) if format == Format::Table => return Err(explain::explain(&client, &typed, failure)),
+        Err(failure) => return Err(failure),
+    };
+    answer::print(&client, &typed, &answer, format)
 }
 
 /// `cairn api NAME --json '{…}'`.
@@ -147,7 +182,7 @@ fn carry_out(
     };
     if planned {
         let text = if format == Format::Table {
-            plan::render(&answer)
+            plan::show(client, &answer)
         } else {
             output::render(format, &answer, None)
         };
@@ -156,38 +191,20 @@ fn carry_out(
     Ok(Some(answer))
 }
 
-fn print_answer(op: &Operation, answer: &Value, format: Format) -> Result<()> {
-    let content = output::content(answer);
-    if format == Format::Table && content.as_object().is_some_and(Map::is_empty) {
-        if terminal::stderr_is_terminal() {
-            eprintln!("{} {}: done", op.noun, op.verb);
-        }
-        return Ok(());
-    }
-    let shown = op.result.first().map(|(_, ty)| ty.trim_start_matches("List<").trim_end_matches('>'));
-    output::print_value(format, &content, shown)
-}
-
 /// A query.
 fn list(op: &'static Operation, matches: &ArgMatches, format: Format) -> Result<()> {
     let client = connect(matches)?;
-    let mut params = Params::new();
-    let mut conditions = arguments::texts(matches, "@condition").unwrap_or_default();
-    conditions.extend(arguments::texts(matches, "@q").unwrap_or_default());
-    if !conditions.is_empty() {
-        params.insert("q".to_owned(), json!(conditions));
-    }
-    for name in ["limit", "start"] {
-        params.extend(matches.get_one::<u64>(name).map(|n| (name.to_owned(), json!(n))));
-    }
-    let text = |id: &str| matches.get_one::<String>(id).cloned();
-    params.extend(text("sort").map(|field| ("sort".to_owned(), json!(field))));
-    params.extend(text("fields").map(|fields| ("fields".to_owned(), json!(fields))));
-    params.extend(text("group-by").map(|field| ("groupBy".to_owned(), json!(field))));
-    if matches.get_flag("count") {
-        params.insert("count".to_owned(), json!(true));
-    }
-    let answer = client.ask(&call::request(op, &params)?)?;
+    let params = query_params(&client, op, matches)?;
+    let answer = client.ask(&call::request(op, &params)?).map_err(|failure| match failure {
+        Failure::Usage(text) => Failure::Usage(format!(
+            "{text}\na condition is a field, an operator and a value, as in: cairn {} {} name=web-1 'name~=web%' 'createDate>2026-01-31'\n\
+             fields: {}",
+            op.noun,
+            op.verb,
+            answer::fields(op).join(", ")
+        )),
+        other => other,
+    })?;
     if matches.get_flag("count") {
         let total = answer.get("total").cloned().unwrap_or_default();
         let shown = if format == Format::Table { total } else { json!({"total": total}) };
@@ -197,9 +214,35 @@ fn list(op: &'static Operation, matches: &ArgMatches, format: Format) -> Result<
     if format != Format::Table {
         return output::print_value(format, &rows, op.inventory);
     }
-    let fields = text("fields").map(|f| f.split(',').map(|f| f.trim().to_owned()).collect::<Vec<_>>());
-    let rows = rows.as_array().map_or(&[][..], Vec::as_slice);
-    output::write(&output::list_table(rows, op.inventory, fields.as_deref(), ""))
+    let text = params.get("fields").and_then(Value::as_str);
+    let fields = text.map(|f| f.split(',').map(str::to_owned).collect::<Vec<_>>());
+    let rows = rows.as_array().cloned().unwrap_or_default();
+    answer::print_list(&client, rows, op.inventory, fields.as_deref())
+}
+
+fn query_params(client: &Client, op: &Operation, matches: &ArgMatches) -> Result<Params> {
+    let mut params = Params::new();
+    let mut conditions = arguments::texts(matches, "@condition").unwrap_or_default();
+    conditions.extend(arguments::texts(matches, "@q").unwrap_or_default());
+    if !conditions.is_empty() {
+        let named: Result<Vec<String>> =
+            conditions.into_iter().map(|c| names::in_condition(client, op, c)).collect();
+        params.insert("q".to_owned(), json!(named?));
+    }
+    for name in ["limit", "start"] {
+        params.extend(matches.get_one::<u64>(name).map(|n| (name.to_owned(), json!(n))));
+    }
+    if let Some(fields) = matches.get_one::<String>("fields") {
+        let full: Vec<String> = fields.split(',').map(|f| names::field_name(op, f.trim())).collect();
+        params.insert("fields".to_owned(), json!(full.join(",")));
+    }
+    for (flag, name) in [("sort", "sort"), ("group-by", "groupBy")] {
+        params.extend(matches.get_one::<String>(flag).map(|text| (name.to_owned(), json!(text))));
+    }
+    if matches.get_flag("count") {
+        params.insert("count".to_owned(), json!(true));
+    }
+    Ok(params)
 }
 
 /// The verbs that are made of other operations.
@@ -216,33 +259,52 @@ fn extra(noun: &str, verb: &str, matches: &ArgMatches, format: Format) -> Result
                 job::wait(&client, id, &Wait { label: "job", timeout, quiet: matches.get_flag("@quiet") })?;
             output::print_value(format, &output::content(&result), None)
         }
-        ("image", "upload", _) => output::print_value(format, &upload::upload(&client, matches)?, inventory),
-        ("vm", "console-url", _) => console(&client, target(), format),
+        ("image", "upload", _) => {
+            answer::print_one(&client, upload::upload(&client, matches)?, inventory, format)
+        }
+        ("vm", "console-url", _) => console(&client, target(), matches.get_flag("websocket"), format),
         (_, "wait", Some(_)) => {
             let row = watch::wait(&client, noun, matches)?;
             if format == Format::Table { Ok(()) } else { output::print_value(format, &row, inventory) }
         }
         (_, "get", Some(query)) => {
-            output::print_value(format, &names::one(&client, query, target())?, inventory)
+            let keys = command::keys(&[query]);
+            let row = match keys.is_empty() {
+                true => names::one(&client, query, target())?,
+                false => names::by_keys(&client, query, &typed_keys(matches, keys))?,
+            };
+            answer::print_one(&client, row, inventory, format)
         }
         _ => Err(Failure::Usage(format!("there is no command {noun} {verb}"))),
     }
 }
 
-/// The address of a VM's console. Its token works once.
-fn console(client: &Client, vm: &str, format: Format) -> Result<()> {
+fn typed_keys<'a>(matches: &'a ArgMatches, keys: &[&'static str]) -> Vec<(&'static str, &'a str)> {
+    keys.iter().map(|key| (*key, matches.get_one::<String>(key).map_or("", String::as_str))).collect()
+}
+
+/// The address of a VM's console on the page, or that of its websocket, whose token works once.
+fn console(client: &Client, vm: &str, websocket: bool, format: Format) -> Result<()> {
     let uuid = if names::is_uuid(vm) { vm.to_owned() } else { names::uuid_of(client, "VmInstanceVO", vm)? };
-    let answer = session::simple(client, "RequestConsoleAccess", json!({"vmInstanceUuid": uuid}))?;
+    let op = Operation::find("RequestConsoleAccess");
+    let op = op.ok_or_else(|| Failure::Usage("there are no consoles".to_owned()))?;
+    let params = |vm: &str| Params::from_iter([("vmInstanceUuid".to_owned(), json!(vm))]);
+    let (said, sent) = (params(vm), params(&uuid));
+    let answer = session::simple(client, op.name, json!(sent)).map_err(|failure| match format {
+        Format::Table => explain::explain(client, &explain::Typed { op, said: &said, sent: &sent }, failure),
+        _ => failure,
+    })?;
     let console = answer.get("inventory").cloned().unwrap_or_default();
     if format != Format::Table {
         return output::print_value(format, &console, None);
     }
     let text = |name: &str| console.get(name).map(output::table::cell).unwrap_or_default();
-    let scheme = if text("scheme").ends_with('s') && text("scheme") != "ws" { "wss" } else { "ws" };
-    output::write(&format!(
-        "{scheme}://{}:{}/console/{}\n",
-        text("hostname"),
-        text("port"),
-        call::encode(&text("token"))
-    ))
+    let secure = text("scheme").ends_with('s') && text("scheme") != "ws";
+    let place = format!("{}:{}", text("hostname"), text("port"));
+    output::write(&match (websocket, secure) {
+        (true, true) => format!("wss://{place}/console/{}\n", call::encode(&text("token"))),
+        (true, false) => format!("ws://{place}/console/{}\n", call::encode(&text("token"))),
+        (false, true) => format!("https://{place}/vms/{uuid}/console\n"),
+        (false, false) => format!("http://{place}/vms/{uuid}/console\n"),
+    })
 }

@@ -171,18 +171,25 @@ fn join(tx: &mut dyn Tx, first_password: &str) -> Result<(String, i64)> {
     let known = tx.query_opt("SELECT uuid, epoch FROM management_node ORDER BY uuid LIMIT 1", params![])?;
     match known {
         Some(row) => {
-            let (uuid, epoch) = (row.text("uuid")?, row.int("epoch")? + 1);
+            let (uuid, epoch) = (row.text("uuid")?, next_epoch(row.int("epoch")?, now));
             let sql = "UPDATE management_node SET epoch = ?, host_name = ?, join_ms = ?, heart_beat_ms = ?, state = 'RUNNING' WHERE uuid = ?";
             tx.execute(sql, params![epoch, host.trim(), now, now, &uuid])?;
             Ok((uuid, epoch))
         }
         None => {
             let uuid = new_uuid();
-            let sql = "INSERT INTO management_node (uuid, host_name, state, epoch, join_ms, heart_beat_ms) VALUES (?, ?, 'RUNNING', 1, ?, ?)";
-            tx.execute(sql, params![&uuid, host.trim(), now, now])?;
-            Ok((uuid, 1))
+            let sql = "INSERT INTO management_node (uuid, host_name, state, epoch, join_ms, heart_beat_ms) VALUES (?, ?, 'RUNNING', ?, ?, ?)";
+            let epoch = next_epoch(0, now);
+            tx.execute(sql, params![&uuid, host.trim(), epoch, now, now])?;
+            Ok((uuid, epoch))
         }
     }
+}
+
+/// Agents obey the highest epoch that they have seen. It follows the clock, so that it is past that also when the database was
+/// restored from a backup that knew only an earlier one.
+fn next_epoch(last: i64, now_ms: i64) -> i64 {
+    (last + 1).max(now_ms / 1000)
 }
 
 /// Every workflow there is.

@@ -1,6 +1,6 @@
 //! One call of an operation: who calls, and what came with it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use cairn_api::Operation;
 use cairn_query::{DateStyle, Viewer};
@@ -70,6 +70,8 @@ pub struct Call {
     pub timeout_s: Option<u64>,
     /// What happens once the change is committed.
     pub(crate) after: Arc<Mutex<Vec<AfterCommit>>>,
+    /// Uuid of what a change made or changed, for the audit.
+    pub(crate) made: Arc<OnceLock<String>>,
 }
 
 /// Something to do once a change is committed.
@@ -91,6 +93,15 @@ impl Call {
             return Ok(());
         }
         Err(Fault::denied(format!("only the admin account may call {}", self.op.name)))
+    }
+
+    /// Refuses everybody but the admin account one use of an operation that is open otherwise.
+    pub fn require_admin_for(&self, what: &str) -> Result<()> {
+        if self.caller.is_admin() {
+            Ok(())
+        } else {
+            Err(Fault::denied(format!("only the admin account may make {what}")))
+        }
     }
 
     /// Lets something happen in memory once this change is committed; nothing if it is not.

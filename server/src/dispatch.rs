@@ -176,6 +176,7 @@ fn new_call(
         is_plan: request.plan && op.changes(),
         timeout_s: request.timeout_s,
         after: Arc::default(),
+        made: Arc::default(),
     })
 }
 
@@ -340,8 +341,14 @@ fn allowed(tx: &mut dyn Tx, caller: &Caller, name: &Named) -> Result<()> {
     };
     let owner = row.opt_text("account_uuid")?;
     let me = caller.account.to_string();
-    if owner.is_none() || owner.as_deref() == Some(&me) || name.uuid == me {
+    if owner.as_deref() == Some(&me) || name.uuid == me {
         return Ok(());
+    }
+    // What belongs to nobody is the operators': others may choose a zone or a host, but not change it or hang tags on it.
+    let touches = name.change && (name.target || name.entity.is_none());
+    if owner.is_none() {
+        let text = format!("{} named by parameter {} is the administrators'", name.uuid, name.param);
+        return if touches { Err(Fault::denied(text)) } else { Ok(()) };
     }
     // An IP range is shared with its network.
     let shared = "SELECT 1 FROM shared_resource
@@ -406,6 +413,9 @@ async fn change(call: &Call, work: Change, params: &Params) -> Result<Answer, An
     match call.app.store.write(with_job).await {
         Ok(value) => {
             call.committed();
+            if let Some(uuid) = value.pointer("/inventory/uuid").and_then(Value::as_str) {
+                let _ = call.made.set(uuid.to_owned());
+            }
             if !is_job {
                 return Ok(Answer::Json(200, value));
             }
@@ -449,7 +459,7 @@ async fn start(call: &Call, workflow: Box<dyn Launchable>, params: &Params) -> R
         deadline: call.timeout_s.map(Duration::from_secs),
         ..Start::default()
     };
-    let (job, entry) = (new_job(call, None), entry(call, params, None, 0));
+    let (job, entry) = (new_job(call, None), entry(call, params, None, None));
     let admit = Box::new(move |tx: &mut dyn Tx, run: &cairn_workflow::RunInfo| {
         jobs::begin(tx, &NewJob { run: Some(run.uuid.to_string()), ..job.clone() })?;
         audit::insert(tx, &entry)
@@ -476,7 +486,10 @@ async fn finish_now(call: &Call, result: Result<Value>) -> Result<Answer, Answer
 async fn plan(call: &Call, handler: Handler, params: &Params) -> Result<Answer, Answer> {
     let engine = &call.app.engine;
     let plan = match handler {
-        Handler::Read(_) => Plan::default(),
+        Handler::Read(_) => Plan {
+            summary: format!("{} changes no resource; whether it would succeed was not tried.", call.op.name),
+            ..Plan::default()
+        },
         Handler::Change(work) => engine.plan_tx(change_work(call, work, params)).await?,
         Handler::Prepared(prepare) => {
             let work = prepare(call.clone(), params.clone()).await?;
@@ -511,15 +524,27 @@ fn with_schema(op: &Operation, wanted: bool, answer: Answer) -> Answer {
     }
 }
 
-fn entry(call: &Call, params: &Params, error_code: Option<String>, took_ms: i64) -> Entry {
+/// The parameters as the audit keeps them: masked, with a mark on what was only planned, and short if nobody is logged in.
+fn shown(call: &Call, params: &Params) -> String {
+    let mut all = params.0.clone();
+    if call.is_plan {
+        all.insert("X-Cairn-Plan".into(), json!(true));
+    }
+    let text = audit::masked(call.op, &all, &call.system_tags);
+    if call.op.session { text } else { audit::cut(text, 1 << 10) }
+}
+
+fn entry(call: &Call, params: &Params, error_code: Option<String>, took_ms: Option<i64>) -> Entry {
     let target = call.op.target().map(|p| params.str(p.name).to_owned()).filter(|u| is_uuid(u));
     Entry {
         action: call.op.name,
         account: call.caller.account.to_string(),
         user: call.caller.user.clone(),
-        resource_type: call.op.target().and_then(|p| p.refers).map(str::to_owned),
-        resource_uuid: target.or_else(|| params.opt_str("resourceUuid").map(str::to_owned)),
-        params: audit::masked(call.op, &params.0, &call.system_tags),
+        resource_type: call.op.target().and_then(|p| p.refers).or(call.op.tag_resource).map(str::to_owned),
+        resource_uuid: target
+            .or_else(|| call.made.get().cloned())
+            .or_else(|| params.opt_str("resourceUuid").map(str::to_owned)),
+        params: shown(call, params),
         source: call.source.clone(),
         error_code,
         took_ms,
@@ -543,8 +568,12 @@ async fn note(call: &Call, params: &Params, answer: &Answer, began: Instant) {
         Answer::Json(_, body) => body.pointer("/error/code").and_then(Value::as_str).map(str::to_owned),
         Answer::Text(status, _) => Some(format!("HTTP.{status}")),
     };
+    // The wrong passwords before it are in the audit; whoever goes on asking must not fill it.
+    if error.as_deref() == Some(code::TOO_MANY_TRIES) {
+        return;
+    }
     let took = i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX);
-    call.app.audit.note(entry(call, params, error, took)).await;
+    call.app.audit.note(entry(call, params, error, Some(took))).await;
 }
 
 /// Answers the poll of a job (rest-conventions section 5). `time` is the poll's own `X-Cairn-Time`: who reads a result decides

@@ -11,6 +11,7 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 if [[ $1 != --inside ]]; then
     address=$1 key=$2
     work=$(mktemp -d "${TMPDIR:-/var/tmp}/cairn-host.XXXXXX")
+    # shellcheck disable=SC2317 # a trap calls it
     cleanup() {
         [[ -z ${pid:-} ]] || kill -9 "$pid" 2>/dev/null || true
         wait 2>/dev/null || true

@@ -100,13 +100,13 @@ fn split_port(place: &str) -> Option<(String, Option<u16>)> {
     fits.then(|| (host.to_ascii_lowercase(), port))
 }
 
-/// Checks an address against the policy.
-pub fn check(policy: &UrlPolicy, host: &str, ip: IpAddr) -> Result<()> {
+/// Checks an address against the policy. `own`: the networks of this machine.
+fn check(policy: &UrlPolicy, own: &[String], host: &str, ip: IpAddr) -> Result<()> {
     if policy.allow_internal {
         return Ok(());
     }
-    let refused =
-        is_internal(ip) || policy.refused_networks.iter().any(|n| lies_in(n, undress(ip)) || lies_in(n, ip));
+    let networks = policy.refused_networks.iter().chain(own);
+    let refused = is_internal(ip) || networks.into_iter().any(|n| lies_in(n, undress(ip)) || lies_in(n, ip));
     if !refused {
         return Ok(());
     }
@@ -136,8 +136,9 @@ pub async fn resolve(policy: &UrlPolicy, url: &Url) -> Result<Vec<IpAddr>> {
     if ips.is_empty() {
         return Err(unknown());
     }
+    let own = if policy.allow_internal { Vec::new() } else { cairn_link::networks::own() };
     for ip in &ips {
-        check(policy, &url.host, *ip)?;
+        check(policy, &own, &url.host, *ip)?;
     }
     Ok(ips)
 }
@@ -178,10 +179,10 @@ mod tests {
             "ff02::1",
             "::127.0.0.1",
         ] {
-            assert!(check(&policy(&[]), "h", ip.parse().unwrap()).is_err(), "{ip}");
+            assert!(check(&policy(&[]), &[], "h", ip.parse().unwrap()).is_err(), "{ip}");
         }
         for ip in ["8.8.8.8", "172.32.0.1", "2606:4700::1", "100.128.0.1"] {
-            assert!(check(&policy(&[]), "h", ip.parse().unwrap()).is_ok(), "{ip}");
+            assert!(check(&policy(&[]), &[], "h", ip.parse().unwrap()).is_ok(), "{ip}");
         }
     }
 
@@ -195,10 +196,25 @@ mod tests {
             ("9.9.9.9", false),
             ("::ffff:8.8.8.8", false),
         ] {
-            assert_eq!(check(&p, "h", ip.parse().unwrap()).is_ok(), ok, "{ip}");
+            assert_eq!(check(&p, &[], "h", ip.parse().unwrap()).is_ok(), ok, "{ip}");
         }
         let open = UrlPolicy { allow_internal: true, ..p };
-        assert!(check(&open, "h", "127.0.0.1".parse().unwrap()).is_ok());
+        assert!(check(&open, &[], "h", "127.0.0.1".parse().unwrap()).is_ok());
+    }
+
+    #[test]
+    fn img_01_networks_of_the_fetching_machine_are_inside_whatever_their_range() {
+        let own = ["192.0.2.2/24".to_owned(), "2001:db8:1::2/64".to_owned()];
+        for (ip, ok) in [
+            ("192.0.2.2", false),
+            ("192.0.2.77", false),
+            ("::ffff:192.0.2.2", false),
+            ("2001:db8:1::9", false),
+            ("198.51.100.1", true),
+            ("2001:db8:2::9", true),
+        ] {
+            assert_eq!(check(&policy(&[]), &own, "h", ip.parse().unwrap()).is_ok(), ok, "{ip}");
+        }
     }
 
     #[test]

@@ -31,6 +31,11 @@ pub struct L3 {
     devices: Option<(String, Subnet, u32)>,
 }
 
+/// The port of the bridge behind which a network's services are.
+pub fn port_of(uuid: &str) -> String {
+    format!("{VETH_PREFIX}{}", &uuid[uuid.len().saturating_sub(10)..])
+}
+
 /// What a network needs in order to be applied, checked.
 pub struct Checked<'a> {
     wanted: &'a ApplyL3,
@@ -68,7 +73,7 @@ impl L3 {
         Self {
             uuid: uuid.to_owned(),
             namespace: format!("cairn-{}", tail(12)),
-            veth: format!("{VETH_PREFIX}{}", tail(10)),
+            veth: port_of(uuid),
             folder: Path::new(RUN_FOLDER).join(uuid),
             metadata: None,
             devices: None,

@@ -18,6 +18,7 @@ use std::fmt;
 use std::io;
 use std::net::Ipv4Addr;
 use std::path::Path;
+use std::time::Duration;
 
 use cairn_api::agent::network::{Applied, ApplyBridge, ApplyL3, Lease, RemoveBridge};
 use cairn_api::agent::vm::Nic;
@@ -33,6 +34,8 @@ use l3::L3;
 pub const METADATA_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 /// Name of the leg of a network's services inside its namespace.
 pub const SERVICE_DEVICE: &str = "svc0";
+/// Pause between two looks at what is there.
+const REPAIR_PAUSE: Duration = Duration::from_secs(15);
 /// How the legs on the bridge begin.
 pub const VETH_PREFIX: &str = "cv";
 
@@ -112,8 +115,10 @@ struct Live {
     bridges: BTreeMap<String, ApplyBridge>,
     wanted: BTreeMap<String, ApplyL3>,
     services: HashMap<String, L3>,
-    /// The ruleset in the kernel, as far as we know.
+    /// The ruleset that was loaded last.
     loaded: String,
+    /// How the kernel showed it then; what it shows later must be the same.
+    listed: String,
 }
 
 impl Live {
@@ -122,7 +127,8 @@ impl Live {
         let service = |l3: &ApplyL3| {
             let uplink = self.bridges.values().find(|b| b.bridge == l3.bridge).map(|b| b.uplink.clone());
             let address = Subnet::parse(&l3.service_address)?.address;
-            Some(nft::Service { bridge: l3.bridge.clone(), uplink, address, dhcp: l3.dhcp })
+            let port = l3::port_of(&l3.l3_network);
+            Some(nft::Service { bridge: l3.bridge.clone(), port, uplink, address, dhcp: l3.dhcp })
         };
         let mut services: Vec<_> = self.wanted.values().filter_map(service).collect();
         services.sort();
@@ -135,8 +141,25 @@ impl Live {
         if always || ruleset != self.loaded {
             nft::load(&ruleset).await?;
             self.loaded = ruleset;
+            self.listed = nft::listed().await;
         }
         Ok(())
+    }
+
+    /// Makes again what somebody took away or changed: rules, bridges, devices, DHCP servers.
+    async fn repair(&mut self) {
+        if !self.loaded.is_empty() && nft::listed().await != self.listed {
+            tracing::warn!(
+                "the guard at the guests' interfaces was changed from outside; it is loaded again"
+            );
+            note(self.load(true).await);
+        }
+        for wanted in self.bridges.clone().into_values() {
+            note(bridge::apply(&wanted).await);
+        }
+        for wanted in self.wanted.clone().into_values() {
+            note(apply_services(self, &wanted).await);
+        }
     }
 }
 
@@ -161,18 +184,15 @@ impl LinuxNetwork {
         if nothing {
             return;
         }
-        if let Err(e) = live.load(true).await {
-            tracing::error!(operator = e.operator, "{e}");
-        }
-        for wanted in live.bridges.clone().into_values() {
-            if let Err(e) = bridge::apply(&wanted).await {
-                tracing::error!(operator = e.operator, "{e}");
-            }
-        }
-        for wanted in live.wanted.clone().into_values() {
-            if let Err(e) = apply_services(&mut live, &wanted).await {
-                tracing::error!(operator = e.operator, "{e}");
-            }
+        note(live.load(true).await);
+        live.repair().await;
+    }
+
+    /// Compares what is there with what is wanted again and again, and repairs it. Never returns.
+    pub async fn keep(&self) {
+        loop {
+            tokio::time::sleep(REPAIR_PAUSE).await;
+            self.live.lock().await.repair().await;
         }
     }
 
@@ -198,6 +218,13 @@ impl LinuxNetwork {
         result.map_err(|e| {
             io_fault(code::AGENT_NETWORK, "the wanted state of the network could not be kept", &e)
         })
+    }
+}
+
+/// Logs what could not be made; the next turn tries again.
+fn note<T>(done: Result<T>) {
+    if let Err(e) = done {
+        tracing::error!(operator = e.operator, "{e}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! The guard: one nftables table of the bridge family, always replaced as a whole in one transaction.
 //!
-//! From each guest, always: no DHCP or router answers, and nothing from the addresses of our services. From a guarded
-//! guest (SG-03) only frames with its own MAC, IP and ARP sender. At uplinks of networks that we serve: no DHCP in either
+//! From each guest, always: no DHCP or router answers, nothing from the addresses of our services, and to our services only
+//! frames with its own MAC, IP and ARP sender, because they know a guest by these (FLAT-03). From a guarded guest (SG-03) only frames with its own MAC, IP and ARP sender. At uplinks of networks that we serve: no DHCP in either
 //! direction, and nothing from or to the service addresses, which are the same on every host.
 //!
 //! Rules look names and addresses up in sets, so a frame costs the same with one guest and with a thousand.
@@ -23,6 +23,8 @@ pub const TABLE: &str = "cairn_guard";
 pub struct Service {
     /// The bridge.
     pub bridge: String,
+    /// The port of the bridge behind which the services are.
+    pub port: String,
     /// The bridge's way out, if it has one.
     pub uplink: Option<String>,
     /// Address of DHCP server and metadata service.
@@ -43,6 +45,7 @@ pub fn ruleset(nics: &[Nic], services: &[Service]) -> String {
     set(&mut out, "dhcp_uplink", "ifname", &sets.dhcp_uplink);
     set(&mut out, "service_uplink", "ifname", &sets.service_uplink);
     set(&mut out, "service", "ifname . ipv4_addr", &sets.service);
+    set(&mut out, "service_port", "ifname", &sets.service_port);
     out.push_str(FROM_GUEST);
     out.push_str("\tchain strict_ip6 {\n");
     out.push_str("\t\tip6 saddr :: icmpv6 type { nd-neighbor-solicit, mld-listener-report, mld2-listener-report } accept\n");
@@ -114,6 +117,11 @@ const AT_UPLINK: &str = "\tchain from_uplink {
 \t\tiifname @service_uplink jump from_uplink
 \t}
 
+\tchain forward {
+\t\ttype filter hook forward priority -300; policy accept;
+\t\tiifname @guest oifname @service_port jump strict
+\t}
+
 \tchain postrouting {
 \t\ttype filter hook postrouting priority 300; policy accept;
 \t\toifname @service_uplink jump to_uplink
@@ -130,6 +138,7 @@ struct Sets {
     dhcp_uplink: BTreeSet<String>,
     service_uplink: BTreeSet<String>,
     service: BTreeSet<String>,
+    service_port: BTreeSet<String>,
     /// Tap and the addresses it may advertise, as numbers.
     advertised: BTreeSet<(String, String)>,
 }
@@ -141,6 +150,7 @@ impl Sets {
             sets.add_nic(nic);
         }
         for s in services {
+            sets.service_port.insert(quoted(&s.port));
             // Ports that may not use the address: the kernel need not know the names of bridges in rules.
             let taps = nics.iter().filter(|n| n.bridge == s.bridge).map(|n| &n.tap);
             for port in taps.chain(&s.uplink) {
@@ -159,10 +169,9 @@ impl Sets {
 
     fn add_nic(&mut self, nic: &Nic) {
         self.guest.insert(quoted(&nic.tap));
-        if !nic.anti_spoofing {
-            return;
+        if nic.anti_spoofing {
+            self.strict.insert(quoted(&nic.tap));
         }
-        self.strict.insert(quoted(&nic.tap));
         self.mac.insert(format!("\"{}\" . {}", nic.tap, nic.mac));
         let mut v6: Vec<Ipv6Addr> = Vec::new();
         for address in nic.addresses.iter().filter_map(|a| a.parse::<IpAddr>().ok()) {
@@ -209,6 +218,11 @@ pub async fn load(ruleset: &str) -> Result<()> {
     let done = Tool::new("nft", &["-f", "-"]).input(ruleset).run().await;
     done.map(drop)
         .map_err(|e| e.fault(code::AGENT_NETWORK, "the guard at the guests' interfaces could not be set"))
+}
+
+/// The table as the kernel has it, with its elements; empty if it is not there.
+pub async fn listed() -> String {
+    Tool::new("nft", &["list", "table", "bridge", TABLE]).run().await.unwrap_or_default()
 }
 
 /// Removes the table.

@@ -63,12 +63,14 @@ fn sg_03_rulesets_are_as_they_were() {
     let services = [
         nft::Service {
             bridge: "br_eth1".into(),
+            port: "cv0000000001".into(),
             uplink: Some("eth1".into()),
             address: [10, 0, 0, 2].into(),
             dhcp: true,
         },
         nft::Service {
             bridge: "br_eth2".into(),
+            port: "cv0000000002".into(),
             uplink: Some("eth2".into()),
             address: [10, 1, 0, 2].into(),
             dhcp: false,

@@ -40,7 +40,7 @@ pub struct Lab {
 impl Lab {
     /// With a fresh folder and a running agent.
     pub async fn start() -> Arc<Self> {
-        let base = std::env::var("CAIRN_TEST_HOST").expect("run this under tests/host.sh");
+        let base = std::env::var("CAIRN_TEST_HOST").expect("run this under scripts/test-host.sh");
         scrub();
         let dir = Path::new(&base).join(format!("lab-{}", random_uuid()));
         std::fs::create_dir_all(dir.join("agent")).unwrap();

@@ -187,6 +187,45 @@ async fn sg_03_forged_packets_of_a_guest_never_arrive() {
     clean(net, &[&strict, &free]).await;
 }
 
+/// Without anti-spoofing a guest may send from any address, but the services know a guest by its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn flat_03_a_guest_can_not_ask_for_the_metadata_of_another() {
+    let mut net = Net::new().await;
+    let mut thief = net.prepare(18, false).await;
+    thief.nics[0].anti_spoofing = false;
+    net.prepare(19, false).await;
+    net.start(&thief).await;
+    net.until_ssh(18).await;
+    let ask = "wget -q -O - http://169.254.169.254/latest/meta-data/local-ipv4";
+    assert_eq!(net.in_guest(18, ask).await, "10.77.0.18");
+    let as_another = format!(
+        "ip addr add 10.77.0.19/24 dev eth0; ip route replace 169.254.169.254 via {SERVICE} src 10.77.0.19; \
+         ({ask} >/tmp/stolen & sleep 6; kill $!) 2>/dev/null; cat /tmp/stolen; \
+         ip route replace 169.254.169.254 via {SERVICE} src 10.77.0.18; ip addr del 10.77.0.19/24 dev eth0"
+    );
+    assert_eq!(net.in_guest(18, &as_another).await, "", "the metadata of another guest");
+    assert_eq!(net.in_guest(18, ask).await, "10.77.0.18");
+    clean(net, &[&thief]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sg_03_flat_01_what_was_taken_away_from_a_network_is_made_again() {
+    let mut net = Net::new().await;
+    let spec = net.prepare(20, false).await;
+    net.start(&spec).await;
+    let (lab, tap) = (net.lab.clone(), spec.nics[0].tap.clone());
+    let guarded = || attempt("nft", &["list", "set", "bridge", "cairn_guard", "guest"]).1.contains(&tap);
+    let pid = || std::fs::read_to_string(format!("/run/cairn/l3/{}/pid", net.l3)).unwrap_or_default();
+    assert!(guarded());
+    run("nft", &["delete", "table", "bridge", "cairn_guard"]);
+    let old = pid();
+    run("kill", &["-9", old.trim()]);
+    lab.until("the guard is back", guarded).await;
+    lab.until("DHCP is back", || pid() != old && attempt("kill", &["-0", pid().trim()]).0).await;
+    net.until_ssh(20).await;
+    clean(net, &[&spec]).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn flat_01_dhcp_stays_on_the_host() {
     let mut net = Net::new().await;

@@ -5,6 +5,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, value_parser};
 
 use super::positionals;
+use crate::{arguments, call, names};
 
 /// Id of the positional form of a parameter.
 pub fn positional_id(param: &Param) -> String {
@@ -17,25 +18,31 @@ pub fn secret_file_id(param: &Param) -> String {
 }
 
 pub(super) fn positional_argument(op: &Operation, param: &'static Param, index: usize) -> Arg {
-    let shown =
-        if param.refers.is_some() { "NAME|UUID".to_owned() } else { kebab(param.name).to_ascii_uppercase() };
-    let mut arg = Arg::new(positional_id(param)).index(index).help(help(op, param)).value_name(shown);
+    let mut arg = Arg::new(positional_id(param)).index(index).help(help(op, param)).value_name(place(param));
     if is_list(param.ty) {
         arg = arg.action(ArgAction::Append).num_args(1..);
     }
-    if param.must_be_given() {
-        arg = arg.required_unless_present(param.name);
-    }
-    arg.conflicts_with(param.name)
+    // Not asked for when the flag stands for it: the two exclude each other.
+    arg.required(param.must_be_given()).conflicts_with(param.name)
 }
 
 pub(super) fn flag(op: &'static Operation, param: &'static Param) -> Arg {
-    let kebab_name = kebab(param.name);
-    let mut arg = Arg::new(param.name).value_name(value_name(param)).help(help(op, param));
-    if let Some(short) = short_name(op, &kebab_name) {
-        arg = arg.visible_alias(short);
+    let is_positional = positionals(op).iter().any(|p| p.name == param.name);
+    let asked_for = param.must_be_given() && !arguments::is_filled(op, param);
+    let required = asked_for && !is_positional && !param.secret && param.ty != Type::Any;
+    let mut text = help(op, param);
+    if required || param.required && param.lenient {
+        text.push_str(if required { " [required]" } else { " [needed as a rule]" });
     }
-    arg = arg.long(kebab_name);
+    let (name, full) = (shown_flag(op, param), kebab(param.name));
+    let mut arg = Arg::new(param.name).value_name(value_name(param)).help(text);
+    // As the API spells it, and in full.
+    for alias in [full, param.name.to_owned()] {
+        if alias != name && !arg.get_all_aliases().unwrap_or_default().contains(&alias.as_str()) {
+            arg = arg.alias(alias);
+        }
+    }
+    arg = arg.long(name);
     arg = match param.ty {
         Type::Bool => arg
             .num_args(0..=1)
@@ -48,9 +55,8 @@ pub(super) fn flag(op: &'static Operation, param: &'static Param) -> Arg {
     if !param.values.is_empty() {
         arg = arg.value_parser(PossibleValuesParser::new(param.values)).ignore_case(true);
     }
-    let is_positional = positionals(op).iter().any(|p| p.name == param.name);
-    let required = param.must_be_given() && !is_positional && !param.secret && param.ty != Type::Any;
-    arg.required(required)
+    // The place without a flag is what help shows.
+    arg.required(required).hide(is_positional)
 }
 
 pub(super) fn secret_file_flag(param: &Param) -> Arg {
@@ -59,6 +65,27 @@ pub(super) fn secret_file_flag(param: &Param) -> Arg {
         .value_name("FILE")
         .conflicts_with(param.name)
         .help(format!("File with the value of --{}; `-` is standard input", kebab(param.name)))
+}
+
+/// The flag of a parameter as help and errors name it; its full name works too.
+pub fn shown_flag(op: &Operation, param: &Param) -> String {
+    let full = kebab(param.name);
+    let is_new = param.name == "resourceUuid" && !names::takes_uuid(op, param);
+    short_name(op, &full).filter(|_| !is_new).unwrap_or(full)
+}
+
+/// What stands for a place without a flag: the kind of thing that is named there.
+pub fn place(param: &Param) -> String {
+    let noun = param.refers.and_then(call::query_of).map(|query| query.noun);
+    noun.map_or_else(|| shown_value(param), str::to_ascii_uppercase)
+}
+
+/// What stands for the value of a parameter in help and errors.
+pub fn shown_value(param: &Param) -> String {
+    match value_name(param) {
+        "TEXT" => kebab(param.name).to_ascii_uppercase(),
+        other => other.to_owned(),
+    }
 }
 
 /// `--zone` for `--zone-uuid` and `--l3-network` for `--l3-network-uuids`, unless that is another parameter.
@@ -70,15 +97,24 @@ fn short_name(op: &Operation, kebab_name: &str) -> Option<String> {
             || (other != kebab_name && other.trim_end_matches('s').strip_suffix("-uuid") == Some(short))
     };
     let reserved = matches!(short, "output" | "server" | "profile" | "wait" | "plan" | "timeout" | "quiet");
-    (!reserved && short != "resource" && !op.params.iter().any(clash)).then(|| short.to_owned())
+    (!reserved && !op.params.iter().any(clash)).then(|| short.to_owned())
 }
 
 fn help(op: &Operation, param: &Param) -> String {
     let mut text = if is_hashed_password(op, param) {
         "Password; it is hashed before it is sent".to_owned()
     } else {
-        param.doc.trim_end_matches('.').to_owned()
+        in_flags(op, param.doc.trim_end_matches('.'))
     };
+    if param.name == "networkServices" {
+        "Services of a provider, as in Flat=DHCP,Userdata".clone_into(&mut text);
+    }
+    if arguments::is_filled(op, param) {
+        text.push_str("; found out if absent");
+    }
+    if value_name(param) == "SIZE" {
+        text.push_str(", or with a unit: 512M, 2G");
+    }
     if let Some(default) =
         param.default.filter(|_| param.values.is_empty() || !param.doc.contains(" if absent"))
     {
@@ -87,16 +123,30 @@ fn help(op: &Operation, param: &Param) -> String {
     text
 }
 
+/// A text about parameters with flags for their names.
+pub fn in_flags(op: &Operation, doc: &str) -> String {
+    op.params.iter().fold(doc.to_owned(), |text, other| {
+        text.replace(&format!("`{}`", other.name), &format!("--{}", shown_flag(op, other)))
+    })
+}
+
 fn value_name(param: &Param) -> &'static str {
     match param.ty {
         _ if param.refers.is_some() => "NAME|UUID",
-        Type::Str | Type::StrList if param.name.to_ascii_lowercase().ends_with("uuid") => "UUID",
+        Type::Str | Type::StrList if param.doc.starts_with("Uuid that the new") => "UUID",
+        Type::Str | Type::StrList if looks_like_uuid(param) => "NAME|UUID",
+        Type::Int | Type::Long | Type::LongList if param.doc.contains("bytes") => "SIZE",
         Type::Str | Type::StrList => "TEXT",
         Type::Int | Type::Long | Type::LongList => "NUMBER",
         Type::Bool => "BOOL",
         Type::StrListMap => "KEY=V1,V2",
         Type::Any => "JSON",
     }
+}
+
+fn looks_like_uuid(param: &Param) -> bool {
+    let name = param.name.to_ascii_lowercase();
+    !param.secret && (name.ends_with("uuid") || name.ends_with("uuids"))
 }
 
 /// Whether the parameter is the password of an account, which clients send as its SHA-512.

@@ -8,10 +8,17 @@ use std::collections::BTreeMap;
 use cairn_api::{Kind, Method, Operation, Param, Type, operations};
 use clap::{Arg, ArgAction, Command};
 
+use crate::arguments::is_filled;
+use crate::{guest, names};
+
 use argument::{
     flag, job_arguments, plan_argument, positional_argument, query_arguments, secret_file_flag, tag_arguments,
 };
-pub use argument::{is_hashed_password, is_list, kebab, positional_id, secret_file_id};
+pub use argument::{
+    in_flags, is_hashed_password, is_list, kebab, place, positional_id, secret_file_id, shown_flag,
+    shown_value,
+};
+pub use own::keys;
 use own::{extra_commands, own_commands};
 
 /// Nouns whose resources `wait` can follow, because they have a state or status.
@@ -39,6 +46,15 @@ pub fn tree() -> Command {
         root = root.subcommand(noun_command(noun, &group));
     }
     root
+}
+
+/// The same tree for a command line that lacks something: what is missing is told together, with what there is.
+pub fn lenient_tree() -> Command {
+    tree().mut_subcommands(|noun| {
+        noun.mut_subcommands(|verb| {
+            verb.mut_args(|arg| if arg.get_id() == "@what" { arg } else { arg.required(false) })
+        })
+    })
 }
 
 /// Operations by noun, in the order of the table.
@@ -88,8 +104,9 @@ fn noun_command(noun: &'static str, group: &[&'static Operation]) -> Command {
 
 fn operation_command(op: &'static Operation) -> Command {
     let first_sentence = op.doc.split_once(". ").map_or(op.doc, |(first, _)| first).trim_end_matches('.');
-    let mut command =
-        Command::new(op.verb).about(first_sentence).long_about(format!("{}\n\nAction: {}", op.doc, op.name));
+    let mut command = Command::new(op.verb)
+        .about(in_flags(op, first_sentence))
+        .long_about(in_flags(op, &format!("{}\n\nAction: {}", op.doc, op.name)));
     let positional = positionals(op);
     for (index, param) in positional.iter().enumerate() {
         command = command.arg(positional_argument(op, param, index + 1));
@@ -113,6 +130,7 @@ fn operation_command(op: &'static Operation) -> Command {
     if matches!(op.method, Method::Post | Method::Put) {
         generic.extend(tag_arguments());
     }
+    generic.extend(guest::flags(op));
     let taken: Vec<String> = op.params.iter().map(|p| kebab(p.name)).collect();
     command.args(generic.into_iter().filter(|a| !a.get_long().is_some_and(|l| taken.iter().any(|t| t == l))))
 }
@@ -125,13 +143,19 @@ fn summary(verbs: &[String]) -> String {
 }
 
 /// The parameters that may stand without a flag: what the operation works on, then the rest of the path; or else the
-/// name of what is made; or else the only parameter there is.
+/// name of what is made; or else the only parameter there is. Behind them the only one that is left.
 pub fn positionals(op: &'static Operation) -> Vec<&'static Param> {
+    // Calls that make something are known by its name.
+    let name = op.param("name").filter(|name| op.kind == Kind::Create && name.must_be_given());
+    if let Some(name) = name {
+        return vec![name];
+    }
     let mut out: Vec<&Param> = op.params.iter().filter(|p| p.target).take(1).collect();
     if out.is_empty() {
-        // Of several parts of a path the one that the noun speaks of comes first, wherever the path has it.
+        // What the noun speaks of comes first, wherever the path or the body has it.
         let own = |p: &&Param| kebab(p.name).trim_end_matches("-uuid") == op.noun;
-        out.extend(op.params.iter().filter(|p| p.in_path).find(own));
+        let given = |p: &&Param| p.in_path || p.must_be_given();
+        out.extend(op.params.iter().filter(given).find(own));
     }
     if out.first().is_none_or(|p| !is_list(p.ty)) {
         out.extend(
@@ -141,18 +165,42 @@ pub fn positionals(op: &'static Operation) -> Vec<&'static Param> {
                 .collect::<Vec<_>>(),
         );
     }
+    let may = out.is_empty() && op.kind != Kind::Query;
+    // What is tagged or limited, for calls that name it in the body.
+    let named = |p: &&Param| names::takes_uuid(op, p) && p.must_be_given() && !is_filled(op, p);
+    if may {
+        out.extend(op.params.iter().filter(|p| !p.ignored).find(named));
+    }
     let mut used = op.params.iter().filter(|p| !p.ignored);
-    match (out.is_empty() && op.kind != Kind::Query, op.param("name"), used.next(), used.next()) {
+    match (may && out.is_empty(), op.param("name"), used.next(), used.next()) {
         (true, Some(name), ..) if name.must_be_given() => out.push(name),
         (true, _, Some(only), None) if !matches!(only.ty, Type::Bool) => out.push(only),
         _ => (),
     }
+    out.extend(values(op, &out));
     out
+}
+
+/// What it is changed to, where that is all there is left to say: `global-config update vm deletionPolicy Delay`,
+/// `quota update alice vm.num 5`.
+fn values(op: &'static Operation, before: &[&'static Param]) -> Vec<&'static Param> {
+    let is_left = |p: &&Param| !p.ignored && !is_filled(op, p) && !before.iter().any(|b| b.name == p.name);
+    let left: Vec<&Param> = op.params.iter().filter(is_left).collect();
+    let simple =
+        |p: &&Param| matches!(p.ty, Type::Str | Type::Int | Type::Long) && !p.secret && p.default.is_none();
+    let fits = left.len() == 1 || left.len() == 2 && left.iter().all(|p| p.must_be_given());
+    let follows = op.changes() && before.last().is_some_and(|p| !is_list(p.ty));
+    if follows && fits && left.iter().all(simple) { left } else { Vec::new() }
 }
 
 /// A noun as people say it.
 pub fn spoken(noun: &str) -> String {
-    noun.split('-').map(|w| if w == "vm" { "VM" } else { w }).collect::<Vec<_>>().join(" ")
+    let word = |word: &str| match word {
+        "vm" | "nic" | "ip" | "l2" | "l3" => word.to_ascii_uppercase(),
+        "config" => "setting".to_owned(),
+        _ => word.to_owned(),
+    };
+    noun.split('-').map(word).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

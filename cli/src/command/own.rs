@@ -1,10 +1,10 @@
 //! The commands that are not one operation of the table.
 
-use cairn_api::Operation;
+use cairn_api::{Operation, resource};
 use clap::{Arg, ArgAction, Command, value_parser};
 
 use super::argument::{flag, job_arguments, plan_argument, tag_arguments, timeout_argument};
-use super::{WAITABLE, spoken};
+use super::{WAITABLE, kebab, spoken};
 
 pub(super) fn own_commands() -> Vec<Command> {
     let name = |text: &'static str| Arg::new("name").value_name("NAME").required(true).help(text);
@@ -64,7 +64,13 @@ pub(super) fn own_commands() -> Vec<Command> {
             .args(job_arguments())
             .arg(plan_argument()),
         Command::new("events")
-            .about("Follow what happens: one line per event, as JSON with -o json")
+            .about("Follow what happens: one line per change, as JSON with -o json")
+            .arg(
+                Arg::new("all")
+                    .long("all")
+                    .action(ArgAction::SetTrue)
+                    .help("Every event, with the progress of operations step by step"),
+            )
             .arg(
                 Arg::new("since")
                     .long("since")
@@ -87,7 +93,13 @@ pub(super) fn extra_commands(noun: &'static str, group: &[&'static Operation]) -
     let has = |verb: &str| group.iter().any(|op| op.verb == verb);
     let target = || Arg::new("@target").value_name("NAME|UUID").required(true).help("Which one");
     let mut extra = Vec::new();
-    if has("list") && !has("get") {
+    let keys = keys(group);
+    if has("list") && !has("get") && !keys.is_empty() {
+        let key =
+            |name: &'static str| Arg::new(name).value_name(kebab(name).to_ascii_uppercase()).required(true);
+        let about = format!("Show one {}", spoken(noun));
+        extra.push(Command::new("get").about(about).args(keys.iter().map(|k| key(k).help("Which one"))));
+    } else if has("list") && !has("get") {
         extra.push(Command::new("get").about(format!("Show one {}", spoken(noun))).arg(target()));
     }
     if WAITABLE.contains(&noun) && !has("wait") {
@@ -104,8 +116,11 @@ pub(super) fn extra_commands(noun: &'static str, group: &[&'static Operation]) -
     match noun {
         "vm" => extra.push(
             Command::new("console-url")
-                .about("Print an address for the console that works once")
-                .arg(target()),
+                .about("Print the address of the VM's console, to open in a browser")
+                .arg(target())
+                .arg(Arg::new("websocket").long("websocket").action(ArgAction::SetTrue).help(
+                    "Print the address for a VNC client that speaks websockets instead; it works once, without a login",
+                )),
         ),
         "job" => extra.push(
             Command::new("wait")
@@ -119,11 +134,24 @@ pub(super) fn extra_commands(noun: &'static str, group: &[&'static Operation]) -
     extra
 }
 
+/// The fields that tell resources apart which have no uuid, such as category and name of a setting.
+pub fn keys(group: &[&'static Operation]) -> &'static [&'static str] {
+    let listed = group.iter().find(|op| op.verb == "list").and_then(|op| resource::find(op.inventory?));
+    match listed {
+        Some(table)
+            if table.field("uuid").is_none() && table.keys.iter().all(|k| table.field(k).is_some()) =>
+        {
+            table.keys
+        }
+        _ => &[],
+    }
+}
+
 fn upload_command(add: &'static Operation) -> Command {
     let file = Arg::new("@file").value_name("FILE").required(true).help("File to upload: qcow2, raw or ISO");
     let mut command = Command::new("upload").about("Add an image from a file on this machine").arg(file);
     for param in add.params.iter().filter(|p| !p.ignored && !matches!(p.name, "url" | "resourceUuid")) {
-        command = command.arg(flag(add, param).required(false));
+        command = command.arg(flag(add, param).required(false).hide(false));
     }
     command.args(tag_arguments()).arg(timeout_argument())
 }

@@ -47,7 +47,7 @@ pub fn of(inventory: &str) -> Option<&'static [&'static str]> {
         "PrimaryStorageInventory" => {
             &["uuid", "name", "type", "state", "status", "totalCapacity", "availableCapacity", "url"]
         }
-        "QuotaInventory" => &["name", "value", "identityUuid"],
+        "QuotaInventory" => &["identityUuid", "name", "value"],
         "SharedResourceInventory" => &["resourceUuid", "resourceType", "receiverAccountUuid", "toPublic"],
         "SystemTagInventory" | "UserTagInventory" => &["uuid", "tag", "resourceType", "resourceUuid"],
         "TaskProgressInventory" => &["taskName", "type", "content", "time"],

@@ -91,19 +91,26 @@ pub fn list_table(
     chosen: Option<&[String]>,
     indent: &str,
 ) -> String {
-    let columns: Vec<String> = match (chosen, inventory.and_then(columns::of)) {
-        (Some(chosen), _) => chosen.to_vec(),
-        (None, Some(fixed)) => fixed.iter().map(|c| (*c).to_owned()).collect(),
-        (None, None) => guessed_columns(rows),
-    };
+    let columns = columns_for(rows, inventory, chosen);
     if columns.is_empty() {
         let each = rows.iter().filter_map(Value::as_object).map(|row| details(row, None, indent));
         return each.collect::<Vec<_>>().join("\n");
     }
     let head: Vec<String> = columns.iter().map(|c| title(c)).collect();
-    let cells =
-        rows.iter().map(|row| columns.iter().map(|c| column_cell(row, c)).collect()).collect::<Vec<Vec<_>>>();
+    let cells = rows
+        .iter()
+        .map(|row| columns.iter().map(|c| shortened(c, column_cell(row, c))).collect())
+        .collect::<Vec<Vec<_>>>();
     table::render(&head, &cells, indent)
+}
+
+/// The columns of a list.
+pub fn columns_for(rows: &[Value], inventory: Option<&str>, chosen: Option<&[String]>) -> Vec<String> {
+    match (chosen, inventory.and_then(columns::of)) {
+        (Some(chosen), _) => chosen.to_vec(),
+        (None, Some(fixed)) => fixed.iter().map(|c| (*c).to_owned()).collect(),
+        (None, None) => guessed_columns(rows),
+    }
 }
 
 /// uuid and name first, then the first plain fields that any row has.
@@ -130,11 +137,33 @@ fn title(column: &str) -> String {
         Some((_, last)) => last,
         None => column,
     };
-    crate::command::kebab(name).to_ascii_uppercase()
+    if name == "identityUuid" {
+        return "ACCOUNT".to_owned();
+    }
+    // What another resource is, is shown by its name.
+    let bare =
+        name.strip_suffix("Uuids").or_else(|| name.strip_suffix("Uuid")).filter(|bare| !bare.is_empty());
+    let bare = bare.or_else(|| {
+        name.strip_suffix("Capacity").filter(|bare| bare.contains(|c: char| c.is_ascii_uppercase()))
+    });
+    crate::command::kebab(bare.unwrap_or(name)).to_ascii_uppercase()
+}
+
+/// Longest text of a column but names and uuids; programs read the whole with `-o json`.
+const WIDEST: usize = 60;
+
+fn shortened(column: &str, text: String) -> String {
+    let field = column.rsplit('.').next().unwrap_or(column);
+    let kept = field == "name" || field.to_ascii_lowercase().ends_with("uuid");
+    if kept || text.chars().count() <= WIDEST {
+        return text;
+    }
+    text.chars().take(WIDEST - 1).chain(['…']).collect()
 }
 
 fn column_cell(row: &Value, column: &str) -> String {
     match column.split_once('.') {
+        None if matches!(column, "value" | "total" | "used") => value_cell(row, column),
         None => field_cell(column, row.get(column).unwrap_or(&Value::Null)),
         Some((list, field)) => {
             let elements = row.get(list).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
@@ -144,11 +173,32 @@ fn column_cell(row: &Value, column: &str) -> String {
     }
 }
 
+/// The value of a quota or a setting; the name of the row says what is counted.
+fn value_cell(row: &Value, column: &str) -> String {
+    let name = row.get("name").and_then(Value::as_str).unwrap_or(column);
+    field_cell(name, row.get(column).unwrap_or(&Value::Null))
+}
+
 fn field_cell(field: &str, value: &Value) -> String {
     match value.as_u64() {
         Some(bytes) if columns::is_bytes(field) => binary_size(bytes),
+        Some(ms) if field == "time" => cairn_types::time::rfc3339(i64::try_from(ms).unwrap_or_default()),
+        _ if field == "allowedActions" => commands(value),
+        _ if field == "resourceType" => {
+            let entity = table::cell(value);
+            crate::explain::entity_in_words(&entity).unwrap_or(entity)
+        }
         _ => table::cell(value),
     }
+}
+
+/// Actions as the commands that call them.
+fn commands(actions: &Value) -> String {
+    let one = |action: &Value| match action.as_str().and_then(cairn_api::Operation::find) {
+        Some(op) => format!("{} {}", op.noun, op.verb),
+        None => table::cell(action),
+    };
+    actions.as_array().into_iter().flatten().map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// `2147483648` is `2 GiB`.
@@ -226,7 +276,7 @@ mod tests {
         let text = render(Format::Table, &rows, Some("VmInstanceInventory"));
         assert_eq!(
             text,
-            "UUID  NAME   STATE    IP                  CPU-NUM  MEMORY-SIZE  HOST-UUID\n\
+            "UUID  NAME   STATE    IP                  CPU-NUM  MEMORY-SIZE  HOST\n\
              u1    web-1  Running  10.0.0.2, 10.0.1.2  2        1.5 GiB      h\n"
         );
     }
@@ -238,7 +288,7 @@ mod tests {
         let text = render(Format::Table, &vm, Some("VmInstanceInventory"));
         assert!(text.starts_with("uuid         u1\nname         web-1\n"), "{text}");
         assert!(text.contains("description  two\n             lines\nmemorySize   2 KiB\n"), "{text}");
-        assert!(text.contains("vmNics:\n  UUID  IP        MAC  L3-NETWORK-UUID"), "{text}");
+        assert!(text.contains("vmNics:\n  UUID  IP        MAC  L3-NETWORK"), "{text}");
         assert!(text.contains("more:\n  a  1\n"), "{text}");
     }
 
@@ -256,6 +306,27 @@ mod tests {
             json!({"results": [{"inventories": [{"uuid": "u", "name": "z"}]}, {"inventories": []}]});
         let text = render(Format::Table, &results, None);
         assert_eq!(text, "results:\n  inventories:\n    UUID  NAME\n    u     z\n\n  inventories\n");
+    }
+
+    #[test]
+    fn cli_01_quotas_have_units_and_long_values_are_cut() {
+        let rows = json!([{"name": "vm.memorySize", "value": 85_899_345_920_i64, "identityUuid": "alice"},
+            {"name": "vm.num", "value": 20, "identityUuid": "alice"}]);
+        assert_eq!(
+            render(Format::Table, &rows, Some("QuotaInventory")),
+            "ACCOUNT  NAME           VALUE\nalice    vm.memorySize  80 GiB\nalice    vm.num         20\n"
+        );
+        let rows = json!([{"category": "a", "name": "b", "value": "x".repeat(500), "defaultValue": ""}]);
+        assert!(
+            render(Format::Table, &rows, Some("GlobalConfigInventory"))
+                .lines()
+                .all(|l| l.chars().count() < 100)
+        );
+        let vm = json!({"name": "v", "allowedActions": ["StopVmInstance", "Odd"]});
+        assert_eq!(
+            render(Format::Table, &vm, Some("VmInstanceInventory")),
+            "name            v\nallowedActions  vm stop, Odd\n"
+        );
     }
 
     #[test]

@@ -92,7 +92,10 @@ fn cli_01_errors_show_their_chain_and_exit_with_one() {
     });
     let ran = cairn(&mock, &["vm", "start", VM]);
     assert_eq!((ran.code, ran.out.as_str()), (1, ""));
-    assert_eq!(ran.err, "error: HOST_ALLOCATION.1001: no host\n  - h1: full\n  caused by: SYS.1006: below\n");
+    assert_eq!(
+        ran.err,
+        "error: no host (HOST_ALLOCATION.1001)\n  - h1: full\n  caused by: below (SYS.1006)\n"
+    );
     let mock = Mock::start(|_, _| refused(json!({"code": "SYS.1003", "details": "gone"})));
     let ran = cairn(&mock, &["vm", "start", VM, "-o", "json"]);
     assert_eq!(ran.code, 1);
@@ -127,7 +130,7 @@ fn cli_01_plans_are_asked_for_and_shown() {
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(
         ran.out
-            .starts_with("Plan: delete zone z\n   1. delete it\n      because asked\nDeletes:\n  - ZoneVO z"),
+            .starts_with("Plan: delete zone z\n   1. delete it\n      because asked\nDeletes:\n  - zone z\n"),
         "{}",
         ran.out
     );
@@ -338,7 +341,12 @@ fn cli_01_a_state_can_be_waited_for_and_a_console_opened() {
     let ran = cairn(&mock, &["vm", "wait", VM, "--state", "running", "-o", "json"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert_eq!(serde_json::from_str::<Value>(&ran.out).unwrap()["state"], "Running");
-    assert_eq!(cairn(&mock, &["vm", "console-url", VM]).out, "ws://10.0.0.5:5000/console/t0k\n");
+    let page = format!("http://10.0.0.5:5000/vms/{VM}/console\n");
+    assert_eq!(cairn(&mock, &["vm", "console-url", VM]).out, page);
+    assert_eq!(
+        cairn(&mock, &["vm", "console-url", VM, "--websocket"]).out,
+        "ws://10.0.0.5:5000/console/t0k\n"
+    );
     let never = Mock::start(|_, _| answer(200, json!({"inventories": [{"uuid": VM, "state": "Stopped"}]})));
     assert_eq!(cairn(&never, &["vm", "wait", VM, "--state", "Running", "--timeout", "0"]).code, 1);
 }

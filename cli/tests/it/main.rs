@@ -6,3 +6,4 @@ mod ctl;
 mod mock;
 mod tree;
 mod upload;
+mod words;

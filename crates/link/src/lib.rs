@@ -3,6 +3,8 @@
 //! Both ends may be used inside `tokio::select!`: what was read or written in part is kept, so a dropped future loses
 //! nothing.
 
+pub mod networks;
+
 use std::io;
 
 use bytes::{Buf, BufMut, BytesMut};

@@ -1,14 +1,15 @@
 //! The database. A [`Store`] runs short synchronous closures over `&mut dyn Tx`: writes on one thread with group commit
-//! (many logical transactions share one durable COMMIT), reads on a few others.
+//! (many logical transactions share one COMMIT), made durable on a second one, reads on a few others.
 //!
 //! A closure may run more than once (a second database server repeats it on conflict), so it must have no effect but
-//! through its [`Tx`]. An answer leaves only after the COMMIT that holds it.
+//! through its [`Tx`]. An answer, of a write or of a read, leaves only when all that it tells of is on disk.
 
 mod checkpoint;
 mod migrate;
 mod reader;
 mod row;
 mod sqlite;
+mod sync;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -62,20 +63,24 @@ pub struct Store {
 struct Inner {
     writer: writer::Writer,
     readers: reader::Readers,
-    commits: watch::Receiver<u64>,
+    durable: sync::Durable,
     path: PathBuf,
 }
 
 impl Store {
     /// Opens or creates the database file and brings its schema up to date. Blocks; call before serving.
     pub fn open(path: &Path, readers: usize) -> Result<Self> {
+        Self::open_with(path, readers, sync::of_log(path))
+    }
+
+    fn open_with(path: &Path, readers: usize, sync: sync::Sync) -> Result<Self> {
         let mut connection = sqlite::open(path, false)?;
         migrate::run(&mut connection)?;
-        let (commit_sender, commits) = watch::channel(0);
-        let writer = writer::Writer::start(connection, commit_sender);
+        let (commits, durable) = sync::start(sync)?;
+        let writer = writer::Writer::start(connection, commits)?;
         let readers = reader::Readers::start(path, readers)?;
-        checkpoint::start(path, commits.clone())?;
-        Ok(Self { inner: Arc::new(Inner { writer, readers, commits, path: path.to_owned() }) })
+        checkpoint::start(path, durable.syncs())?;
+        Ok(Self { inner: Arc::new(Inner { writer, readers, durable, path: path.to_owned() }) })
     }
 
     /// Runs a write transaction. An error takes all of it back. Durable when this returns `Ok`.
@@ -97,7 +102,9 @@ impl Store {
     {
         let (sender, receiver) = oneshot::channel();
         self.inner.readers.submit(f, sender);
-        receiver.await.map_err(|_| stopped())?
+        let found = receiver.await.map_err(|_| stopped())?;
+        self.inner.durable.wait(self.inner.writer.newest()).await?;
+        found
     }
 
     /// Opens a transaction that will be taken back: statements run, nothing stays. Plans are made on it. It holds up
@@ -106,9 +113,9 @@ impl Store {
         self.inner.writer.rehearse().await
     }
 
-    /// Changes after every commit; tells followers of tables that they should look again.
+    /// Changes when commits have become durable; tells followers of tables that they should look again.
     pub fn commits(&self) -> watch::Receiver<u64> {
-        self.inner.commits.clone()
+        self.inner.durable.syncs()
     }
 
     /// Copies the whole database into a new file while it is in use. Fails if the file exists.

@@ -9,6 +9,8 @@ use crate::sqlite::fault;
 pub const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "resources", include_str!("../migrations/0001_resources.sql")),
     (2, "platform", include_str!("../migrations/0002_platform.sql")),
+    (3, "l2_owner", include_str!("../migrations/0003_l2_owner.sql")),
+    (4, "audit_running", include_str!("../migrations/0004_audit_running.sql")),
 ];
 
 pub(crate) fn run(connection: &mut Connection) -> Result<()> {

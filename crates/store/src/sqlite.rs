@@ -18,11 +18,12 @@ pub(crate) fn open(path: &Path, read_only: bool) -> Result<Connection> {
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX
     };
     let connection = Connection::open_with_flags(path, flags).map_err(|e| fault(&e))?;
+    // A commit is made durable by `sync`, which syncs the log; NORMAL keeps the syncs of the log's header and of checkpoints.
     // The log is moved into the database by a thread of its own; a commit does it only when that falls far behind.
     let settings =
-        "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA busy_timeout=5000;
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON; PRAGMA busy_timeout=5000;
                     PRAGMA temp_store=MEMORY; PRAGMA cache_size=-16384; PRAGMA case_sensitive_like=ON;
-                    PRAGMA wal_autocheckpoint=16384;";
+                    PRAGMA wal_autocheckpoint=16384; PRAGMA journal_size_limit=33554432;";
     let readers = "PRAGMA busy_timeout=5000; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-8192;
                    PRAGMA case_sensitive_like=ON; PRAGMA query_only=OFF;";
     connection.execute_batch(if read_only { readers } else { settings }).map_err(|e| fault(&e))?;

@@ -101,3 +101,96 @@ async fn a_backup_is_a_whole_database() {
     assert!(store.backup(&copy).await.is_err());
     assert_eq!(Store::open(&copy, 1).unwrap().read(count).await.unwrap(), 1);
 }
+
+/// A store whose syncs wait for a word each, which is how they end.
+fn gated() -> (tempfile::TempDir, Store, std::sync::mpsc::Sender<std::io::Result<()>>) {
+    let dir = tempfile::tempdir().unwrap();
+    let (gate, words) = std::sync::mpsc::channel();
+    let sync = Box::new(move || words.recv().unwrap());
+    let store = Store::open_with(&dir.path().join("db"), 1, sync).unwrap();
+    (dir, store, gate)
+}
+
+async fn still_waits<T>(task: &mut tokio::task::JoinHandle<T>) -> bool {
+    tokio::time::timeout(std::time::Duration::from_millis(50), task).await.is_err()
+}
+
+#[tokio::test]
+async fn no_answer_of_a_write_or_a_read_leaves_before_the_sync() {
+    let (_dir, store, gate) = gated();
+    let (writer, reader) = (store.clone(), store.clone());
+    let mut write = tokio::spawn(async move { writer.write(|tx| put(tx, "x")).await });
+    assert!(still_waits(&mut write).await);
+    let mut read = tokio::spawn(async move { reader.read(count).await });
+    assert!(still_waits(&mut read).await, "it saw what is not on disk yet");
+    gate.send(Ok(())).unwrap();
+    assert_eq!(write.await.unwrap().unwrap(), 1);
+    assert_eq!(read.await.unwrap().unwrap(), 1);
+}
+
+#[tokio::test]
+async fn one_sync_serves_every_commit_before_it() {
+    let (_dir, store, gate) = gated();
+    let first = store.clone();
+    let mut first = tokio::spawn(async move { first.write(|tx| put(tx, "first")).await });
+    assert!(still_waits(&mut first).await);
+    let more: Vec<_> = (0..20)
+        .map(|n| {
+            let store = store.clone();
+            tokio::spawn(async move { store.write(move |tx| put(tx, &format!("n{n}"))).await })
+        })
+        .collect();
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    gate.send(Ok(())).unwrap();
+    gate.send(Ok(())).unwrap();
+    first.await.unwrap().unwrap();
+    for write in more {
+        write.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn after_a_failed_sync_nothing_is_said_to_be_kept() {
+    let (_dir, store, gate) = gated();
+    gate.send(Err(std::io::Error::other("I/O error"))).unwrap();
+    let failed = store.write(|tx| put(tx, "x")).await.unwrap_err();
+    assert!(failed.details.contains("restart the server"), "{failed}");
+    // No more syncs are tried: the disk may have thrown away what it could not write.
+    assert_eq!(store.write(|tx| put(tx, "y")).await.unwrap_err().code, code::STORE);
+    assert_eq!(store.read(count).await.unwrap_err().code, code::STORE);
+}
+
+#[tokio::test]
+async fn neighbours_of_a_failure_run_again_and_count_once() {
+    let (_dir, store, gate) = gated();
+    // While the first one runs, the others line up for one batch.
+    let busy = store.clone();
+    let busy = tokio::spawn(async move {
+        let wait = |tx: &mut dyn Tx| {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            put(tx, "busy")
+        };
+        busy.write(wait).await
+    });
+    tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+    let runs = Arc::new(AtomicUsize::new(0));
+    let (good, bad, counted) = (store.clone(), store.clone(), runs.clone());
+    let good = tokio::spawn(async move {
+        let work = move |tx: &mut dyn Tx| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            put(tx, "good")
+        };
+        good.write(work).await
+    });
+    tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    let bad = tokio::spawn(async move {
+        let work = |tx: &mut dyn Tx| put(tx, "bad").and_then(|_| put(tx, "bad"));
+        bad.write(work).await
+    });
+    (0..3).for_each(|_| gate.send(Ok(())).unwrap());
+    busy.await.unwrap().unwrap();
+    good.await.unwrap().unwrap();
+    assert!(is_duplicate(&bad.await.unwrap().unwrap_err()));
+    assert_eq!(runs.load(Ordering::Relaxed), 2, "it was run again apart from its neighbour");
+    assert_eq!(store.read(count).await.unwrap(), 2);
+}

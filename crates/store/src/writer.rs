@@ -1,15 +1,21 @@
-//! The writer thread: every logical transaction is a SAVEPOINT inside one BEGIN IMMEDIATE … COMMIT, up to
-//! [`BATCH`] of them per COMMIT, and answers leave after it.
+//! The writer thread: many logical transactions, up to [`BATCH`] of them, share one BEGIN IMMEDIATE … COMMIT; answers leave once
+//! that is on disk (see [`crate::sync`]).
+//!
+//! They run without savepoints, which would copy every page that each of them touches. When one fails after it has written
+//! something, the batch is taken back and all of it runs again, each in a savepoint of its own.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use cairn_types::{Fault, Result, code};
 use rusqlite::Connection;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 use crate::sqlite::run;
+use crate::sync::Commit;
 use crate::{Tx, stopped};
 
 /// Most logical transactions in one COMMIT.
@@ -17,20 +23,20 @@ const BATCH: usize = 512;
 /// How long a rehearsal may hold up the writers.
 const REHEARSAL: Duration = Duration::from_secs(2);
 
-/// Tells the waiting caller how its COMMIT went.
-type Answer = Box<dyn FnOnce(Result<()>) + Send>;
-
 /// One logical transaction that waits for its turn.
 trait Logical: Send {
-    /// Runs it; says whether to keep its changes.
-    fn run(self: Box<Self>, connection: &mut Connection) -> (bool, Answer);
-    /// Answers without running it.
-    fn refuse(self: Box<Self>, fault: Fault);
+    /// Runs it, perhaps again; says whether to keep its changes.
+    fn run(&mut self, connection: &mut Connection) -> bool;
+    /// Makes it fail.
+    fn fail(&mut self, fault: Fault);
+    /// Tells the caller how it ended.
+    fn answer(self: Box<Self>, committed: Result<()>);
 }
 type Work = Box<dyn Logical>;
 
 struct Pending<T, F> {
     f: F,
+    result: Option<Result<T>>,
     answer: oneshot::Sender<Result<T>>,
 }
 
@@ -39,19 +45,20 @@ where
     T: Send + 'static,
     F: FnMut(&mut dyn Tx) -> Result<T> + Send + 'static,
 {
-    fn run(mut self: Box<Self>, connection: &mut Connection) -> (bool, Answer) {
+    fn run(&mut self, connection: &mut Connection) -> bool {
         let result = catch_unwind(AssertUnwindSafe(|| (self.f)(connection)))
             .unwrap_or_else(|_| Err(Fault::internal("a transaction panicked and was taken back")));
-        let keep = result.is_ok();
-        let answer: Answer = Box::new(move |committed| {
-            // Nobody may wait any more; the commit stands all the same.
-            let _ = self.answer.send(result.and_then(|v| committed.map(|()| v)));
-        });
-        (keep, answer)
+        self.result.insert(result).is_ok()
     }
 
-    fn refuse(self: Box<Self>, fault: Fault) {
-        let _ = self.answer.send(Err(fault));
+    fn fail(&mut self, fault: Fault) {
+        self.result = Some(Err(fault));
+    }
+
+    fn answer(self: Box<Self>, committed: Result<()>) {
+        let result = self.result.unwrap_or_else(|| Err(stopped()));
+        // Nobody may wait any more; the commit stands all the same.
+        let _ = self.answer.send(result.and_then(|v| committed.map(|()| v)));
     }
 }
 
@@ -62,16 +69,20 @@ enum Request {
 
 pub(crate) struct Writer {
     sender: Sender<Request>,
+    last: Arc<AtomicU64>,
 }
 
 impl Writer {
-    pub(crate) fn start(connection: Connection, commits: watch::Sender<u64>) -> Self {
+    /// Starts the thread, which hands its commits over to be synced.
+    pub(crate) fn start(connection: Connection, commits: Sender<Commit>) -> Result<Self> {
         let (sender, receiver) = channel();
+        let last = Arc::<AtomicU64>::default();
+        let mut thread = Thread { connection, requests: receiver, commits, last: last.clone() };
         std::thread::Builder::new()
             .name("store-writer".into())
-            .spawn(move || serve(connection, &receiver, &commits))
-            .expect("the system lets us start the writer thread");
-        Self { sender }
+            .spawn(move || thread.serve())
+            .map_err(|e| Fault::internal(format!("the writer thread could not be started: {e}")))?;
+        Ok(Self { sender, last })
     }
 
     pub(crate) fn submit<T, F>(&self, f: F, answer: oneshot::Sender<Result<T>>)
@@ -80,7 +91,7 @@ impl Writer {
         F: FnMut(&mut dyn Tx) -> Result<T> + Send + 'static,
     {
         // A closed channel drops `answer`, which the caller sees as "stopping".
-        let _ = self.sender.send(Request::Write(Box::new(Pending { f, answer })));
+        let _ = self.sender.send(Request::Write(Box::new(Pending { f, result: None, answer })));
     }
 
     pub(crate) async fn rehearse(&self) -> Result<Rehearsal> {
@@ -90,68 +101,112 @@ impl Writer {
         is_ready.await.map_err(|_| stopped())?;
         Ok(Rehearsal { sender })
     }
-}
 
-fn serve(mut connection: Connection, requests: &Receiver<Request>, commits: &watch::Sender<u64>) {
-    let mut next = requests.recv().ok();
-    while let Some(request) = next.take() {
-        match request {
-            Request::Write(first) => next = batch(&mut connection, first, requests, commits),
-            Request::Rehearse(work, ready) => rehearse(&mut connection, &work, ready),
-        }
-        if next.is_none() {
-            next = requests.recv().ok();
-        }
+    /// Number of the newest commit that anybody may have seen.
+    pub(crate) fn newest(&self) -> u64 {
+        self.last.load(Ordering::SeqCst)
     }
 }
 
-/// Runs one batch. Returns a request that was taken from the queue but belongs to no batch.
-fn batch(
-    connection: &mut Connection,
-    first: Work,
-    requests: &Receiver<Request>,
-    commits: &watch::Sender<u64>,
-) -> Option<Request> {
-    let begun = run(connection, "BEGIN IMMEDIATE");
-    let mut answers = Vec::new();
-    let mut left = None;
-    let mut work = Some(first);
-    while let Some(current) = work.take() {
-        match &begun {
-            Ok(()) => answers.extend(in_savepoint(connection, current)),
-            Err(f) => current.refuse(f.clone()),
-        }
-        if answers.len() < BATCH {
-            match requests.try_recv() {
-                Ok(Request::Write(w)) => work = Some(w),
-                Ok(other) => left = Some(other),
-                Err(_) => {}
+struct Thread {
+    connection: Connection,
+    requests: Receiver<Request>,
+    commits: Sender<Commit>,
+    last: Arc<AtomicU64>,
+}
+
+impl Thread {
+    fn serve(&mut self) {
+        let mut next = self.requests.recv().ok();
+        while let Some(request) = next.take() {
+            match request {
+                Request::Write(first) => next = self.batch(first),
+                Request::Rehearse(work, ready) => rehearse(&mut self.connection, &work, ready),
+            }
+            if next.is_none() {
+                next = self.requests.recv().ok();
             }
         }
     }
-    let end = begun.and_then(|()| commit(connection));
-    if end.is_ok() {
-        commits.send_modify(|n| *n += 1);
+
+    /// Runs one batch. Returns a request that was taken from the queue but belongs to no batch.
+    fn batch(&mut self, first: Work) -> Option<Request> {
+        let mut batch =
+            Batch { begun: run(&self.connection, "BEGIN IMMEDIATE"), apart: false, all: Vec::new() };
+        let before = self.connection.total_changes();
+        let (mut next, mut left) = (Some(first), None);
+        while let Some(work) = next.take() {
+            batch.add(&mut self.connection, work);
+            if batch.all.len() < BATCH {
+                match self.requests.try_recv() {
+                    Ok(Request::Write(work)) => next = Some(work),
+                    Ok(other) => left = Some(other),
+                    Err(_) => {}
+                }
+            }
+        }
+        let wrote = self.connection.total_changes() != before;
+        // Counted before it can be seen, so that no reader sees a commit with a number above this one.
+        let number = self.last.fetch_add(1, Ordering::SeqCst) + 1;
+        let end = batch.begun.and_then(|()| commit(&self.connection));
+        let answers = batch
+            .all
+            .into_iter()
+            .map(|work| -> crate::sync::Answer { Box::new(move |committed| work.answer(committed)) });
+        // Nobody receives once the store is dropped; then the answers are dropped too, which reads as "stopping".
+        let _ = self.commits.send(Commit { number, wrote, end, answers: answers.collect() });
+        left
     }
-    for answer in answers {
-        answer(end.clone());
-    }
-    left
 }
 
-/// Runs one logical transaction; `None` if it could not even begin and has been answered.
-fn in_savepoint(connection: &mut Connection, work: Work) -> Option<Answer> {
-    if let Err(f) = run(connection, "SAVEPOINT t") {
-        work.refuse(f);
-        return None;
+struct Batch {
+    begun: Result<()>,
+    /// Each logical transaction has a savepoint.
+    apart: bool,
+    all: Vec<Work>,
+}
+
+impl Batch {
+    fn add(&mut self, connection: &mut Connection, mut work: Work) {
+        if let Err(fault) = &self.begun {
+            work.fail(fault.clone());
+        } else if self.apart {
+            in_savepoint(connection, work.as_mut());
+        } else {
+            let before = connection.total_changes();
+            // What failed before it wrote anything is told so and costs its neighbours nothing.
+            let clean = work.run(connection) || connection.total_changes() == before;
+            self.all.push(work);
+            if !clean {
+                self.again(connection);
+            }
+            return;
+        }
+        self.all.push(work);
     }
-    let (keep, answer) = work.run(connection);
-    let taken_back = if keep { Ok(()) } else { run(connection, "ROLLBACK TO t") };
-    if let Err(f) = taken_back.and_then(|()| run(connection, "RELEASE t")) {
-        answer(Err(f));
-        return None;
+
+    /// Takes everything back and runs it again, each apart from the others.
+    fn again(&mut self, connection: &mut Connection) {
+        self.apart = true;
+        self.begun = run(connection, "ROLLBACK").and_then(|()| run(connection, "BEGIN IMMEDIATE"));
+        for work in &mut self.all {
+            match &self.begun {
+                Ok(()) => in_savepoint(connection, work.as_mut()),
+                Err(fault) => work.fail(fault.clone()),
+            }
+        }
     }
-    Some(answer)
+}
+
+/// Runs one logical transaction so that it can be taken back alone.
+fn in_savepoint(connection: &mut Connection, work: &mut dyn Logical) {
+    if let Err(fault) = run(connection, "SAVEPOINT t") {
+        return work.fail(fault);
+    }
+    let kept = if work.run(connection) { Ok(()) } else { run(connection, "ROLLBACK TO t") };
+    if let Err(fault) = kept.and_then(|()| run(connection, "RELEASE t")) {
+        work.fail(fault);
+    }
 }
 
 fn commit(connection: &Connection) -> Result<()> {
@@ -175,7 +230,7 @@ impl Rehearsal {
     {
         let (sender, receiver) = oneshot::channel();
         let late = || Fault::new(code::TIMEOUT, "the plan took too long to make").retry();
-        self.sender.send(Box::new(Pending { f, answer: sender })).map_err(|_| late())?;
+        self.sender.send(Box::new(Pending { f, result: None, answer: sender })).map_err(|_| late())?;
         receiver.await.map_err(|_| late())?
     }
 }
@@ -186,10 +241,9 @@ fn rehearse(connection: &mut Connection, requests: &Receiver<Work>, ready: onesh
         return;
     }
     let end = Instant::now() + REHEARSAL;
-    while let Ok(work) = requests.recv_timeout(end.saturating_duration_since(Instant::now())) {
-        if let Some(answer) = in_savepoint(connection, work) {
-            answer(Ok(()));
-        }
+    while let Ok(mut work) = requests.recv_timeout(end.saturating_duration_since(Instant::now())) {
+        in_savepoint(connection, work.as_mut());
+        work.answer(Ok(()));
     }
     if let Err(e) = connection.execute_batch("ROLLBACK") {
         tracing::error!(error = %e, "a rehearsal could not be taken back");

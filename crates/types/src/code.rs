@@ -47,6 +47,7 @@ codes! {
     HOST_NO_VIRTUALISATION = "HOST.8006";
     HOST_DUPLICATE = "HOST.8007";
     HOST_PROTOCOL = "HOST.8008";
+    HOST_AGENT_TAKEN = "HOST.8009";
     AGENT_OLD_EPOCH = "AGENT.8000";
     AGENT_UNKNOWN_COMMAND = "AGENT.8001";
     AGENT_HYPERVISOR = "AGENT.8002";
@@ -186,6 +187,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("HOST.8006", "the host has no means to run virtual machines"),
     ("HOST.8007", "a host with this address exists already"),
     ("HOST.8008", "the agent speaks no protocol version that this server knows"),
+    ("HOST.8009", "the machine has the agent of an image store already"),
     ("HOST_ALLOCATION.1000", "no host satisfies the request"),
     ("HOST_ALLOCATION.1001", "no NIC satisfies the request"),
     ("HYBRID.1000", "no such data centre"),

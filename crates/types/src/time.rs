@@ -95,6 +95,23 @@ pub fn parse_http_date(text: &str) -> Option<i64> {
     parse_condition(&format!("{year:04}-{month:02}-{day:02} {clock}"), 0)
 }
 
+/// Whether the date of a request says its zone without doubt: GMT, UTC, or an offset, which [`parse_http_date`] leaves out.
+pub fn http_date_offset_minutes(text: &str) -> Option<i64> {
+    let zone = text.split_whitespace().next_back()?;
+    if ["GMT", "UTC", "Z"].iter().any(|z| z.eq_ignore_ascii_case(zone)) {
+        return Some(0);
+    }
+    let (sign, digits) = match (zone.strip_prefix('+'), zone.strip_prefix('-')) {
+        (Some(d), _) => (1, d),
+        (_, Some(d)) => (-1, d),
+        _ => return None,
+    };
+    let number = |s: Option<&str>| s.and_then(|s| s.parse::<i64>().ok());
+    let plain = digits.replace(':', "");
+    (plain.len() == 4).then_some(())?;
+    Some(sign * (number(plain.get(..2))? * 60 + number(plain.get(2..))?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,6 +131,21 @@ mod tests {
         for day in -40_000..40_000 {
             let (y, m, d) = civil_from_days(day);
             assert_eq!(days_from_civil(y, i64::try_from(m).unwrap(), d), day);
+        }
+    }
+
+    #[test]
+    fn a_zone_without_doubt_is_told_from_a_name() {
+        for (date, offset) in [
+            ("Tue, 02 Jan 2018 08:00:00 GMT", Some(0)),
+            ("Tue, 02 Jan 2018 08:00:00 utc", Some(0)),
+            ("Tue, 02 Jan 2018 08:00:00 +0800", Some(480)),
+            ("Tue, 02 Jan 2018 08:00:00 -03:30", Some(-210)),
+            ("Tue, 02 Jan 2018 08:00:00 CST", None),
+            ("Tue, 02 Jan 2018 08:00:00 Asia/Shanghai", None),
+            ("Tue, 02 Jan 2018 08:00:00", None),
+        ] {
+            assert_eq!(http_date_offset_minutes(date), offset, "{date}");
         }
     }
 

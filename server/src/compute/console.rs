@@ -14,30 +14,32 @@ use cairn_api::agent::vm::{ConsoleAddress, ReadConsole};
 use cairn_api::ops::compute::{GetVmConsoleAddress, ReconnectConsoleProxyAgent, RequestConsoleAccess};
 use cairn_store::{Tx, params};
 use cairn_types::state::VmAction;
-use cairn_types::{Fault, Id, Result, kind, random_uuid, time};
+use cairn_types::{Fault, Id, Result, code, kind, random_uuid, time};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
 
 use super::vm::VmRow;
 use crate::agents::CallOptions;
 use crate::app::App;
-use crate::call::{Call, id};
+use crate::call::{Call, Caller, id};
 use crate::handlers::Handlers;
+use crate::platform::events::Event;
+use crate::rows;
 
 /// A token that nobody has used is worth nothing after this long.
 const TOKEN_LIVES: Duration = Duration::from_secs(60);
 
-/// Where a token leads.
+/// What a token lets somebody do.
 #[derive(Debug, Clone)]
 pub struct Access {
     /// The VM.
-    pub vm: String,
-    /// Address of the VNC server.
-    pub address: String,
-    /// Its port.
-    pub port: u16,
+    pub vm: Id<kind::Vm>,
+    /// Who asked for it.
+    caller: Caller,
     made: Instant,
 }
 
@@ -49,11 +51,11 @@ pub struct Consoles {
 
 impl Consoles {
     /// Gives out a token for one console.
-    pub fn open(&self, vm: String, address: String, port: u16) -> String {
+    pub fn open(&self, vm: Id<kind::Vm>, caller: Caller) -> String {
         let token = random_uuid();
         let mut all = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, a| a.made.elapsed() < TOKEN_LIVES);
-        all.insert(token.clone(), Access { vm, address, port, made: Instant::now() });
+        all.insert(token.clone(), Access { vm, caller, made: Instant::now() });
         token
     }
 
@@ -74,20 +76,61 @@ pub async fn websocket(
         return (StatusCode::FORBIDDEN, "this console token is unknown, used or expired; ask for a new one")
             .into_response();
     };
-    let connected = tokio::time::timeout(
-        Duration::from_secs(5),
-        TcpStream::connect((access.address.as_str(), access.port)),
-    );
-    let Ok(Ok(vnc)) = connected.await else {
-        tracing::warn!(vm = %access.vm, "the console of VM {} can't be reached", access.vm);
-        return (StatusCode::BAD_GATEWAY, "the VM's console can't be reached on its host").into_response();
+    // Followed from before the look at the owner, so that no change of owner falls between the two.
+    let events = app.feed.subscribe();
+    let vnc = match dial(&app, &access).await {
+        Ok(vnc) => vnc,
+        Err(fault) => {
+            tracing::warn!(vm = %access.vm, error = %fault, "the console of VM {} can't be opened", access.vm);
+            let status = if fault.has_code(code::PERMISSION_DENIED) {
+                StatusCode::FORBIDDEN
+            } else {
+                StatusCode::BAD_GATEWAY
+            };
+            return (status, fault.details).into_response();
+        }
     };
     let idle = Duration::from_secs(
         u64::try_from(app.settings.int("console", "proxy.idleTimeout")).unwrap_or(60).max(1),
     );
     // The setting is in minutes; a console that nobody touches is closed.
     let idle = idle * 60;
-    upgrade.protocols(["binary"]).on_upgrade(move |socket| carry(socket, vnc, idle))
+    upgrade.protocols(["binary"]).on_upgrade(move |socket| async move {
+        tokio::select! {
+            () = carry(socket, vnc, idle) => {}
+            () = given_away(events, access.vm.to_string()) => {}
+        }
+    })
+}
+
+/// Connects to the VNC server of a VM that its caller may still use.
+///
+/// Ports are used again: a VM that stopped may have left its port to the VM of somebody else. So the host is asked now, and
+/// once more when the connection stands; a VM that has the port at both times is the one that answered.
+async fn dial(app: &Arc<App>, access: &Access) -> Result<TcpStream> {
+    let before = locate(app, access).await?;
+    let unreachable = || Fault::operation("the VM's console can't be reached on its host");
+    let connect = TcpStream::connect((before.address.as_str(), before.port));
+    let connected = tokio::time::timeout(Duration::from_secs(5), connect).await;
+    let stream = connected.map_err(|_| unreachable())?.map_err(|e| unreachable().for_operator(e))?;
+    let after = locate(app, access).await?;
+    if (&after.address, after.port) == (&before.address, before.port) {
+        Ok(stream)
+    } else {
+        Err(unreachable())
+    }
+}
+
+/// Returns when the VM has gone to another account. Its end ends the connection by itself.
+async fn given_away(mut events: Receiver<Arc<Event>>, vm: String) {
+    loop {
+        match events.recv().await {
+            Ok(event) if event.uuid == vm && event.data.get("owner").is_some() => return,
+            // Too slow to see all of them: better a console opened again than one left open.
+            Err(RecvError::Lagged(_) | RecvError::Closed) => return,
+            Ok(_) => {}
+        }
+    }
 }
 
 /// Carries bytes both ways until one side ends or nothing moves for too long.
@@ -128,19 +171,31 @@ pub(super) fn handlers(h: &mut Handlers) {
     h.change::<ReconnectConsoleProxyAgent>(reconnect);
 }
 
-/// Asks the VM's host where its console listens; the VM must be running.
-async fn locate(call: &Call, vm: Id<kind::Vm>, action: VmAction) -> Result<ConsoleAddress> {
-    let row = call.app.store.read(move |tx| VmRow::load(tx, vm)).await?;
-    row.allow(action)?;
+/// Asks the VM's host where its console listens. The VM must be running, and the caller's.
+async fn locate(app: &Arc<App>, access: &Access) -> Result<ConsoleAddress> {
+    let (vm, account, is_admin) = (access.vm, access.caller.account, access.caller.is_admin());
+    let look = move |tx: &mut dyn Tx| {
+        let row = VmRow::load(tx, vm)?;
+        if !is_admin && rows::owner(tx, vm)? != Some(account) {
+            return Err(Fault::denied(format!("VM {vm} belongs to another account")));
+        }
+        Ok(row)
+    };
+    let row = app.store.read(look).await?;
+    row.allow(VmAction::RequestConsoleAccess)?;
     let host = row.host.ok_or_else(|| Fault::operation(format!("VM {vm} is on no host")))?;
-    call.app.agents.call(host, &ReadConsole { vm: vm.to_string() }, CallOptions::default()).await
+    app.agents.call(host, &ReadConsole { vm: vm.to_string() }, CallOptions::default()).await
+}
+
+async fn locate_for(call: &Call, vm: Id<kind::Vm>) -> Result<ConsoleAddress> {
+    locate(&call.app, &Access { vm, caller: call.caller.clone(), made: Instant::now() }).await
 }
 
 /// An address with a token: the proxy on the page's port carries the console.
 async fn request_access(call: Call, op: RequestConsoleAccess) -> Result<Value> {
     let vm: Id<kind::Vm> = id("vmInstanceUuid", &op.vm_instance_uuid)?;
-    let found = locate(&call, vm, VmAction::RequestConsoleAccess).await?;
-    let token = call.app.consoles.open(vm.to_string(), found.address, found.port);
+    locate_for(&call, vm).await?;
+    let token = call.app.consoles.open(vm, call.caller.clone());
     let host = call.host.rsplit_once(':').map_or(call.host.as_str(), |(h, _)| h);
     let port = call.app.page_port();
     Ok(json!({ "inventory": { "scheme": "ws", "hostname": host, "port": port, "token": token } }))
@@ -148,7 +203,7 @@ async fn request_access(call: Call, op: RequestConsoleAccess) -> Result<Value> {
 
 async fn console_address(call: Call, op: GetVmConsoleAddress) -> Result<Value> {
     let vm: Id<kind::Vm> = id("uuid", &op.uuid)?;
-    let found = locate(&call, vm, VmAction::GetVmConsoleAddress).await?;
+    let found = locate_for(&call, vm).await?;
     Ok(json!({ "hostIp": found.address, "port": found.port, "protocol": "vnc" }))
 }
 
@@ -176,9 +231,10 @@ mod tests {
     #[test]
     fn con_01_a_token_works_once() {
         let consoles = Consoles::default();
-        let token = consoles.open("vm".into(), "127.0.0.1".into(), 5900);
+        let vm = Id::new();
+        let token = consoles.open(vm, Caller::system());
         assert!(consoles.take("other").is_none());
-        assert_eq!(consoles.take(&token).unwrap().port, 5900);
+        assert_eq!(consoles.take(&token).unwrap().vm, vm);
         assert!(consoles.take(&token).is_none());
     }
 }

@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{HeaderMap, Method, Response, StatusCode, Uri, header};
 use serde_json::{Value, json};
@@ -11,6 +12,8 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::dispatch::{Answer, Request, dispatch};
 
+/// How long a body may take to come.
+const BODY: Duration = Duration::from_secs(60);
 const JSON: &str = "application/json; charset=utf-8";
 
 /// Any address below the context path that is not a route of its own.
@@ -20,9 +23,17 @@ pub(super) async fn call(
     method: Method,
     uri: Uri,
     headers: HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> Response<Body> {
     let host = host_of(&headers);
+    let body = match tokio::time::timeout(BODY, to_bytes(body, super::MAX_BODY)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => {
+            let text = format!("the body could not be read, or has more than {} bytes", super::MAX_BODY);
+            return response(Answer::Text(413, text), &host);
+        }
+        Err(_) => return response(Answer::Text(408, "the body did not come in time".into()), &host),
+    };
     let request = Request {
         method: method.as_str().to_owned(),
         path: uri.path().to_owned(),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -22,6 +22,10 @@ use crate::platform::events::{self, Event};
 
 /// Entries read from the log at a time.
 const PAGE: i64 = 500;
+/// Pause between two looks at the session of a stream without events.
+const LOOK: Duration = Duration::from_secs(5);
+/// How long a stream goes on that was opened by a signed request.
+const SIGNED: Duration = Duration::from_secs(15 * 60);
 
 /// `GET /v1/cairn/events?since=CURSOR&type=VmInstanceVO`, or with `Last-Event-ID`.
 pub(super) async fn stream(
@@ -79,6 +83,7 @@ struct Follower {
     live: tokio::sync::broadcast::Receiver<Arc<Event>>,
     ready: std::collections::VecDeque<sse::Event>,
     caught_up: bool,
+    began: Instant,
 }
 
 impl Follower {
@@ -93,7 +98,7 @@ impl Follower {
             ready.push_back(sse::Event::default().event("gap").data(gap.to_string()));
         }
         ready.push_back(sse::Event::default().event("hello").data(json!({ "cursor": cursor }).to_string()));
-        Ok(Self { app, caller, only, cursor, live, ready, caught_up: false })
+        Ok(Self { app, caller, only, cursor, live, ready, caught_up: false, began: Instant::now() })
     }
 
     async fn next(&mut self) -> Option<sse::Event> {
@@ -105,7 +110,19 @@ impl Follower {
                 self.read_log().await?;
                 continue;
             }
-            match self.live.recv().await {
+            let event = tokio::select! {
+                event = self.live.recv() => event,
+                () = tokio::time::sleep(LOOK) => {
+                    if !self.may_go_on().await {
+                        return None;
+                    }
+                    continue;
+                }
+            };
+            if !self.may_go_on().await {
+                return None;
+            }
+            match event {
                 Ok(event) if event.seq > self.cursor => {
                     self.cursor = event.seq;
                     if self.may_see(&event).await {
@@ -118,6 +135,15 @@ impl Follower {
                 Err(RecvError::Closed) => return None,
             }
         }
+    }
+
+    /// Whether the session that the stream was opened with is still good. A signed request is good for as long as its date is;
+    /// then the client comes again with a new one and its cursor.
+    async fn may_go_on(&self) -> bool {
+        if self.caller.session.is_empty() {
+            return self.began.elapsed() < SIGNED;
+        }
+        self.app.identity.session(&self.app, &self.caller.session).await.is_ok()
     }
 
     async fn read_log(&mut self) -> Option<()> {

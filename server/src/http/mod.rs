@@ -3,6 +3,7 @@
 mod api;
 mod events;
 mod page;
+mod serve;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -41,8 +42,8 @@ pub async fn serve(app: &Arc<App>) -> Result<Served> {
     let served = Served { api: local(&api)?, page: local(&page)?, agents: local(&agents)? };
     app.page_port.store(served.page.port(), std::sync::atomic::Ordering::Relaxed);
     app.agents.listen(agents, served.agents);
-    tokio::spawn(run(api, api_router(app)));
-    tokio::spawn(run(page, page_router(app)));
+    tokio::spawn(serve::run(api, api_router(app)));
+    tokio::spawn(serve::run(page, page_router(app)));
     Ok(served)
 }
 
@@ -53,17 +54,6 @@ async fn bind(address: SocketAddr) -> Result<TcpListener> {
             address
         ))
     })
-}
-
-async fn run(listener: TcpListener, router: Router) {
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
-        // Small answers must not wait for more bytes.
-        let _ = stream.set_nodelay(true);
-    });
-    if let Err(e) = axum::serve(listener, service).await {
-        tracing::error!(error = %e, "an HTTP port has stopped");
-    }
 }
 
 fn api_routes() -> Router<Arc<App>> {

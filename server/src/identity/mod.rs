@@ -7,6 +7,7 @@ pub mod password;
 pub mod quota;
 pub mod session;
 pub mod sharing;
+mod throttle;
 
 use cairn_workflow::Engine;
 

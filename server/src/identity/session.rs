@@ -75,7 +75,8 @@ impl Identity {
         }
     }
 
-    async fn session(&self, app: &Arc<App>, token: &str) -> Result<Caller> {
+    /// Who has a session; an error if it is unknown or has expired.
+    pub async fn session(&self, app: &Arc<App>, token: &str) -> Result<Caller> {
         let known = self.read_sessions().by_token.get(token).cloned();
         let session = match known {
             Some(session) => session,
@@ -151,7 +152,12 @@ impl Identity {
         let date = date.ok_or_else(|| Answer::Text(400, "a signed request needs the Date header".into()))?;
         let sent = time::parse_http_date(date)
             .ok_or_else(|| Answer::Text(400, "the Date header can't be read".into()))?;
-        if (sent - time::now_ms()).abs() > SKEW_MS && !within_a_zone(sent, time::now_ms()) {
+        let now = time::now_ms();
+        let fresh = match time::http_date_offset_minutes(date) {
+            Some(minutes) => (sent - minutes * 60_000 - now).abs() <= SKEW_MS,
+            None => (sent - now).abs() <= SKEW_MS || within_a_zone(sent, now),
+        };
+        if !fresh {
             return Err(Answer::Text(403, "requestTimeTooSkewed".into()));
         }
         let wanted = (*key_id).to_owned();
@@ -204,10 +210,6 @@ fn wrong_login() -> Fault {
 
 async fn log_in(call: Call, op: LogInByAccount) -> Result<Value> {
     let app = call.app.clone();
-    // No name is longer than this; the rest of a longer one is of no use.
-    let shown: String = op.account_name.chars().take(255).collect();
-    let throttle = format!("{shown}@{}", call.source);
-    app.identity.passwords.may_try(&throttle)?;
     let name = op.account_name.clone();
     let sql = "SELECT uuid, password_hash FROM account WHERE name = ? AND deleting_run IS NULL";
     let row = app.store.read(move |tx| tx.query_opt(sql, params![&name])).await?;
@@ -216,12 +218,15 @@ async fn log_in(call: Call, op: LogInByAccount) -> Result<Value> {
         // An unknown name takes as long as a wrong password.
         None => (None, app.identity.hash_of_nothing(&app).await?),
     };
-    let right = app.identity.passwords.verify(&op.password.to_lowercase(), &stored).await?;
+    let (passwords, name) = (&app.identity.passwords, op.account_name.as_str());
+    let right = passwords.log_in(name, &call.source, &op.password.to_lowercase(), &stored).await?;
     let Some(account) = account.filter(|_| right) else {
-        app.identity.passwords.was_wrong(&throttle);
+        if right {
+            passwords.was_wrong(name, &call.source);
+        }
         return Err(wrong_login());
     };
-    app.identity.passwords.was_right(&throttle);
+    passwords.was_right(name, &call.source);
     open(&app, account, stored, call.dates).await
 }
 

@@ -8,6 +8,9 @@ use cairn_types::{Result, new_uuid, time};
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
+/// Stands for how long a call took whose run goes on.
+const RUNNING: i64 = -1;
+
 /// One call as the audit keeps it.
 #[derive(Debug, Clone)]
 pub struct Entry {
@@ -27,8 +30,8 @@ pub struct Entry {
     pub source: String,
     /// Error code; none if it went well (or became a job).
     pub error_code: Option<String>,
-    /// How long the answer took.
-    pub took_ms: i64,
+    /// How long the call took, in ms; none while its run goes on.
+    pub took_ms: Option<i64>,
     /// The job it became.
     pub job: Option<String>,
     /// When, UTC ms.
@@ -84,7 +87,7 @@ pub fn insert(tx: &mut dyn Tx, e: &Entry) -> Result<()> {
             &e.source,
             e.error_code.is_none(),
             e.error_code.clone(),
-            e.took_ms,
+            e.took_ms.unwrap_or(RUNNING),
             e.job.clone(),
             e.create_ms
         ],
@@ -92,11 +95,14 @@ pub fn insert(tx: &mut dyn Tx, e: &Entry) -> Result<()> {
     Ok(())
 }
 
-/// The end of a job becomes part of the audit row of the call that began it.
-pub fn job_ended(tx: &mut dyn Tx, job: &str, error_code: Option<&str>, took_ms: i64) -> Result<()> {
-    let sql = "UPDATE audit SET success = ?, error_code = ?, took_ms = ? WHERE job_uuid = ?";
-    tx.execute(sql, params![error_code.is_none(), error_code, took_ms, job])?;
-    Ok(())
+/// The end of a run becomes part of the audit row of the call that began it, with what it made.
+pub fn run_ended(tx: &mut dyn Tx, job: &str, outcome: &Result<Value>) -> Result<()> {
+    let made = outcome.as_ref().ok().and_then(|v| v.pointer("/inventory/uuid")).and_then(Value::as_str);
+    let error = outcome.as_ref().err().map(|f| f.code.to_string());
+    let sql = "UPDATE audit SET success = ?, error_code = ?, took_ms = max(? - create_ms, 0),
+               resource_uuid = coalesce(resource_uuid, ?) WHERE job_uuid = ? AND took_ms < 0";
+    let values = params![outcome.is_ok(), error, time::now_ms(), made.map(str::to_owned), job];
+    tx.execute(sql, values).map(drop)
 }
 
 /// Removes rows older than this many days.
@@ -124,12 +130,13 @@ pub fn masked(op: &Operation, params: &Map<String, Value>, system_tags: &[String
         let tags: Vec<String> = system_tags.iter().map(|t| cairn_api::tags::mask(t)).collect();
         shown.insert("systemTags".into(), json!(tags));
     }
-    let mut text = Value::Object(shown).to_string();
-    if text.len() > 16 << 10 {
-        let mut end = 16 << 10;
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
+    cut(Value::Object(shown).to_string(), 16 << 10)
+}
+
+/// A text of at most so many bytes, with a mark where the rest was.
+pub fn cut(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        let end = (0..=most).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
         text.truncate(end);
         text.push('…');
     }

@@ -6,7 +6,7 @@ use cairn_workflow::{Env, Plan, RunInfo};
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::platform::{changes, events, jobs};
+use crate::platform::{audit, changes, events, jobs};
 
 impl Env for App {
     fn run_changed(&self, tx: &mut dyn Tx, run: &RunInfo) -> Result<()> {
@@ -20,7 +20,10 @@ impl Env for App {
 
     fn run_ended(&self, tx: &mut dyn Tx, run: &RunInfo, outcome: &Result<Value>) -> Result<()> {
         match &run.job {
-            Some(job) => jobs::finish(tx, job, outcome),
+            Some(job) => {
+                audit::run_ended(tx, job, outcome)?;
+                jobs::finish(tx, job, outcome)
+            }
             None => Ok(()),
         }
     }

@@ -50,10 +50,10 @@ fn is_internal_allowed(app: &App, is_admin: bool) -> bool {
     is_admin || app.settings.bool("cairn", "webHook.tenantMayReachInternal")
 }
 
-/// Networks of one address each that hosts and image stores are managed by.
+/// Networks of one address each that hosts and image stores are managed by, and those that this machine has a leg in.
 pub(crate) fn management_networks(tx: &mut dyn Tx) -> Result<Vec<String>> {
     let sql = "SELECT management_ip AS ip FROM host UNION SELECT hostname FROM backup_storage WHERE hostname IS NOT NULL";
-    let mut networks = Vec::new();
+    let mut networks = cairn_link::networks::own();
     for row in tx.query(sql, params![])? {
         networks.extend(row.opt_text("ip")?.and_then(|ip| ip.parse::<IpAddr>().ok()).map(|ip| match ip {
             IpAddr::V4(_) => format!("{ip}/32"),

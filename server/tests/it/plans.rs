@@ -311,7 +311,7 @@ async fn bey_01_plans_mask_secrets_and_tell_tenants_only_of_their_own() {
     assert_eq!(field(&plan, "GlobalConfigVO", "secretValue")["to"], "*****");
     assert!(!plan.to_string().contains("hush"), "{plan}");
     let vm = vm_of(&world, api).await;
-    let tag = json!({ "resourceType": "VmInstanceVO", "resourceUuid": vm, "tag": "consolePassword::hush1" });
+    let tag = json!({ "resourceType": "VmInstanceVO", "resourceUuid": vm, "tag": "rootPassword::hush1" });
     let plan = api.plan("CreateSystemTag", tag).await.unwrap();
     assert!(!plan.to_string().contains("hush1"), "{plan}");
 

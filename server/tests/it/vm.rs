@@ -219,7 +219,7 @@ async fn con_01_a_console_token_is_given_to_who_may_and_works_once() {
     let access = cloud.admin.make("RequestConsoleAccess", json!({ "vmInstanceUuid": vm })).await;
     let token = text(&access, "token");
     assert!(!token.is_empty(), "{access}");
-    assert!(cloud.app().consoles.take(&token).is_some_and(|a| a.vm == vm));
+    assert!(cloud.app().consoles.take(&token).is_some_and(|a| a.vm.to_string() == vm));
     assert!(cloud.app().consoles.take(&token).is_none(), "it works once");
     let stranger = cloud.account("stranger").await;
     assert_eq!(

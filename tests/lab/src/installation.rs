@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::api::Api;
+use crate::site::flat_network;
 
 /// The installation and its first resources.
 pub struct Lab {
@@ -64,7 +65,8 @@ const UPLINK: &str = "cairn-lab0";
 /// First three parts of the guests' addresses.
 pub const SUBNET: &str = "172.30.98";
 
-fn free_port() -> Result<u16> {
+/// A TCP port of this machine that nobody uses.
+pub fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
@@ -77,18 +79,21 @@ pub fn sh(program: &str, args: &[&str]) -> Result<String> {
     Ok(text)
 }
 
-fn root() -> PathBuf {
+/// The checkout.
+pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).map(Path::to_path_buf).unwrap_or_default()
 }
 
-fn bin_dir() -> PathBuf {
+/// Where the programs are.
+pub fn bin_dir() -> PathBuf {
     if let Some(dir) = std::env::var_os("CAIRN_BIN") {
         return dir.into();
     }
     std::env::current_exe().ok().and_then(|p| p.ancestors().nth(2).map(Path::to_path_buf)).unwrap_or_default()
 }
 
-fn guest_image() -> Result<String> {
+/// The small guest's image, built if there is none yet.
+pub fn guest_image() -> Result<String> {
     match std::env::var("CAIRN_GUEST_IMAGE") {
         Ok(path) => Ok(path),
         Err(_) => Ok(sh(&root().join("scripts/guest-image.sh").to_string_lossy(), &[])?
@@ -252,18 +257,7 @@ impl Lab {
         api.post(&format!("/zones/{}/backup-storage/{}", w.zone, w.store), json!({}))?;
         let offering = json!({ "name": "tiny", "cpuNum": 1, "memorySize": 256 << 20 });
         w.offering = uuid(api.post("/instance-offerings", offering)?);
-        let l2 = json!({ "name": "l2", "zoneUuid": w.zone, "physicalInterface": UPLINK });
-        w.l2 = uuid(api.post("/l2-networks/no-vlan", l2)?);
-        api.post(&format!("/l2-networks/{}/clusters/{}", w.l2, w.cluster), json!({}))?;
-        w.l3 = uuid(api.post("/l3-networks", json!({ "name": "flat", "l2NetworkUuid": w.l2 }))?);
-        let range = json!({ "name": "range", "startIp": format!("{SUBNET}.10"), "endIp": format!("{SUBNET}.200"),
-            "netmask": "255.255.255.0", "gateway": format!("{SUBNET}.1") });
-        api.post(&format!("/l3-networks/{}/ip-ranges", w.l3), range)?;
-        let providers = api.list("/network-services/providers", "q=type=Flat")?;
-        let provider =
-            providers.first().context("no flat provider")?["uuid"].as_str().unwrap_or_default().to_owned();
-        let services = json!({ "networkServices": { provider: ["DHCP", "Userdata"] } });
-        api.post(&format!("/l3-networks/{}/network-services", w.l3), services)?;
+        (w.l2, w.l3) = flat_network(&api, &w.zone, &w.cluster, UPLINK, SUBNET)?;
         self.world = w;
         self.world.image =
             self.add_image("guest", &guest_image()?)?["uuid"].as_str().unwrap_or_default().to_owned();

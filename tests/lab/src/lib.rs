@@ -4,8 +4,12 @@
 pub mod api;
 pub mod guest;
 pub mod installation;
+pub mod machine;
 pub mod runner;
+pub mod site;
 
 pub use api::Api;
 pub use installation::Lab;
+pub use machine::Machine;
 pub use runner::{Case, run};
+pub use site::Site;

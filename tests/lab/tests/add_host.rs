@@ -2,17 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::Command;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
-use cairn_lab::Api;
+use anyhow::{Result, ensure};
 use cairn_lab::api::has_code;
+use cairn_lab::site::uuid;
+use cairn_lab::{Machine, Site};
 use serde_json::{Value, json};
 
 const NET: &str = "172.30.97";
@@ -21,114 +18,50 @@ const NET: &str = "172.30.97";
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// A server, and another machine at the end of a cable.
-struct Site {
-    dir: tempfile::TempDir,
-    server: Child,
-    second: Child,
-    _hold: ChildStdin,
-    pid: String,
-    api: Api,
-    cluster: String,
-    key: PathBuf,
-    agents_port: u16,
+struct Pair {
+    site: Site,
+    second: Machine,
 }
 
-impl Drop for Site {
-    fn drop(&mut self) {
-        let _ = self.server.kill();
-        let _ = self.server.wait();
-        // SIGTERM lets its trap take the cable away.
-        let _ = Command::new("kill").arg(self.second.id().to_string()).status();
-        let _ = self.second.wait();
-        if std::thread::panicking() {
-            eprintln!("{}", std::fs::read_to_string(self.dir.path().join("server.log")).unwrap_or_default());
-        }
-    }
-}
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).map(Path::to_path_buf).unwrap_or_default()
-}
-
-fn bin_dir() -> PathBuf {
-    let beside = || std::env::current_exe().ok().and_then(|p| p.ancestors().nth(2).map(Path::to_path_buf));
-    std::env::var_os("CAIRN_BIN").map(PathBuf::from).or_else(beside).unwrap_or_default()
-}
-
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
-}
-
-impl Site {
+impl Pair {
     fn start() -> Result<Self> {
-        let dir = tempfile::Builder::new().prefix("cairn-add-host-").tempdir_in("/var/tmp")?;
-        let key = dir.path().join("id");
-        let made =
-            Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status()?;
-        ensure!(made.success(), "ssh-keygen failed");
-        let script = root().join("tests/lab/second-host.sh");
-        let mut second =
-            Command::new(script).arg(NET).arg(&key).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let hold = second.stdin.take().context("no pipe")?;
-        let mut pid = String::new();
-        BufReader::new(second.stdout.take().context("no pipe")?).read_line(&mut pid)?;
-        ensure!(!pid.trim().is_empty(), "the second host did not start");
-
-        let (api_port, page_port, agents_port) = (free_port()?, free_port()?, free_port()?);
-        let log = File::create(dir.path().join("server.log"))?;
-        let server = Command::new(bin_dir().join("cairn-server"))
-            .arg("--data-dir")
-            .arg(dir.path().join("data"))
-            .args(["--api", &format!("127.0.0.1:{api_port}"), "--page", &format!("127.0.0.1:{page_port}")])
-            .args(["--agents", &format!("0.0.0.0:{agents_port}")])
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()
-            .context("cairn-server can't be started; build it first")?;
-        let api = Api::new(&format!("http://127.0.0.1:{api_port}"));
-        let mut site = Self {
-            dir,
-            server,
-            second,
-            _hold: hold,
-            pid: pid.trim().into(),
-            api,
-            cluster: String::new(),
-            key,
-            agents_port,
-        };
-        let end = Instant::now() + Duration::from_secs(20);
-        site.api = loop {
-            match site.api.login("admin", "password") {
-                Ok(api) => break api,
-                Err(e) => ensure!(Instant::now() < end, "no login: {e:#}"),
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        };
-        let zone = site.api.post("/zones", json!({ "name": "z" }))?;
-        let cluster = json!({ "name": "c", "zoneUuid": zone["uuid"], "hypervisorType": "KVM" });
-        site.cluster = text(&site.api.post("/clusters", cluster)?, "uuid");
-        Ok(site)
+        let site = Site::start()?;
+        let second = Machine::second_host(NET, &site.key)?;
+        Ok(Self { site, second })
     }
 
     /// Runs a shell command on the second host.
     fn there(&self, command: &str) -> String {
-        let out = Command::new("nsenter")
-            .args(["-t", &self.pid, "-m", "-n", "-p", "-u", "sh", "-c", command])
-            .output();
-        out.map(|o| String::from_utf8_lossy(&o.stdout).trim().to_owned()).unwrap_or_default()
+        self.second.run(command)
     }
 
     fn add(&self, more: Value) -> Result<Value> {
-        let mut params = json!({
-            "name": "second", "clusterUuid": self.cluster, "managementIp": format!("{NET}.2"), "username": "root",
-            "password": "right",
-        });
+        let mut params = self.site.host(&self.second.address, json!({ "name": "second" }));
         if let (Some(all), Value::Object(more)) = (params.as_object_mut(), more) {
             all.extend(more);
         }
-        self.api.post("/hosts/kvm", params)
+        self.site.api.post("/hosts/kvm", params)
+    }
+
+    fn update(&self, host: &str, change: Value) -> Result<Value> {
+        self.site.api.act(&format!("/hosts/kvm/{host}/actions"), "updateKVMHost", change)
+    }
+
+    /// The agent dies; over SSH it is started again.
+    fn kill_and_reconnect(&self, host: &str) -> Result<()> {
+        self.there("pkill -9 -x cairn-agent");
+        self.site.api.wait_field("/hosts", host, "status", "Disconnected", Duration::from_secs(10))?;
+        let back = self.site.api.act(&format!("/hosts/{host}/actions"), "reconnectHost", json!({}))?;
+        ensure!(text(&back, "status") == "Connected", "{back}");
+        Ok(())
+    }
+
+    /// Deletes a host, which leaves nothing on its machine.
+    fn delete(&self, host: &str) -> Result<()> {
+        self.site.api.delete(&format!("/hosts/{host}"))?;
+        let left = self.there("ls /var/lib/cairn-agent 2>/dev/null; pgrep -x cairn-agent");
+        ensure!(left.is_empty(), "the agent is not gone with its files: {left}");
+        Ok(())
     }
 
     /// An addition that must fail with this code, quickly, and leave nothing.
@@ -136,7 +69,7 @@ impl Site {
         let began = Instant::now();
         let Err(e) = self.add(more.clone()) else { anyhow::bail!("{more} was not refused") };
         ensure!(has_code(&e, code) && has_code(&e, "HOST.1000"), "{more}: {code} is not in {e:#}");
-        ensure!(self.api.list("/hosts", "")?.is_empty(), "{more} left a host");
+        ensure!(self.site.api.list("/hosts", "")?.is_empty(), "{more} left a host");
         let left = self.there("ls /var/lib/cairn-agent 2>/dev/null; pgrep -x cairn-agent");
         ensure!(left.is_empty(), "{more} left {left}");
         println!("  {code} after {:.1} s: {e:#}", began.elapsed().as_secs_f32());
@@ -151,114 +84,113 @@ fn text(v: &Value, name: &str) -> String {
 #[test]
 fn host_01_add_kvm_host_by_ssh_for_real() -> Result<()> {
     let _one = ONE_AT_A_TIME.lock();
-    let site = Site::start()?;
-    let host = site.add(json!({}))?;
+    let pair = Pair::start()?;
+    let site = &pair.site;
+    let host = pair.add(json!({}))?;
     assert_eq!((text(&host, "status"), text(&host, "username")), ("Connected".into(), "root".into()));
-    let uuid = text(&host, "uuid");
-    let tags = site.api.list("/system-tags", &format!("q=resourceUuid={uuid}"))?;
+    let host = uuid(&host);
+    let tags = site.api.list("/system-tags", &format!("q=resourceUuid={host}"))?;
     let tags: Vec<String> = tags.iter().map(|t| text(t, "tag")).collect();
     for tag in ["os::distribution::debian", "os::version::12", "os::release::bookworm"] {
         assert!(tags.iter().any(|t| t == tag), "{tag} in {tags:?}");
     }
     assert!(tags.iter().any(|t| t.starts_with("libvirt::version::")), "{tags:?}");
-    let modes = site.there("stat -c %a /var/lib/cairn-agent/key.pem /var/lib/cairn-agent/agent.json");
+    let modes = pair.there("stat -c %a /var/lib/cairn-agent/key.pem /var/lib/cairn-agent/agent.json");
     assert_eq!(modes, "600\n600");
-    let twice = site.add(json!({})).unwrap_err();
+    let twice = pair.add(json!({})).unwrap_err();
     assert!(has_code(&twice, "HOST.8007"), "{twice:#}");
-    let secrets = Command::new("grep").args(["-rlF", "right"]).arg(site.dir.path().join("data")).output()?;
-    assert!(
-        secrets.stdout.is_empty(),
-        "the password lies open in {}",
-        String::from_utf8_lossy(&secrets.stdout)
-    );
+    assert_eq!(site.files_with("right")?, "", "the password lies open");
 
-    host_02(&site, &uuid)?;
+    host_02(&pair, &host)?;
+    pair.delete(&host)?;
 
-    site.api.delete(&format!("/hosts/{uuid}"))?;
-    let left = site.there("ls /var/lib/cairn-agent 2>/dev/null; pgrep -x cairn-agent");
-    assert_eq!(left, "", "the agent is gone with its files");
-    by_sudo_and_by_key(&site)
+    let host = pair.add(json!({ "username": "worker" }))?;
+    assert_eq!(text(&host, "status"), "Connected");
+    pair.delete(&uuid(&host))
 }
 
 #[test]
 fn host_01_what_is_wrong_with_an_address_a_login_or_a_machine_is_told() -> Result<()> {
     let _one = ONE_AT_A_TIME.lock();
-    let site = &Site::start()?;
-    site.refused(json!({ "password": "wrong" }), "HOST.8000")?;
-    site.refused(json!({ "username": "nosuchuser" }), "HOST.8000")?;
-    site.refused(json!({ "sshPort": 2 }), "HOST.8001")?;
-    site.refused(json!({ "managementIp": format!("{NET}.77") }), "HOST.8001")?;
-    site.refused(json!({ "managementIp": "no-such-host.invalid" }), "HOST.8001")?;
-    site.refused(json!({ "username": "nobody2" }), "HOST.8002")?;
-    site.refused(json!({ "password": "", "privateKey": "no key at all" }), "HOST.8000")?;
+    let pair = Pair::start()?;
+    pair.refused(json!({ "password": "wrong" }), "HOST.8000")?;
+    pair.refused(json!({ "username": "nosuchuser" }), "HOST.8000")?;
+    pair.refused(json!({ "sshPort": 2 }), "HOST.8001")?;
+    pair.refused(json!({ "managementIp": format!("{NET}.77") }), "HOST.8001")?;
+    pair.refused(json!({ "managementIp": "no-such-host.invalid" }), "HOST.8001")?;
+    pair.refused(json!({ "username": "nobody2" }), "HOST.8002")?;
+    pair.refused(json!({ "password": "", "privateKey": "no key at all" }), "HOST.8000")?;
 
-    site.there("cp /etc/os-release /etc/os-release.old; rm /etc/os-release; printf 'ID=centos\\nVERSION_ID=7\\n' >/etc/os-release");
-    let said = site.refused(json!({}), "HOST.8003")?;
+    pair.there("cp /etc/os-release /etc/os-release.old; rm /etc/os-release; printf 'ID=centos\\nVERSION_ID=7\\n' >/etc/os-release");
+    let said = pair.refused(json!({}), "HOST.8003")?;
     assert!(said.contains("centos"), "{said}");
-    site.there("mv /etc/os-release.old /etc/os-release");
+    pair.there("mv /etc/os-release.old /etc/os-release");
 
-    site.there("cp /var/lib/dpkg/status /tmp/status.second; sed -i '/^Package: genisoimage$/,/^$/d' /var/lib/dpkg/status; rm -rf /var/cache/apt/archives/*.deb");
-    let said = site.refused(json!({}), "HOST.8005")?;
+    pair.there("cp /var/lib/dpkg/status /tmp/status.second; sed -i '/^Package: genisoimage$/,/^$/d' /var/lib/dpkg/status; rm -rf /var/cache/apt/archives/*.deb");
+    let said = pair.refused(json!({}), "HOST.8005")?;
     assert!(said.contains("genisoimage"), "{said}");
-    site.there("cp /tmp/status.second /var/lib/dpkg/status; rm /tmp/status.second");
+    pair.there("cp /tmp/status.second /var/lib/dpkg/status; rm /tmp/status.second");
 
-    site.there("mount --bind /bin/false /usr/bin/qemu-system-x86_64");
-    site.refused(json!({}), "HOST.8006")?;
-    site.there("umount /usr/bin/qemu-system-x86_64");
+    pair.there("mount --bind /bin/false /usr/bin/qemu-system-x86_64");
+    pair.refused(json!({}), "HOST.8006")?;
+    pair.there("umount /usr/bin/qemu-system-x86_64");
 
-    site.there(&format!(
+    pair.there(&format!(
         "nft add table inet test; nft add chain inet test out '{{ type filter hook output priority 0; }}'; \
         nft add rule inet test out tcp dport {} drop",
-        site.agents_port
+        pair.site.agents_port
     ));
-    site.refused(json!({}), "HOST.8004")?;
-    site.there("nft delete table inet test");
+    pair.refused(json!({}), "HOST.8004")?;
+    pair.there("nft delete table inet test");
     Ok(())
 }
 
-fn host_02(site: &Site, uuid: &str) -> Result<()> {
-    let path = format!("/hosts/{uuid}/actions");
-    // The agent died: it is started again over SSH.
-    site.there("pkill -9 -x cairn-agent");
-    site.api.wait_field("/hosts", uuid, "status", "Disconnected", Duration::from_secs(10))?;
-    let host = site.api.act(&path, "reconnectHost", json!({}))?;
+#[test]
+fn host_02_a_private_key_is_kept_sealed_and_reaches_the_host_again() -> Result<()> {
+    let _one = ONE_AT_A_TIME.lock();
+    let pair = Pair::start()?;
+    let key = pair.site.private_key()?;
+    let host = pair.add(json!({ "password": "", "privateKey": key }))?;
     assert_eq!(text(&host, "status"), "Connected");
-    // A wrong new password changes nothing.
-    let wrong = site
-        .api
-        .act(&format!("/hosts/kvm/{uuid}/actions"), "updateKVMHost", json!({ "password": "wrong" }))
-        .unwrap_err();
+    let host = uuid(&host);
+    pair.kill_and_reconnect(&host)?;
+
+    // It is nowhere to be read: not in files, not in what the API shows.
+    let line = key.lines().nth(1).unwrap();
+    assert_eq!(pair.site.files_with(line)?, "", "the key lies open");
+    let left = Command::new("find").arg(pair.site.path()).args(["-name", "key-*"]).output()?;
+    assert_eq!(String::from_utf8_lossy(&left.stdout), "");
+    let shown = pair.site.api.get("/hosts", &host)?.to_string().to_lowercase();
+    assert!(!shown.contains("privatekey") && !shown.contains("sealed"), "{shown}");
+
+    // A key that does not fit changes nothing; a password alone takes its place, and a key that of the password.
+    let other = pair.site.path().join("other");
+    let made =
+        Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&other).status()?;
+    assert!(made.success());
+    let wrong = pair.update(&host, json!({ "privateKey": std::fs::read_to_string(&other)? })).unwrap_err();
     assert!(has_code(&wrong, "HOST.8000"), "{wrong:#}");
-    assert_eq!(text(&site.api.get("/hosts", uuid)?, "status"), "Connected");
-    // The right one is used at once.
-    site.there("echo root:newer | chpasswd");
-    let host = site.api.act(
-        &format!("/hosts/kvm/{uuid}/actions"),
-        "updateKVMHost",
-        json!({ "password": "newer", "name": "renamed" }),
-    )?;
-    assert_eq!((text(&host, "status"), text(&host, "name")), ("Connected".into(), "renamed".into()));
-    site.there("echo root:right | chpasswd");
-    let host = site.api.act(
-        &format!("/hosts/kvm/{uuid}/actions"),
-        "updateKVMHost",
-        json!({ "password": "right" }),
-    )?;
-    assert_eq!(text(&host, "status"), "Connected");
-    Ok(())
+    pair.there("mv /etc/keys/root /etc/keys/root.off");
+    assert_eq!(text(&pair.update(&host, json!({ "password": "right" }))?, "status"), "Connected");
+    pair.there("mv /etc/keys/root.off /etc/keys/root; echo root:newer | chpasswd");
+    assert_eq!(text(&pair.update(&host, json!({ "privateKey": key }))?, "status"), "Connected");
+
+    // The key also takes the agent away.
+    pair.delete(&host)
 }
 
-fn by_sudo_and_by_key(site: &Site) -> Result<()> {
-    let host = site.add(json!({ "username": "worker" }))?;
-    assert_eq!(text(&host, "status"), "Connected");
-    site.api.delete(&format!("/hosts/{}", text(&host, "uuid")))?;
-    let key = std::fs::read_to_string(&site.key)?;
-    let host = site.add(json!({ "password": "", "privateKey": key }))?;
-    assert_eq!(text(&host, "status"), "Connected");
-    site.api.delete(&format!("/hosts/{}", text(&host, "uuid")))?;
-    let keys = std::fs::read_dir(site.dir.path().join("data/ssh"))?.filter_map(Result::ok);
-    let keys: Vec<_> =
-        keys.map(|f| f.file_name()).filter(|n| n.to_string_lossy().starts_with("key-")).collect();
-    assert!(keys.is_empty(), "{keys:?}");
+fn host_02(pair: &Pair, host: &str) -> Result<()> {
+    // The agent died: it is started again over SSH.
+    pair.kill_and_reconnect(host)?;
+    // A wrong new password changes nothing.
+    let wrong = pair.update(host, json!({ "password": "wrong" })).unwrap_err();
+    assert!(has_code(&wrong, "HOST.8000"), "{wrong:#}");
+    assert_eq!(text(&pair.site.api.get("/hosts", host)?, "status"), "Connected");
+    // The right one is used at once.
+    pair.there("echo root:newer | chpasswd");
+    let now = pair.update(host, json!({ "password": "newer", "name": "renamed" }))?;
+    assert_eq!((text(&now, "status"), text(&now, "name")), ("Connected".into(), "renamed".into()));
+    pair.there("echo root:right | chpasswd");
+    assert_eq!(text(&pair.update(host, json!({ "password": "right" }))?, "status"), "Connected");
     Ok(())
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use cairn_lab::guest::text;
 use cairn_lab::installation::sh;
 use cairn_lab::{Case, Lab};
-use serde_json::json;
+use serde_json::{Value, json};
 
 pub const CASES: &[Case] = &[
     Case {
@@ -16,6 +16,10 @@ pub const CASES: &[Case] = &[
         run: guest_services,
     },
     Case { name: "con_01_vm_06_console_speaks_vnc_with_a_token_that_works_once", run: console },
+    Case {
+        name: "con_01_a_token_leads_to_its_vm_only_and_a_console_ends_when_the_vm_is_given_away",
+        run: console_stays_with_its_vm,
+    },
     Case { name: "off_01_disk_bandwidth_of_the_offering_is_applied", run: disk_limit },
     Case { name: "sg_03_a_guest_can_not_use_an_address_of_another", run: no_spoofing },
     Case { name: "vm_04_stop_grace_powers_off_after_timeout", run: grace_ends },
@@ -53,6 +57,30 @@ fn console(lab: &mut Lab) -> Result<()> {
     ensure!(open_websocket(&lab.page(), &token).is_err(), "the token worked twice");
     ensure!(open_websocket(&lab.page(), "0123456789abcdef0123456789abcdef").is_err(), "any token works");
     lab.remove_vm(&vm)
+}
+
+/// Ports of consoles are used again: what a stopped VM listened on may be another account's VM a moment later.
+fn console_stays_with_its_vm(lab: &mut Lab) -> Result<()> {
+    let token = |vm: &Value| -> Result<String> {
+        let access = lab.api.post("/consoles", json!({ "vmInstanceUuid": text(vm, "uuid") }))?;
+        Ok(text(&access, "token").to_owned())
+    };
+    let first = lab.create_vm("first", json!({}), &[])?;
+    let of_first = token(&first)?;
+    lab.vm_act(&first, "stopVmInstance", json!({ "type": "cold" }))?;
+    let second = lab.create_vm("second", json!({}), &[])?;
+    ensure!(open_websocket(&lab.page(), &of_first).is_err(), "the token of a stopped VM opened a console");
+
+    let mut socket = open_websocket(&lab.page(), &token(&second)?)?;
+    let account = json!({ "name": "receiver", "password": "a".repeat(128) });
+    let account = lab.api.post("/accounts", account)?;
+    let path = format!("/account/{}/resources", text(&account, "uuid"));
+    lab.api.post(&path, json!({ "resourceUuid": text(&second, "uuid") }))?;
+    let mut rest = Vec::new();
+    socket.read_to_end(&mut rest).context("the console of a VM that was given away stayed open")?;
+    lab.remove_vm(&second)?;
+    lab.remove_vm(&first)?;
+    lab.api.delete(&format!("/accounts/{}", text(&account, "uuid"))).map(|_| ())
 }
 
 fn open_websocket(page: &str, token: &str) -> Result<TcpStream> {

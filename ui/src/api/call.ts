@@ -24,19 +24,12 @@ export interface PlanStep {
 /** Something that a plan would create or delete. */
 export type PlanItem = string | { type?: string; uuid?: string; name?: string; text?: string };
 
-/** A field that a plan would change; without a value on a side, there is none. */
-export interface PlanField {
-  field: string;
-  from?: unknown;
-  to?: unknown;
-}
-
-/** A resource that would stay and change. */
+/** Something that a plan would change. */
 export interface PlanChange {
   type?: string;
   uuid?: string;
   name?: string;
-  fields?: PlanField[];
+  fields?: { field: string; from?: unknown; to?: unknown }[];
 }
 
 /** What an operation would do. */

@@ -41,5 +41,8 @@ export function errorBody(thrown: unknown): ErrorBody {
 /** An error and what led to it, outermost first; several causes follow one another. */
 export function causeChain(error: ErrorBody): ErrorBody[] {
   const below = [...(error.cause ? [error.cause] : []), ...(error.causes ?? [])];
-  return [error, ...below.flatMap(causeChain)];
+  const said = error.details ?? error.description ?? "";
+  // A cause that its effect quotes is not said again; what is below it may say more.
+  const isQuoted = (one: ErrorBody) => Boolean(one.details && said.includes(one.details));
+  return [error, ...below.flatMap(causeChain).filter((one) => !isQuoted(one))];
 }

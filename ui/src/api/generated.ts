@@ -1758,7 +1758,7 @@ export interface Operations {
     name: string;
     /** SSH password. Not needed with `privateKey`. */
     password: string;
-    /** SSH private key (OpenSSH format) to log in with instead of a password. It is used and not kept. */
+    /** SSH private key (OpenSSH format, without a passphrase) to log in with instead of a password, which is then only for sudo. It is kept sealed, to reach the host again. */
     privateKey?: string;
     /** Uuid that the new host shall have. */
     resourceUuid?: string;
@@ -3765,8 +3765,10 @@ export interface Operations {
     managementIp?: string;
     /** New name; need not be unique. */
     name?: string;
-    /** New SSH password. */
+    /** New SSH password. Given without `privateKey` it replaces a key that was kept. */
     password?: string;
+    /** New SSH private key (OpenSSH format, without a passphrase) to log in with instead of a password. */
+    privateKey?: string;
     /** New SSH port. */
     sshPort?: number;
     /** New SSH user. */

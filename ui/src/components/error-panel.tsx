@@ -9,8 +9,8 @@ function OneError({ error, cause, full }: { error: ErrorBody; cause: boolean; fu
   return (
     <div className={cause ? "error-cause" : undefined}>
       {cause && <Typography.Text type="secondary">{t("error.cause")}: </Typography.Text>}
-      {full && (error.description ?? "")}
-      {error.details && error.details !== error.description && (
+      {full && !error.details && (error.description ?? "")}
+      {error.details && (full || error.details !== error.description) && (
         <div className="error-details">{error.details}</div>
       )}
       {error.elaboration && <div>{error.elaboration}</div>}

@@ -5,5 +5,8 @@ import { useNames } from "../api/names";
 export function NameOf({ uuid, to }: { uuid: string | undefined; to?: string }) {
   const nameOf = useNames([uuid]);
   if (!uuid) return <>–</>;
-  return to ? <Link to={to}>{nameOf(uuid)}</Link> : <span title={uuid}>{nameOf(uuid)}</span>;
+  const name = nameOf(uuid);
+  // Not everybody may know every name.
+  const shown = name === uuid ? `…${uuid.slice(-8)}` : name;
+  return to ? <Link to={to}>{shown}</Link> : <span title={uuid}>{shown}</span>;
 }

@@ -6,11 +6,12 @@ import { onChange, onGap } from "../api/events";
 import { abandonRun, cancelRun, retryRun } from "../api/generated";
 import { RUN_EVENT, type Run, readRuns } from "../api/runs";
 import { useLanguage, useT } from "../i18n";
-import { formatDate, formatDuration, parseDate, wordsOf } from "../lib/format";
+import { formatDate, formatDuration, parseDate } from "../lib/format";
 import { useLoad, useThrottled } from "../lib/use-load";
 import { ErrorDetails, ErrorPanel } from "./error-panel";
 import { NameOf } from "./name-of";
 import { StateTag } from "./state-tag";
+import { runName, stepName } from "./words";
 
 const SHOWN = 30;
 const RELOAD_MS = 250;
@@ -44,10 +45,6 @@ const changed = (run: Run, data: Record<string, unknown> = {}): Run => ({ ...run
 
 export const isActive = (run: Run) => run.state === "Running" || run.state === "Undoing";
 
-/** `vm.start/1` as `VM start`; a name in words is left as it is. */
-export const runName = (name = "") =>
-  /^[\w.-]+\/\d+$/.test(name) ? wordsOf(name.replace(/\/\d+$/, "").replaceAll(/[._-]/g, " ")) : name;
-
 /** The list of runs, with the steps of those that are under way or went wrong. */
 export function RunList({ resourceUuid }: { resourceUuid?: string }) {
   const t = useT();
@@ -79,12 +76,13 @@ export function ActiveRuns({ resourceUuid }: { resourceUuid: string }) {
 }
 
 function RunItem({ run, showResource }: { run: Run; showResource: boolean }) {
+  const t = useT();
   const language = useLanguage();
   const open = run.state !== "Done";
   return (
     <li className="run" data-state={run.state}>
       <div className="run-head">
-        <strong>{runName(run.name)}</strong>
+        <strong>{runName(t, run.name)}</strong>
         {showResource && run.resourceUuid && (
           <Typography.Text type="secondary">
             <NameOf uuid={run.resourceUuid} />
@@ -177,7 +175,7 @@ function RunProgress({ run }: { run: Run }) {
         size="small"
         status={run.state === "Undoing" ? "exception" : "active"}
         format={() => (percent === undefined ? "" : `${percent} %`)}
-        aria-label={runName(run.name)}
+        aria-label={runName(t, run.name)}
       />
       {total > 0 && <span className="muted">{t("run.step", { done: stepAt(run) + 1, total })}</span>}
     </div>
@@ -198,7 +196,7 @@ function RunSteps({ run }: { run: Run }) {
               {kind === "done" && <CheckCircleFilled aria-hidden />}
               {kind === "now" && <LoadingOutlined aria-hidden />}
               {kind === "broken" && <CloseCircleFilled aria-hidden />}
-              {wordsOf(step)}
+              {stepName(t, step)}
             </li>
           );
         })}

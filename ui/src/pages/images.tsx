@@ -3,7 +3,13 @@ import { DateText } from "../components/date-text";
 import { NameCell } from "../components/name-cell";
 import { byName, byUuid, type ListSpec, ResourceList } from "../components/resource-list";
 import { StateTag } from "../components/state-tag";
+import { valueName } from "../components/words";
+import { useT } from "../i18n";
 import { formatBytes } from "../lib/format";
+
+function Media({ image }: { image: ImageInventory }) {
+  return <span className="nowrap">{valueName(useT(), "media", image.mediaType)}</span>;
+}
 
 const spec: ListSpec<ImageInventory> = {
   id: "images",
@@ -16,6 +22,7 @@ const spec: ListSpec<ImageInventory> = {
     field: "status",
     title: "common.status",
     values: ["Ready", "Downloading", "Creating", "Deleted"],
+    hidden: "Deleted",
   },
   columns: [
     { key: "name", title: "common.name", sort: "name", render: (image) => <NameCell of={image} /> },
@@ -31,10 +38,15 @@ const spec: ListSpec<ImageInventory> = {
       sort: "state",
       render: (image) => <StateTag state={image.state} />,
     },
-    { key: "media", title: "image.mediaType", render: (image) => image.mediaType ?? "–" },
+    { key: "media", title: "image.mediaType", render: (image) => <Media image={image} /> },
     { key: "format", title: "common.format", sort: "format", render: (image) => image.format ?? "–" },
     { key: "platform", title: "common.platform", sort: "platform", render: (image) => image.platform ?? "–" },
-    { key: "size", title: "common.size", sort: "size", render: (image) => formatBytes(image.size) },
+    {
+      key: "size",
+      title: "common.size",
+      sort: "size",
+      render: (image) => <span className="nowrap">{formatBytes(image.size)}</span>,
+    },
     {
       key: "created",
       title: "common.created",

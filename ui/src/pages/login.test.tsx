@@ -30,6 +30,7 @@ it("log_01 wrong password shows the server's error with its code", async () => {
   await fill(user, "wrong");
   const alert = await screen.findByRole("alert");
   expect(alert).toHaveProperty("textContent", expect.stringContaining("ID.1000"));
+  expect(alert.textContent?.match(/wrong/gi), "said once").toHaveLength(1);
   expect(sessionStore.get().session).toBeUndefined();
 });
 

@@ -6,8 +6,9 @@ import { operationName } from "../components/actions";
 import { ErrorDetails } from "../components/error-panel";
 import { NameOf } from "../components/name-of";
 import { isActive, RunList, useRuns } from "../components/runs";
+import { runName, stepName } from "../components/words";
 import { useT } from "../i18n";
-import { formatDuration, wordsOf } from "../lib/format";
+import { formatDuration } from "../lib/format";
 import { useStore } from "../lib/store";
 import { clearFinished, type Task, tasks } from "./store";
 
@@ -79,8 +80,13 @@ function TaskItem({ task, run }: { task: Task; run: Run | undefined }) {
       </div>
       {run && isActive(run) && (
         <div className="run-progress">
-          <Progress percent={run.progress ?? 0} size="small" status="active" aria-label={run.name} />
-          <span className="muted">{run.step && wordsOf(run.step)}</span>
+          <Progress
+            percent={run.progress ?? 0}
+            size="small"
+            status="active"
+            aria-label={runName(t, run.name)}
+          />
+          <span className="muted">{run.step && stepName(t, run.step)}</span>
         </div>
       )}
       {task.error && (

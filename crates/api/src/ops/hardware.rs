@@ -93,7 +93,8 @@ crate::operations! {
         username: String => [max_len(255)];
         /// SSH password. Not needed with `privateKey`.
         password: Option<String> => [once_required, max_len(255), secret];
-        /// SSH private key (OpenSSH format) to log in with instead of a password. It is used and not kept.
+        /// SSH private key (OpenSSH format, without a passphrase) to log in with instead of a password, which is then only
+        /// for sudo. It is kept sealed, to reach the host again.
         private_key: Option<String> => [max_len(16384), secret, ours];
         /// SSH port.
         ssh_port: i64 => [int, range(1, 65535), default("22")];
@@ -161,8 +162,10 @@ crate::operations! {
         uuid: String => [path, refers("HostVO")];
         /// New SSH user.
         username: Option<String> => [max_len(255), no_empty_strings];
-        /// New SSH password.
+        /// New SSH password. Given without `privateKey` it replaces a key that was kept.
         password: Option<String> => [max_len(255), secret];
+        /// New SSH private key (OpenSSH format, without a passphrase) to log in with instead of a password.
+        private_key: Option<String> => [max_len(16384), secret, ours];
         /// New SSH port.
         ssh_port: Option<i64> => [int, range(1, 65535)];
         /// New name; need not be unique.

@@ -6,9 +6,9 @@ crate::operations! {
     /// Log in with account name and password. The answer holds the session that every other call carries.
     LogInByAccount: PUT "/accounts/login" => "logInByAccount", cli "account login" {
         /// Name of the account.
-        account_name: String;
+        account_name: String => [max_len(255)];
         /// Lower-case hexadecimal SHA-512 of the password.
-        password: String => [secret];
+        password: String => [secret, max_len(255)];
         /// Kind of account.
         account_type: Option<String> => [ignored];
         /// Uuid of a captcha.

@@ -62,7 +62,7 @@ pub static CLUSTER: Resource = Resource {
         ("l2VlanNetwork", "l2VlanNetworkRef.l2Network"),
         ("primaryStorage", "primaryStorageRef.primaryStorage"),
     ],
-    visibility: Visibility::Everyone,
+    visibility: Visibility::AdminOnly,
     post: &["state", "deleting_run"],
     ..NONE
 };

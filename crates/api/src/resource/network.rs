@@ -25,7 +25,7 @@ pub static L2_NETWORK: Resource = Resource {
     ],
     lists: &[list("attachedClusterUuids", "l2_network_cluster_ref", "l2_network_uuid", "cluster_uuid")],
     aliases: &[("cluster", "clusterRef.cluster")],
-    visibility: Visibility::Everyone,
+    visibility: Visibility::Owned,
     post: &["type", "deleting_run"],
     ..NONE
 };
@@ -47,7 +47,7 @@ pub static L2_NETWORK_CLUSTER_REF: Resource = Resource {
         join("cluster", &CLUSTER, "cluster_uuid", "uuid"),
         join("l2Network", &L2_NETWORK, "l2_network_uuid", "uuid"),
     ],
-    visibility: Visibility::Everyone,
+    visibility: Visibility::Parent("l2_network_uuid", &L2_NETWORK),
     ..NONE
 };
 

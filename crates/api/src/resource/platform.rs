@@ -94,7 +94,7 @@ pub static MANAGEMENT_NODE: Resource = Resource {
         date("joinDate", "join_ms"),
         date("heartBeat", "heart_beat_ms"),
     ],
-    visibility: Visibility::Everyone,
+    visibility: Visibility::AdminOnly,
     ..NONE
 };
 
@@ -167,9 +167,10 @@ pub static AUDIT: Resource = Resource {
         text("resourceType", "resource_type"),
         json("params", "params"),
         text("sourceIp", "source_ip"),
-        boolean("success", "success"),
+        // Neither is known before the end of the run.
+        boolean("success", "success").from("CASE WHEN {t}.took_ms < 0 THEN NULL ELSE {t}.success END"),
         text("errorCode", "error_code"),
-        long("tookMs", "took_ms"),
+        long("tookMs", "took_ms").from("nullif({t}.took_ms, -1)"),
         text("jobUuid", "job_uuid"),
         CREATED,
     ],

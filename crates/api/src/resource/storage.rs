@@ -39,7 +39,7 @@ pub static PRIMARY_STORAGE: Resource = Resource {
         "cluster_uuid",
     )],
     aliases: &[("cluster", "clusterRef.cluster")],
-    visibility: Visibility::Everyone,
+    visibility: Visibility::AdminOnly,
     post: &["state", "status", "type", "deleting_run"],
     ..NONE
 };
@@ -61,7 +61,7 @@ pub static PRIMARY_STORAGE_CLUSTER_REF: Resource = Resource {
         join("cluster", &CLUSTER, "cluster_uuid", "uuid"),
         join("primaryStorage", &PRIMARY_STORAGE, "primary_storage_uuid", "uuid"),
     ],
-    visibility: Visibility::Everyone,
+    visibility: Visibility::AdminOnly,
     ..NONE
 };
 

@@ -30,6 +30,12 @@ pub enum Value {
     Cidr,
     /// A host name, with or without domain.
     Hostname,
+    /// Base64.
+    Base64,
+    /// `false`: what `true` would ask for is not there yet.
+    OnlyFalse,
+    /// Nothing is taken: whoever sets it would rely on what is not there yet.
+    NotYet,
 }
 
 impl Value {
@@ -49,9 +55,18 @@ impl Value {
             Self::Ip => (value.parse::<IpAddr>().is_ok(), "an address".to_owned()),
             Self::Cidr => (is_cidr(value), "a network such as 192.168.7.0/24".to_owned()),
             Self::Hostname => (is_hostname(value), "a host name".to_owned()),
+            Self::Base64 => (is_base64(value), "base64".to_owned()),
+            Self::OnlyFalse => (value == "false", "false; this version can't do more".to_owned()),
+            Self::NotYet => (false, "nothing: this version does not act on it, so leave it out".to_owned()),
         };
         (!good).then_some(wanted)
     }
+}
+
+fn is_base64(text: &str) -> bool {
+    let bare = text.trim_end_matches('=');
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '\n' | '\r');
+    !bare.is_empty() && text.len() - bare.len() <= 2 && bare.chars().all(fits)
 }
 
 fn is_cidr(text: &str) -> bool {

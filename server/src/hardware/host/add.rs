@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::ENTITY;
 use super::agent::{self, How, Machine, Papers};
 use super::connect::ConnectHost;
-use super::store::{self, NewHost};
+use super::store::{self, NewHost, NewLogin};
 use crate::app::App;
 use crate::platform::tags;
 use crate::{cascade, rows};
@@ -184,13 +184,18 @@ impl AddHost {
 
     fn reserve(&mut self, tx: &mut dyn Tx) -> Result<()> {
         let login = match &self.how {
-            How::Ssh { username, ssh_port, password_sealed, .. } => {
-                Some((username.as_str(), i64::from(*ssh_port), password_sealed.as_deref()))
-            }
-            How::Local | How::Simulator => None,
+            How::Ssh { username, ssh_port, password_sealed, key_sealed } => NewLogin {
+                username: Some(username),
+                ssh_port: Some(i64::from(*ssh_port)),
+                password_sealed: password_sealed.as_deref(),
+                key_sealed: key_sealed.as_deref(),
+            },
+            How::Local | How::Simulator => NewLogin::default(),
         };
-        if matches!(self.how, How::Local) {
-            refuse_second_local(tx)?;
+        match self.how {
+            How::Local => refuse_second_local(tx)?,
+            How::Ssh { .. } => refuse_store_machine(tx, &self.management_ip)?,
+            How::Simulator => {}
         }
         let hypervisor_type = if matches!(self.how, How::Simulator) { "Simulator" } else { "KVM" };
         let new = NewHost {
@@ -234,6 +239,18 @@ impl AddHost {
         })
         .await
     }
+}
+
+/// A machine has one agent. One that was deployed for an image store would be overwritten, and the store lost.
+fn refuse_store_machine(tx: &mut dyn Tx, address: &str) -> Result<()> {
+    let sql = "SELECT uuid, name FROM backup_storage WHERE hostname = ? AND agent_uuid = uuid";
+    let Some(row) = tx.query_opt(sql, params![address])? else { return Ok(()) };
+    let (uuid, name) = (row.text("uuid")?, row.text("name")?);
+    let text = format!(
+        "{address} has the agent of backup storage {name:?} ({uuid}) already; delete that, add the host, then add the backup \
+         storage again: the agent of the host serves it, and the files of its images stay"
+    );
+    Err(Fault::new(code::HOST_AGENT_TAKEN, text).with("uuid", uuid))
 }
 
 /// There is one machine that the server runs on.

@@ -27,7 +27,7 @@ pub enum How {
         username: String,
         /// Port.
         ssh_port: u16,
-        /// Password.
+        /// Password: for the log-in if there is no key, and for sudo.
         password_sealed: Option<String>,
         /// Private key.
         key_sealed: Option<String>,
@@ -45,9 +45,14 @@ impl How {
             return Some(Self::Simulator);
         }
         let Some(username) = row.username.clone() else { return Some(Self::Local) };
-        row.password_sealed.as_ref()?;
-        let ssh_port = row.ssh_port.and_then(|p| u16::try_from(p).ok()).unwrap_or(22);
-        Some(Self::Ssh { username, ssh_port, password_sealed: row.password_sealed.clone(), key_sealed: None })
+        // A host that was added with a key by an earlier version, which did not keep it.
+        row.password_sealed.as_ref().or(row.key_sealed.as_ref())?;
+        Some(Self::Ssh {
+            username,
+            ssh_port: row.ssh_port.and_then(|p| u16::try_from(p).ok()).unwrap_or(22),
+            password_sealed: row.password_sealed.clone(),
+            key_sealed: row.key_sealed.clone(),
+        })
     }
 
     /// The log-in, if it is one by SSH.
@@ -133,6 +138,7 @@ impl Machine<'_> {
                 let progress = move |percent: u8, text: &str| note(&engine, run, percent, text);
                 let deployment = ssh::Deployment {
                     data_dir: &app.config.data_dir,
+                    role: ssh::Role::Host,
                     resource: self.host.to_string(),
                     agent: self.agent,
                     server: advertised(app, self.address).await,

@@ -29,13 +29,15 @@ pub(in crate::hardware) fn handlers(h: &mut Handlers) {
     h.run(delete);
 }
 
+/// An empty secret is none.
+fn seal(call: &Call, secret: Option<String>) -> Result<Option<String>> {
+    secret.filter(|s| !s.is_empty()).map(|s| call.app.secrets.seal(&s)).transpose()
+}
+
 async fn add_kvm(call: Call, op: ops::AddKVMHost) -> Result<Launch> {
     check_address("managementIp", &op.management_ip)?;
     check_user(&op.username)?;
-    let seal = |secret: Option<String>| {
-        secret.filter(|s| !s.is_empty()).map(|s| call.app.secrets.seal(&s)).transpose()
-    };
-    let (password_sealed, key_sealed) = (seal(op.password)?, seal(op.private_key)?);
+    let (password_sealed, key_sealed) = (seal(&call, op.password)?, seal(&call, op.private_key)?);
     if password_sealed.is_none() && key_sealed.is_none() {
         return Err(
             Fault::argument("give the password of the user, or a privateKey").with("parameter", "password")
@@ -112,14 +114,14 @@ async fn update_kvm(call: Call, op: ops::UpdateKVMHost) -> Result<Launch> {
     if let Some(user) = &op.username {
         check_user(user)?;
     }
-    let password = op.password.filter(|p| !p.is_empty());
     let change = Change {
         name: op.name,
         description: op.description,
         management_ip: op.management_ip,
         username: op.username,
         ssh_port: op.ssh_port,
-        password_sealed: password.map(|p| call.app.secrets.seal(&p)).transpose()?,
+        password_sealed: seal(&call, op.password)?,
+        key_sealed: seal(&call, op.private_key)?,
         reconnects: true,
     };
     Ok(Launch::run(UpdateHost::new(id("uuid", &op.uuid)?, change)))

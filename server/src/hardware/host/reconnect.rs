@@ -216,8 +216,8 @@ impl ReconnectHost {
                 && matches!(self.how, Some(How::Ssh { .. }));
         }
         if self.deploys && self.how.is_none() && !app.agents.is_connected(self.host) {
-            let text = "its agent does not dial in, and the host was added with a private key that is not kept; give a password \
-                        with UpdateKVMHost, or start the agent there";
+            let text = "its agent does not dial in, and neither password nor private key is kept for the host; give one with \
+                        UpdateKVMHost, or start the agent there";
             return Err(Fault::new(code::HOST_NO_CALLBACK, text));
         }
         Ok(())

@@ -40,6 +40,8 @@ pub struct HostRow {
     pub ssh_port: Option<i64>,
     /// Sealed SSH password.
     pub password_sealed: Option<String>,
+    /// Sealed SSH private key.
+    pub key_sealed: Option<String>,
     /// Its agent.
     pub agent: Option<String>,
     /// It is on its way out.
@@ -72,6 +74,7 @@ impl HostRow {
             username: row.opt_text("username")?,
             ssh_port: row.opt_int("ssh_port")?,
             password_sealed: row.opt_text("password_sealed")?,
+            key_sealed: row.opt_text("private_key_sealed")?,
             agent: row.opt_text("agent_uuid")?,
             is_deleting: row.opt_text("deleting_run")?.is_some(),
         })
@@ -81,6 +84,19 @@ impl HostRow {
     pub fn reason_code(&self) -> &str {
         self.status_reason.as_deref().and_then(|r| r.split_once(": ")).map_or("", |(code, _)| code)
     }
+}
+
+/// How a host that is being added is logged in to.
+#[derive(Debug, Default)]
+pub struct NewLogin<'a> {
+    /// User.
+    pub username: Option<&'a str>,
+    /// SSH port.
+    pub ssh_port: Option<i64>,
+    /// Sealed password.
+    pub password_sealed: Option<&'a str>,
+    /// Sealed private key.
+    pub key_sealed: Option<&'a str>,
 }
 
 /// A host that is being added.
@@ -98,8 +114,8 @@ pub struct NewHost<'a> {
     pub management_ip: &'a str,
     /// `KVM` or `Simulator`.
     pub hypervisor_type: &'a str,
-    /// How to log in by SSH.
-    pub login: Option<(&'a str, i64, Option<&'a str>)>,
+    /// How to log in by SSH; all absent for simulated hosts and the machine of the server itself.
+    pub login: NewLogin<'a>,
     /// Its agent.
     pub agent: &'a str,
 }
@@ -123,10 +139,9 @@ pub fn insert(tx: &mut dyn Tx, new: &NewHost<'_>) -> Result<()> {
     }
     rows::register(tx, ENTITY, new.uuid, None)?;
     let now = time::now_ms();
-    let (user, port, password) = new.login.map_or((None, None, None), |(u, p, s)| (Some(u), Some(p), s));
     let sql = "INSERT INTO host (uuid, zone_uuid, cluster_uuid, name, description, management_ip, hypervisor_type, state, status,
-                 status_ms, username, ssh_port, password_sealed, agent_uuid, create_ms, last_op_ms)
-               VALUES (?, ?, ?, ?, ?, ?, ?, 'Enabled', 'Connecting', ?, ?, ?, ?, ?, ?, ?)";
+                 status_ms, username, ssh_port, password_sealed, private_key_sealed, agent_uuid, create_ms, last_op_ms)
+               VALUES (?, ?, ?, ?, ?, ?, ?, 'Enabled', 'Connecting', ?, ?, ?, ?, ?, ?, ?, ?)";
     let values = params![
         new.uuid,
         zone,
@@ -136,9 +151,10 @@ pub fn insert(tx: &mut dyn Tx, new: &NewHost<'_>) -> Result<()> {
         new.management_ip,
         new.hypervisor_type,
         now,
-        user,
-        port,
-        password,
+        new.login.username,
+        new.login.ssh_port,
+        new.login.password_sealed,
+        new.login.key_sealed,
         new.agent,
         now,
         now

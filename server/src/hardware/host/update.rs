@@ -22,6 +22,9 @@ pub struct UpdateHost {
     change: Change,
     /// What it was before.
     before: Option<Change>,
+    /// What logged in before; none if that stays.
+    #[serde(default)]
+    secrets_before: Option<Secrets>,
 }
 
 /// What shall be changed; what is absent stays.
@@ -37,8 +40,11 @@ pub struct Change {
     pub username: Option<String>,
     /// SSH port.
     pub ssh_port: Option<i64>,
-    /// SSH password, sealed.
+    /// SSH password, sealed. Without a key it is what logs in from then on.
     pub password_sealed: Option<String>,
+    /// SSH private key, sealed.
+    #[serde(default)]
+    pub key_sealed: Option<String>,
     /// Whether a new way to the host is used at once.
     pub reconnects: bool,
 }
@@ -49,18 +55,48 @@ impl Change {
             && (self.management_ip.is_some()
                 || self.username.is_some()
                 || self.ssh_port.is_some()
-                || self.password_sealed.is_some())
+                || self.has_secret())
     }
 
-    fn columns(&self) -> [(&'static str, Option<Sql>); 6] {
+    fn has_secret(&self) -> bool {
+        self.password_sealed.is_some() || self.key_sealed.is_some()
+    }
+
+    /// What logs in after the change. A password alone replaces a key; a key leaves the password, which sudo may need.
+    fn secrets(&self, before: Secrets) -> Secrets {
+        match (self.password_sealed.clone(), self.key_sealed.clone()) {
+            (None, None) => before,
+            (None, key_sealed) => Secrets { key_sealed, ..before },
+            (password_sealed, key_sealed) => Secrets { password_sealed, key_sealed },
+        }
+    }
+
+    fn columns(&self) -> [(&'static str, Option<Sql>); 5] {
         [
             ("name", self.name.clone().map(Into::into)),
             ("description", self.description.clone().map(Into::into)),
             ("management_ip", self.management_ip.clone().map(Into::into)),
             ("username", self.username.clone().map(Into::into)),
             ("ssh_port", self.ssh_port.map(Into::into)),
-            ("password_sealed", self.password_sealed.clone().map(Into::into)),
         ]
+    }
+}
+
+/// What logs in to a host, sealed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Secrets {
+    password_sealed: Option<String>,
+    key_sealed: Option<String>,
+}
+
+impl Secrets {
+    fn of(row: &HostRow) -> Self {
+        Self { password_sealed: row.password_sealed.clone(), key_sealed: row.key_sealed.clone() }
+    }
+
+    fn columns(&self) -> [(&'static str, Option<Sql>); 2] {
+        let column = |sealed: &Option<String>| Some(sealed.clone().map_or(Sql::Null, Into::into));
+        [("password_sealed", column(&self.password_sealed)), ("private_key_sealed", column(&self.key_sealed))]
     }
 }
 
@@ -130,7 +166,7 @@ impl Workflow for UpdateHost {
 impl UpdateHost {
     /// Changes a host.
     pub fn new(host: Id<kind::Host>, change: Change) -> Self {
-        Self { host, change, before: None }
+        Self { host, change, before: None, secrets_before: None }
     }
 
     fn check(&mut self, tx: &mut dyn Tx) -> Result<()> {
@@ -144,24 +180,25 @@ impl UpdateHost {
             .retry());
         }
         let is_ssh = row.username.is_some();
-        let needs_ssh = self.change.username.is_some()
-            || self.change.ssh_port.is_some()
-            || self.change.password_sealed.is_some();
+        let needs_ssh =
+            self.change.username.is_some() || self.change.ssh_port.is_some() || self.change.has_secret();
         if needs_ssh && !is_ssh {
-            let text =
-                format!("host {} is not reached by SSH, so it has neither user, port nor password", row.name);
+            let text = format!(
+                "host {} is not reached by SSH, so it has neither user, port, password nor key",
+                row.name
+            );
             return Err(Fault::argument(text).with("parameter", "username"));
         }
         // A host that is not reached by SSH can't be reached anew: its new address is only a new name for it.
         self.change.reconnects &= is_ssh;
+        self.secrets_before = self.change.has_secret().then(|| Secrets::of(&row));
         self.before = Some(Change {
             name: self.change.name.as_ref().map(|_| row.name),
             description: None,
             management_ip: self.change.management_ip.as_ref().map(|_| row.management_ip),
             username: self.change.username.as_ref().and(row.username),
             ssh_port: self.change.ssh_port.and(row.ssh_port),
-            password_sealed: self.change.password_sealed.as_ref().and(row.password_sealed),
-            reconnects: false,
+            ..Change::default()
         });
         Ok(())
     }
@@ -175,11 +212,12 @@ impl UpdateHost {
         let (host, change) = (self.host, self.change.clone());
         let row = cx.read(move |tx| HostRow::load(tx, host)).await?;
         let port = change.ssh_port.or(row.ssh_port).and_then(|p| u16::try_from(p).ok());
+        let secrets = change.secrets(Secrets::of(&row));
         let how = How::Ssh {
             username: change.username.or(row.username).unwrap_or_else(|| "root".into()),
             ssh_port: port.unwrap_or(22),
-            password_sealed: change.password_sealed.or(row.password_sealed),
-            key_sealed: None,
+            password_sealed: secrets.password_sealed,
+            key_sealed: secrets.key_sealed,
         };
         let address = change.management_ip.unwrap_or(row.management_ip);
         let app = cx.env().clone();
@@ -192,15 +230,56 @@ impl UpdateHost {
     fn store(&mut self, tx: &mut dyn Tx) -> Result<()> {
         rows::claim(tx, ENTITY, self.host)?;
         let address = self.change.management_ip.clone().unwrap_or_default();
-        rows::update(tx, ENTITY, self.host, &self.change.columns()).map_err(|f| store::taken(f, &address))
+        let mut columns = self.change.columns().to_vec();
+        if self.change.has_secret() {
+            let now = Secrets::of(&HostRow::load(tx, self.host)?);
+            columns.extend(self.change.secrets(now).columns());
+        }
+        rows::update(tx, ENTITY, self.host, &columns).map_err(|f| store::taken(f, &address))
     }
 
     fn restore(&mut self, tx: &mut dyn Tx) -> Result<()> {
         match &self.before {
             Some(before) if rows::exists(tx, ENTITY, &self.host.to_string())? => {
-                rows::update(tx, ENTITY, self.host, &before.columns())
+                let mut columns = before.columns().to_vec();
+                columns.extend(self.secrets_before.iter().flat_map(Secrets::columns));
+                rows::update(tx, ENTITY, self.host, &columns)
             }
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secrets(password: Option<&str>, key: Option<&str>) -> Secrets {
+        Secrets { password_sealed: password.map(Into::into), key_sealed: key.map(Into::into) }
+    }
+
+    #[test]
+    fn host_02_a_password_alone_replaces_a_key_and_a_key_leaves_the_password_to_sudo() {
+        let change = |password: Option<&str>, key: Option<&str>| Change {
+            password_sealed: password.map(Into::into),
+            key_sealed: key.map(Into::into),
+            ..Change::default()
+        };
+        let before = || secrets(Some("p"), Some("k"));
+        assert_eq!(change(None, None).secrets(before()), before());
+        assert_eq!(change(Some("q"), None).secrets(before()), secrets(Some("q"), None));
+        assert_eq!(change(None, Some("l")).secrets(before()), secrets(Some("p"), Some("l")));
+        assert_eq!(change(Some("q"), Some("l")).secrets(before()), secrets(Some("q"), Some("l")));
+    }
+
+    #[test]
+    fn a_run_of_an_earlier_version_goes_on() {
+        let kept = serde_json::json!({
+            "host": Id::<kind::Host>::default(), "before": null,
+            "change": { "name": "n", "description": null, "management_ip": null, "username": null, "ssh_port": null,
+                "password_sealed": null, "reconnects": true },
+        });
+        let run: UpdateHost = serde_json::from_value(kept).unwrap();
+        assert!(!run.change.has_secret() && run.secrets_before.is_none());
     }
 }

@@ -12,26 +12,40 @@ use sha2::{Digest, Sha256};
 use super::client::{Client, Login, Output, Root};
 use crate::agents::Credentials;
 
-/// Packages that a host needs, by the names of the Debian family.
-const PACKAGES: &[&str] = &[
-    "qemu-system-x86",
-    "qemu-utils",
-    "libvirt-daemon-system",
-    "dnsmasq-base",
-    "nftables",
-    "iproute2",
-    "genisoimage",
-    "curl",
-];
 /// Where the agent lives on its machine.
 const AGENT_DIR: &str = "/var/lib/cairn-agent";
+/// The service as it is shipped, and what stands in it for the agent's program and folder.
+const UNIT: &str = include_str!("../../../../packaging/systemd/cairn-agent.service");
+const UNIT_START: &str = "ExecStart=/usr/bin/cairn-agent --dir /var/lib/cairn-agent";
 const SHORT: Duration = Duration::from_secs(60);
 const LONG: Duration = Duration::from_secs(1800);
+
+/// What the machine will do, which decides what it needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Run VMs.
+    Host,
+    /// Keep images, and nothing else.
+    ImageStore,
+}
+
+impl Role {
+    /// Packages that it needs, by the names of the Debian family.
+    fn packages(self) -> Vec<&'static str> {
+        let list = match self {
+            Self::Host => include_str!("packages/host"),
+            Self::ImageStore => include_str!("packages/image-store"),
+        };
+        list.lines().collect()
+    }
+}
 
 /// What is to be deployed where.
 pub struct Deployment<'a> {
     /// Data folder of the server.
     pub data_dir: &'a Path,
+    /// What the machine will do.
+    pub role: Role,
     /// The resource (host or image store) that the agent will serve.
     pub resource: String,
     /// The agent's uuid.
@@ -90,34 +104,23 @@ async fn log_in(data_dir: &Path, resource: &str, login: Login) -> Result<(Client
 
 /// Deploys an agent. It dials in by itself afterwards.
 pub async fn deploy(to: &Deployment<'_>, login: Login) -> Result<()> {
-    let (dir, program) = (agent_dir()?, program()?);
+    let dir = agent_dir()?;
+    // Said before anything is touched there.
+    program()?;
     let address = login.host.clone();
     (to.progress)(5, &format!("logging in to {address}"));
     let (client, probe) = log_in(to.data_dir, &to.resource, login).await?;
     check_system(&probe, &address)?;
 
     (to.progress)(10, "looking what is missing");
-    let input = format!("{dir}\n{}\n", PACKAGES.join("\n"));
+    let input = format!("{dir}\n{}\n", to.role.packages().join("\n"));
     let examined = client.run_as_root(include_str!("scripts/examine.sh"), input.as_bytes(), SHORT).await?;
     install(to, &client, &examined, &address).await?;
 
-    let qemu = client.run_as_root(include_str!("scripts/virtualisation.sh"), b"", SHORT).await?;
-    if qemu.code != 0 {
-        let text = format!(
-            "QEMU does not run on {address}, so no VM can; repair its packages or choose another machine"
-        );
-        return Err(Fault::new(code::HOST_NO_VIRTUALISATION, text).for_operator(qemu.tail()));
+    if to.role == Role::Host {
+        check_qemu(&client, &address).await?;
     }
-
-    let bytes = std::fs::read(&program)
-        .map_err(|e| Fault::internal("the agent's program can't be read").for_operator(e))?;
-    let sha256: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
-    if examined.value("sha256") != sha256 {
-        (to.progress)(60, "copying the agent");
-        let input = [format!("{dir}\n").as_bytes(), &bytes].concat();
-        let done = client.run_as_root(include_str!("scripts/program.sh"), &input, LONG).await?;
-        must(done, &format!("the agent could not be copied to {address}; check its disk and architecture"))?;
-    }
+    copy_program(to, &client, &examined, &address).await?;
     (to.progress)(75, "writing the agent's certificate");
     let done =
         client.run_as_root(include_str!("scripts/credentials.sh"), &enrolment(to, &dir)?, SHORT).await?;
@@ -161,7 +164,7 @@ fn check_system(probe: &Output, address: &str) -> Result<()> {
 async fn install(to: &Deployment<'_>, client: &Client, examined: &Output, address: &str) -> Result<()> {
     // Only names of our own list go back, whatever the far side said.
     let said: Vec<&str> = examined.value("missing").split_whitespace().collect();
-    let missing: Vec<&str> = PACKAGES.iter().copied().filter(|p| said.contains(p)).collect();
+    let missing: Vec<&str> = to.role.packages().into_iter().filter(|p| said.contains(p)).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -176,6 +179,32 @@ async fn install(to: &Deployment<'_>, client: &Client, examined: &Output, addres
         missing.join(", ")
     );
     Err(Fault::new(code::HOST_PACKAGES, text).with("packages", missing.join(" ")).for_operator(done.tail()))
+}
+
+async fn check_qemu(client: &Client, address: &str) -> Result<()> {
+    let qemu = client.run_as_root(include_str!("scripts/virtualisation.sh"), b"", SHORT).await?;
+    if qemu.code == 0 {
+        return Ok(());
+    }
+    let text = format!(
+        "QEMU does not run on {address}, so no VM can; repair its packages or choose another machine"
+    );
+    Err(Fault::new(code::HOST_NO_VIRTUALISATION, text).for_operator(qemu.tail()))
+}
+
+/// Copies the agent, unless the same one is there.
+async fn copy_program(to: &Deployment<'_>, client: &Client, examined: &Output, address: &str) -> Result<()> {
+    let (dir, program) = (agent_dir()?, program()?);
+    let bytes = std::fs::read(&program)
+        .map_err(|e| Fault::internal("the agent's program can't be read").for_operator(e))?;
+    let sha256: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
+    if examined.value("sha256") == sha256 {
+        return Ok(());
+    }
+    (to.progress)(60, "copying the agent");
+    let input = [format!("{dir}\n").as_bytes(), &bytes].concat();
+    let done = client.run_as_root(include_str!("scripts/program.sh"), &input, LONG).await?;
+    must(done, &format!("the agent could not be copied to {address}; check its disk and architecture"))
 }
 
 /// The input of `credentials.sh`: `agent.json` last, because the agent begins when it is there.
@@ -203,15 +232,9 @@ pub(in crate::hardware) fn files(
     ])
 }
 
+/// The shipped service, for an agent in this folder.
 fn unit(dir: &str) -> String {
-    format!(
-        "[Unit]\nDescription=Cairn agent: virtual machines, disks and networks of this host\n\
-         After=network-online.target libvirtd.service virtqemud.service local-fs.target\n\
-         Wants=network-online.target libvirtd.service\nStartLimitIntervalSec=0\n\n\
-         [Service]\nType=exec\nExecStart={dir}/cairn-agent --dir {dir}\nUMask=0022\nRestart=always\nRestartSec=1s\n\
-         KillMode=process\nTimeoutStopSec=30s\nLimitNOFILE=262144\nOOMScoreAdjust=-900\n\n\
-         [Install]\nWantedBy=multi-user.target\n"
-    )
+    UNIT.replace(UNIT_START, &format!("ExecStart={dir}/cairn-agent --dir {dir}"))
 }
 
 /// Reads the end of the agent's log, for operators; empty if that can't be had.
@@ -236,4 +259,26 @@ pub async fn remove(data_dir: &Path, resource: &str, login: Login) -> Result<()>
 /// Forgets the host key of a machine.
 pub fn forget(data_dir: &Path, resource: &str) {
     let _ = std::fs::remove_file(super::client::known_hosts(data_dir, resource));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ops_02_the_deployed_service_is_the_shipped_one() {
+        assert_eq!(UNIT.matches(UNIT_START).count(), 1);
+        let deployed = unit("/srv/agent");
+        assert!(deployed.contains("\nExecStart=/srv/agent/cairn-agent --dir /srv/agent\n"), "{deployed}");
+        assert!(deployed.contains("\nRestart=always\n") && deployed.contains("\nWantedBy=multi-user.target"));
+    }
+
+    #[test]
+    fn bs_01_a_machine_for_images_gets_no_hypervisor() {
+        let (host, store) = (Role::Host.packages(), Role::ImageStore.packages());
+        assert!(host.contains(&"libvirt-daemon-system") && host.contains(&"qemu-system-x86"));
+        assert!(!store.contains(&"libvirt-daemon-system") && !store.contains(&"qemu-system-x86"));
+        let is_name = |p: &&str| p.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+        assert!(host.iter().chain(&store).all(|p| !p.is_empty() && is_name(p)));
+    }
 }

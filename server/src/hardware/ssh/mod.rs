@@ -8,5 +8,5 @@ mod client;
 mod deploy;
 
 pub use client::{Login, check_address, check_user};
-pub use deploy::{Deployment, deploy, forget, remove, verify};
+pub use deploy::{Deployment, Role, deploy, forget, remove, verify};
 pub(in crate::hardware) use deploy::{files, log};

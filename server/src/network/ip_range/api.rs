@@ -164,7 +164,26 @@ impl New {
         Ok(())
     }
 
+    /// Two guests of one segment can't have one address, so ranges of different L3 networks on one L2 network keep apart. The
+    /// other network may be somebody else's: it is not named.
+    fn check_segment(&self, tx: &mut dyn Tx) -> Result<()> {
+        let sql = "SELECT r.* FROM ip_range r JOIN l3_network other ON other.uuid = r.l3_network_uuid
+                   JOIN l3_network mine ON mine.l2_network_uuid = other.l2_network_uuid
+                   WHERE mine.uuid = ? AND other.uuid <> mine.uuid";
+        for row in tx.query(sql, params![self.l3])? {
+            let other = crate::network::ip::Range::read(&row)?;
+            let gateway = other.gateway.as_deref().and_then(Address::parse);
+            let meets = |a: Address| (self.start..=self.end).contains(&a);
+            if overlap((self.start, self.end), (other.start, other.end)) || gateway.is_some_and(meets) {
+                let why = "it overlaps with addresses of another L3 network on the same L2 network";
+                return self.refuse("startIp", why);
+            }
+        }
+        Ok(())
+    }
+
     fn check_others(&self, tx: &mut dyn Tx) -> Result<()> {
+        self.check_segment(tx)?;
         let sql = "SELECT * FROM ip_range WHERE l3_network_uuid = ? ORDER BY start_ip_sort";
         for row in tx.query(sql, params![self.l3])? {
             let other = crate::network::ip::Range::read(&row)?;

@@ -9,7 +9,7 @@ use super::attach::AttachL2Network;
 use super::delete::DeleteL2Network;
 use super::detach::DetachL2Network;
 use super::{ENTITY, NO_VLAN};
-use crate::call::{Call, id, opt_id};
+use crate::call::{ADMIN, Call, id, opt_id};
 use crate::handlers::{Handlers, Launch};
 use crate::{inventory, rows};
 
@@ -41,7 +41,8 @@ fn create(call: &Call, tx: &mut dyn Tx, op: &ops::CreateL2NoVlanNetwork) -> Resu
         ));
     }
     rows::claim(tx, "ZoneVO", zone)?;
-    rows::register(tx, ENTITY, l2, None)?;
+    // The operators own it: whoever else shall build on it needs a share.
+    rows::register(tx, ENTITY, l2, Some(ADMIN))?;
     let now = time::now_ms();
     let sql = "INSERT INTO l2_network (uuid, zone_uuid, name, description, physical_interface, type, create_ms, last_op_ms)
                VALUES (?, ?, ?, ?, ?, ?, ?, ?)";

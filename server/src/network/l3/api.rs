@@ -60,6 +60,10 @@ fn create(call: &Call, tx: &mut dyn Tx, op: &ops::CreateL3Network) -> Result<Val
         return Err(Fault::argument("parameter ipVersion is 6; L3 networks of IPv6 are not supported yet"));
     }
     check_domain(op.dns_domain.as_deref())?;
+    if op.system || op.category != "Private" {
+        // Other networks lead out of the cloud or belong to the platform.
+        call.require_admin_for("a Public or System L3 network")?;
+    }
     rows::claim(tx, "L2NetworkVO", l2)?;
     quota::check(tx, call.caller.account, &[("l3.num", 1)])?;
     rows::register(tx, ENTITY, l3, Some(call.caller.account))?;
@@ -105,6 +109,9 @@ fn update(call: &Call, tx: &mut dyn Tx, op: &ops::UpdateL3Network) -> Result<Val
     let l3: L3 = id("uuid", &op.uuid)?;
     check_domain(op.dns_domain.as_deref())?;
     rows::claim(tx, ENTITY, l3)?;
+    if op.system == Some(true) || op.category.as_ref().is_some_and(|c| c != "Private") {
+        call.require_admin_for("an L3 network Public or System")?;
+    }
     let is_system = op.system.or_else(|| op.category.as_ref().map(|c| c == "System"));
     let columns = [
         ("name", op.name.clone().map(Into::into)),

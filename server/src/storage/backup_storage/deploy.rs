@@ -38,6 +38,8 @@ pub(super) async fn deploy(app: &Arc<App>, run: RunId, uuid: Id<kind::BackupStor
     let login = login.ok_or_else(|| {
         Fault::new(code::BS_CONNECT, format!("there is no login for backup storage {uuid}"))
     })?;
+    let machine = login.host.clone();
+    app.store.read(move |tx| refuse_taken(tx, &machine, uuid)).await?;
     let agent = uuid.to_string();
     let credentials = app.agents.authority().issue(&agent)?;
     let (name, fingerprint) = (agent.clone(), credentials.fingerprint.clone());
@@ -49,6 +51,7 @@ pub(super) async fn deploy(app: &Arc<App>, run: RunId, uuid: Id<kind::BackupStor
     let progress = move |percent: u8, text: &str| engine.note_progress(run, percent, text);
     let deployment = ssh::Deployment {
         data_dir: &app.config.data_dir,
+        role: ssh::Role::ImageStore,
         resource: uuid.to_string(),
         agent: &agent,
         server,
@@ -57,6 +60,20 @@ pub(super) async fn deploy(app: &Arc<App>, run: RunId, uuid: Id<kind::BackupStor
     };
     ssh::deploy(&deployment, login).await?;
     Ok(agent)
+}
+
+/// A machine has one agent: one that belongs to a host or to another store is not overwritten because it is away.
+fn refuse_taken(tx: &mut dyn Tx, machine: &str, uuid: Id<kind::BackupStorage>) -> Result<()> {
+    let sql = "SELECT 'host' AS what, uuid, name FROM host WHERE management_ip = ? AND agent_uuid IS NOT NULL
+               UNION ALL SELECT 'backup storage', uuid, name FROM backup_storage
+               WHERE hostname = ? AND uuid <> ? AND agent_uuid IS NOT NULL AND agent_uuid <> ?";
+    let Some(row) = tx.query_opt(sql, params![machine, machine, uuid, uuid])? else { return Ok(()) };
+    let (what, other, name) = (row.text("what")?, row.text("uuid")?, row.text("name")?);
+    let text = format!(
+        "{machine} has the agent of {what} {name:?} ({other}), which would serve the backup storage and is not connected; \
+         reconnect that first"
+    );
+    Err(Fault::new(code::BS_CONNECT, text).with("uuid", other))
 }
 
 /// Lets only this certificate in for the agent.

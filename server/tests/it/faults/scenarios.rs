@@ -1,5 +1,7 @@
 //! How each workflow comes to run: what must be there, and the call.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use serde_json::{Value, json};
 
 use super::stage::Stage;
@@ -185,13 +187,17 @@ async fn add_l2(stage: &mut Stage) -> String {
     uuid(&stage.cloud.admin.make("CreateL2NoVlanNetwork", l2).await)
 }
 
+static SUBNETS: AtomicU32 = AtomicU32::new(0);
+
 async fn add_l3(stage: &mut Stage, l2: &str) -> (String, String) {
     let (name, api) = (stage.name("l3"), stage.cloud.admin.clone());
+    // Networks of one segment keep their addresses apart.
+    let net = format!("10.9.{}", SUBNETS.fetch_add(1, Ordering::Relaxed) % 256);
     let l3 = json!({ "name": name, "l2NetworkUuid": l2, "type": "L3BasicNetwork" });
     let l3 = uuid(&api.make("CreateL3Network", l3).await);
     let range = json!({
-        "l3NetworkUuid": l3, "name": "r", "startIp": "10.9.0.10", "endIp": "10.9.0.250", "netmask": "255.255.255.0",
-        "gateway": "10.9.0.1",
+        "l3NetworkUuid": l3, "name": "r", "startIp": format!("{net}.10"), "endIp": format!("{net}.250"),
+        "netmask": "255.255.255.0", "gateway": format!("{net}.1"),
     });
     let range = uuid(&api.make("AddIpRange", range).await);
     let flat = api.list("QueryNetworkServiceProvider", &["type=Flat"]).await;

@@ -147,7 +147,9 @@ impl Stage {
         let crashed = match crashed {
             Ok(crashed) => crashed,
             // A change that ends within its last step has ended for its caller before the server dies.
-            Err(reply) if reply.status == 0 || self.faults.is_hit() => self.faults.crashed(PATIENCE).await,
+            Err(reply) if matches!(reply.status, 0 | 200) || self.faults.is_hit() => {
+                self.faults.crashed(PATIENCE).await
+            }
             Err(reply) => {
                 return Err(format!(
                     "the server did not die; the answer was {} {}",

@@ -83,15 +83,16 @@ impl Town {
             for cluster in clusters.iter().filter(|_| dice.upto(2) == 0) {
                 site.post(&format!("/v1/l2-networks/{l2}/clusters/{cluster}"), json!({})).await.unwrap();
             }
-            for _ in 0..dice.upto(3) {
+            for net in 0..dice.upto(3) {
                 let l3 =
                     uuid(site.post("/v1/l3-networks", json!({ "name": "l3", "l2NetworkUuid": l2 })).await);
                 let path = format!("/v1/l3-networks/{l3}/ip-ranges");
                 for part in 0..=dice.upto(2) {
                     let base = 10 + part * 50;
                     let range = json!({
-                        "name": "r", "startIp": format!("10.9.0.{base}"), "endIp": format!("10.9.0.{}", base + 40),
-                        "netmask": "255.255.255.0", "gateway": "10.9.0.1",
+                        "name": "r", "startIp": format!("10.9.{net}.{base}"),
+                        "endIp": format!("10.9.{net}.{}", base + 40), "netmask": "255.255.255.0",
+                        "gateway": format!("10.9.{net}.1"),
                     });
                     self.ranges.push(uuid(site.post(&path, range).await));
                 }

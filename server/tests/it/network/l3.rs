@@ -4,7 +4,7 @@ use cairn_testkit::Cloud;
 use cairn_types::code;
 use serde_json::json;
 
-use super::{eventually, l3, l3_of, uuid};
+use super::{eventually, l3, l3_of, share_with_all, uuid};
 
 #[tokio::test]
 async fn l3_01_public_private_and_system_networks() {
@@ -177,6 +177,7 @@ async fn iam_04_tenants_build_networks_up_to_their_quota() {
     let alice = cloud.account("alice").await;
     let quota = json!({ "identityUuid": alice.account, "name": "l3.num", "value": 1 });
     cloud.admin.ok("UpdateQuota", quota).await;
+    share_with_all(&cloud, &world.l2).await;
     let mine = l3_of(&alice, &world.l2, "10.50.0.0/24").await;
     assert_eq!(alice.list("QueryL3Network", &[]).await.len(), 1);
     let more = json!({ "name": "more", "l2NetworkUuid": world.l2 });

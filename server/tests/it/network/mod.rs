@@ -51,6 +51,11 @@ async fn l3_of(api: &Api, l2: &str, cidr: &str) -> String {
     l3
 }
 
+/// Lets every account build on an L2 network.
+async fn share_with_all(cloud: &cairn_testkit::Cloud, l2: &str) {
+    cloud.admin.ok("ShareResource", json!({ "resourceUuids": [l2], "toPublic": true })).await;
+}
+
 /// Uuid of the provider of flat networks.
 async fn flat(api: &Api) -> String {
     uuid(&api.list("QueryNetworkServiceProvider", &["type=Flat"]).await[0])

@@ -1,6 +1,6 @@
 //! IP ranges: what may be added, and what a CIDR becomes (L3-01).
 
-use cairn_testkit::Cloud;
+use cairn_testkit::{Api, Cloud};
 use cairn_types::code;
 use serde_json::{Value, json};
 
@@ -8,6 +8,11 @@ use super::{l3, uuid};
 
 fn range(l3: &str, first: &str, last: &str, netmask: &str, gateway: &str) -> Value {
     json!({ "l3NetworkUuid": l3, "name": "r", "startIp": first, "endIp": last, "netmask": netmask, "gateway": gateway })
+}
+
+async fn another_l2(api: &Api, zone: &str) -> String {
+    let params = json!({ "name": "another", "zoneUuid": zone, "physicalInterface": "eth9" });
+    uuid(&api.make("CreateL2NoVlanNetwork", params).await)
 }
 
 #[tokio::test]
@@ -43,8 +48,8 @@ async fn l3_01_ranges_lie_in_one_subnet_and_do_not_overlap() {
         assert_eq!(refused.code(), code::INVALID_ARGUMENT, "{params}");
         assert!(refused.details().contains(why), "{params}: {refused}");
     }
-    // Another network may have the same addresses.
-    let other = l3(api, &world.l2).await;
+    // A network on another segment may have the same addresses.
+    let other = l3(api, &another_l2(api, &world.zone).await).await;
     api.ok("AddIpRange", range(&other, "10.1.0.10", "10.1.0.20", mask, "10.1.0.1")).await;
     let got = api.one("QueryL3Network", &net).await;
     assert_eq!(got["ipRanges"].as_array().unwrap().len(), 2);
@@ -66,7 +71,7 @@ async fn l3_01_a_cidr_becomes_gateway_and_range() {
         ("10.9.9.0/30", None, ["10.9.9.1", "10.9.9.2", "10.9.9.2", "255.255.255.252"]),
         ("10.9.0.0/16", Some("10.9.255.254"), ["10.9.255.254", "10.9.0.1", "10.9.255.253", "255.255.0.0"]),
     ] {
-        let net = l3(api, &world.l2).await;
+        let net = l3(api, &another_l2(api, &world.zone).await).await;
         let params = json!({ "l3NetworkUuid": net, "name": "r", "networkCidr": cidr, "gateway": gateway });
         let got = api.make("AddIpRangeByNetworkCidr", params).await;
         let fields = ["gateway", "startIp", "endIp", "netmask"].map(|f| got[f].as_str().unwrap_or_default());

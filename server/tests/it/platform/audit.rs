@@ -1,4 +1,7 @@
+use cairn_api::agent::AgentOp;
+use cairn_api::agent::vm::StartVm;
 use cairn_testkit::{Cloud, digest};
+use cairn_types::Fault;
 use serde_json::{Value, json};
 
 async fn rows(cloud: &Cloud, action: &str) -> Vec<Value> {
@@ -32,11 +35,29 @@ async fn aud_01_every_call_leaves_who_when_from_where_and_how_it_ended() {
         (&json!(alice.account), &json!(false), &json!("ID.1002"))
     );
     assert_eq!(refused["resourceUuid"], zone["uuid"]);
+    assert_eq!(made["resourceUuid"], zone["uuid"], "what a call made is found by its uuid");
     cloud.admin.ok("DeleteZone", json!({ "uuid": zone["uuid"] })).await;
     let by_resource = format!("resourceUuid={}", zone["uuid"].as_str().unwrap());
     let all = cloud.admin.list("QueryAudit", &[&by_resource, "success=true"]).await;
-    assert!(all.iter().any(|r| r["action"] == "DeleteZone"), "the end of the job: {all:?}");
+    assert!(all.iter().any(|r| r["action"] == "DeleteZone" && r["tookMs"].is_number()), "{all:?}");
     assert!(alice.list("QueryAudit", &["action=CreateZone"]).await.is_empty(), "others' calls are not shown");
+}
+
+#[tokio::test]
+async fn aud_01_the_end_of_a_run_is_told_with_its_error_what_it_made_and_how_long_it_took() {
+    let cloud = Cloud::start().await;
+    let world = cloud.world().await;
+    let vm = cloud.admin.make("CreateVmInstance", world.vm("good")).await;
+    let by_vm = format!("resourceUuid={}", vm["uuid"].as_str().unwrap());
+    let good = cloud.admin.list("QueryAudit", &["action=CreateVmInstance", &by_vm]).await;
+    assert_eq!((good.len(), &good[0]["success"]), (1, &json!(true)), "{good:?}");
+    assert!(good[0]["tookMs"].is_number());
+    let machine = cloud.machines.host(&world.hosts[0]);
+    machine.fail(StartVm::NAME, 1, Fault::operation("no"));
+    cloud.admin.fails("CreateVmInstance", world.vm("bad")).await;
+    let bad = cloud.admin.list("QueryAudit", &["action=CreateVmInstance", "success=false"]).await;
+    assert_eq!(bad.len(), 1, "{bad:?}");
+    assert!(bad[0]["errorCode"].is_string() && bad[0]["tookMs"].is_number(), "{bad:?}");
 }
 
 #[tokio::test]

@@ -95,6 +95,24 @@ async fn bs_01_status_follows_the_agent() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bs_01_the_agent_of_a_host_that_is_away_is_not_overwritten() {
+    let depot = Depot::new(2).await;
+    let other = uuid(depot.post("/v1/backup-storage/image-store", ssh_params("10.0.0.2")).await);
+    depot.machine(&depot.hosts[1]).disconnect();
+    depot.until(BS, &other, |s| s["status"] == "Disconnected").await;
+    let back = depot.action(&format!("backup-storage/{other}"), "reconnectBackupStorage", json!({})).await;
+    let mut second = ssh_params("10.0.0.2");
+    second["url"] = json!("/elsewhere");
+    let added = depot.post("/v1/backup-storage/image-store", second).await;
+    for refused in [back.unwrap_err(), added.unwrap_err()] {
+        assert_eq!(refused.code(), "BS.1500");
+        assert!(refused.0.to_string().contains(&depot.hosts[1]), "{refused:?}");
+    }
+    depot.machine(&depot.hosts[1]).reconnect();
+    depot.until(BS, &other, |s| s["status"] == "Connected").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bs_01_delete_takes_the_records_of_its_images() {
     let depot = Depot::new(2).await;
     let second = depot.image_store(1, "/images").await;

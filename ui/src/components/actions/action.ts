@@ -34,6 +34,17 @@ export function isAllowed(resource: Resource, operation: string): boolean {
   return resource.allowedActions?.includes(operation) ?? true;
 }
 
+/** The actions that get a button of their own. Where the opposite of the usual is possible, it takes their place. */
+export function buttonsFor<T extends Resource>(
+  resource: T,
+  actions: readonly ResourceAction<T>[],
+  shown: readonly string[],
+): ResourceAction<T>[] {
+  const opposite = actions.filter((one) => one.onlyWhenAllowed && isAllowed(resource, one.operation));
+  if (opposite.length > 0) return opposite;
+  return actions.filter((one) => shown.includes(one.operation));
+}
+
 /** The name of an operation in the reader's language. */
 export function operationName(t: Translate, operation: string): string {
   const key = `op.${operation}`;

@@ -2,7 +2,7 @@ import { DownOutlined, MoreOutlined } from "@ant-design/icons";
 import { Button, Dropdown, type MenuProps, Space, Tooltip } from "antd";
 import type { ReactNode } from "react";
 import { useT } from "../../i18n";
-import { isAllowed, operationName, type Resource, type ResourceAction, whyNot } from "./action";
+import { buttonsFor, isAllowed, operationName, type Resource, type ResourceAction, whyNot } from "./action";
 import { useRunAction } from "./use-run-action";
 
 export type { Resource, ResourceAction } from "./action";
@@ -55,11 +55,16 @@ interface ActionProps<T extends Resource> {
   shown: readonly string[];
 }
 
-/** The actions of one row: a few buttons, and the menu with all. */
-export function RowActions<T extends Resource>({ resource, actions, shown }: ActionProps<T>) {
+/** The actions of one row: a few buttons where there is room, and the menu with all. */
+export function RowActions<T extends Resource>({
+  resource,
+  actions,
+  shown,
+  menuOnly,
+}: ActionProps<T> & { menuOnly: boolean }) {
   const t = useT();
   const run = useRunAction<T>();
-  const buttons = actions.filter((action) => shown.includes(action.operation));
+  const buttons = menuOnly ? [] : buttonsFor(resource, actions, shown);
   return (
     <Space size={2}>
       {buttons.map((action) => (
@@ -90,18 +95,16 @@ export function HeaderActions<T extends Resource>({ resource, actions, shown }: 
   const run = useRunAction<T>();
   return (
     <Space wrap>
-      {actions
-        .filter((action) => shown.includes(action.operation))
-        .map((action) => (
-          <ReasonedButton
-            key={action.operation}
-            label={operationName(t, action.operation)}
-            icon={action.icon}
-            danger={action.danger}
-            reason={whyNot(t, resource, action, actions)}
-            onClick={() => run(action, [resource])}
-          />
-        ))}
+      {buttonsFor(resource, actions, shown).map((action) => (
+        <ReasonedButton
+          key={action.operation}
+          label={operationName(t, action.operation)}
+          icon={action.icon}
+          danger={action.danger}
+          reason={whyNot(t, resource, action, actions)}
+          onClick={() => run(action, [resource])}
+        />
+      ))}
       <Dropdown menu={useMenu(resource, actions)} trigger={["click"]} placement="bottomRight">
         <Button icon={<DownOutlined aria-hidden />} iconPlacement="end">
           {t("common.actions")}

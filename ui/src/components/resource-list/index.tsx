@@ -1,6 +1,7 @@
 import { Button, Empty, Table, type TableProps } from "antd";
 import { type ReactNode, useMemo, useState } from "react";
 import { useT } from "../../i18n";
+import { useNarrow } from "../../lib/use-narrow";
 import { BatchActions, type Resource, RowActions } from "../actions";
 import { ErrorPanel } from "../error-panel";
 import { PageHeader } from "../page-header";
@@ -24,7 +25,8 @@ export function ResourceList<T extends Resource>({
   const [choice, change] = useChoice(spec);
   const rows = useRows(spec, choice);
   const [selected, setSelected] = useState<string[]>([]);
-  const columns = useColumns(spec, choice);
+  const narrow = useNarrow();
+  const columns = useColumns(spec, choice, narrow);
   const page = rows.data;
   const chosen = (page?.rows ?? []).filter((row) => selected.includes(row.uuid));
   return (
@@ -59,7 +61,7 @@ export function ResourceList<T extends Resource>({
           loading={rows.loading && !page}
           size="small"
           tableLayout="auto"
-          scroll={{ x: 900 }}
+          scroll={{ x: narrow ? "max-content" : 900 }}
           locale={{
             emptyText: (
               <NoRows spec={spec} choice={choice} onClear={() => change({ text: "", filter: "" })} />
@@ -102,7 +104,7 @@ function sortOf<T extends Resource>(
   return order === "descend" ? `-${field}` : `+${field}`;
 }
 
-function useColumns<T extends Resource>(spec: ListSpec<T>, choice: ListChoice): Columns<T> {
+function useColumns<T extends Resource>(spec: ListSpec<T>, choice: ListChoice, narrow: boolean): Columns<T> {
   const t = useT();
   return useMemo(() => {
     const columns: Columns<T> = spec.columns.map((column) => ({
@@ -117,15 +119,15 @@ function useColumns<T extends Resource>(spec: ListSpec<T>, choice: ListChoice): 
     if (actions)
       columns.push({
         key: "actions",
-        title: t("common.actions"),
+        title: narrow ? "" : t("common.actions"),
         fixed: "right",
-        width: 60 + 32 * (rowActions?.length ?? 0),
+        width: narrow ? 44 : 60 + 32 * (rowActions?.length ?? 0),
         render: (_: unknown, row: T) => (
-          <RowActions resource={row} actions={actions} shown={rowActions ?? []} />
+          <RowActions resource={row} actions={actions} shown={rowActions ?? []} menuOnly={narrow} />
         ),
       });
     return columns;
-  }, [spec, choice.sort, t]);
+  }, [spec, choice.sort, narrow, t]);
 }
 
 function orderOf(field: string, sort: string): "ascend" | "descend" | null {

@@ -35,7 +35,13 @@ export interface ListSpec<T extends Resource> {
   columns: ListColumn<T>[];
   search: SearchField[];
   /** A filter by a field with few values. */
-  filter?: { field: string; title: TitleKey; values: string[] };
+  filter?: {
+    field: string;
+    title: TitleKey;
+    values: string[];
+    /** Rows with this value are shown only when they are asked for. */
+    hidden?: string;
+  };
   sort: string;
   actions?: readonly ResourceAction<T>[];
   /** Operations with a button in every row. */

@@ -28,7 +28,7 @@ export function ListToolbar<T extends Resource>({ spec, choice, onChange, onRelo
           style={{ minWidth: 150 }}
           prefix={<span className="select-prefix">{t(spec.filter.title)}:</span>}
           options={[
-            { value: "", label: t("list.filterAll") },
+            { value: "", label: t(spec.filter.hidden ? "list.filterLive" : "list.filterAll") },
             ...spec.filter.values.map((value) => ({ value, label: stateName(t, value) })),
           ]}
         />

@@ -64,8 +64,14 @@ export function conditionsOf<T extends Resource>(spec: ListSpec<T>, choice: List
   return [
     ...(spec.conditions ?? []),
     ...(choice.text.trim() && field ? [field.condition(choice.text.trim())] : []),
-    ...(choice.filter && spec.filter ? [`${spec.filter.field}=${choice.filter}`] : []),
+    ...filterOf(spec, choice.filter),
   ];
+}
+
+function filterOf<T extends Resource>({ filter }: ListSpec<T>, chosen: string): string[] {
+  if (!filter) return [];
+  if (chosen) return [`${filter.field}=${chosen}`];
+  return filter.hidden ? [`${filter.field}!=${filter.hidden}`] : [];
 }
 
 /** A burst of events makes at most one read in this time. */

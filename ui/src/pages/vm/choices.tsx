@@ -43,5 +43,6 @@ export function useChoices<T extends { uuid: string }>({ query, conditions }: Ch
     ),
   };
   const failure = error === undefined ? undefined : errorBody(error);
-  return { rows: data ?? [], select, help: failure && (failure.details ?? failure.description) };
+  const none = data?.length === 0 ? t("form.noneUsable") : undefined;
+  return { rows: data ?? [], select, help: failure ? (failure.details ?? failure.description) : none };
 }

@@ -62,7 +62,7 @@ it("bey_01 shows the plan and creates nothing", async () => {
   await fill(user, "planned");
   await user.click(screen.getByRole("button", { name: "Show plan" }));
   const plan = within(await screen.findByRole("region", { name: "Plan" }));
-  plan.getByText("Create VM planned on host rack1-a");
+  plan.getByText("Reserve 1 vCPU and 512 MiB on host rack1-a");
   plan.getByText(/most free memory/);
   expect(cloud.data.vms.size).toBe(6);
   await user.type(screen.getByLabelText("Name"), "x");
@@ -106,5 +106,5 @@ it("says at each field what is missing", async () => {
   const { user } = openPage("/vms/new");
   await user.click(await screen.findByRole("button", { name: "Create VM" }));
   for (const field of ["Name", "Instance offering", "Image", "L3 networks"])
-    await screen.findByText(`${field} is missing`);
+    await screen.findByText(`${field}: please fill this in`);
 });

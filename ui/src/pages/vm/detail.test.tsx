@@ -49,7 +49,7 @@ it("bey_02 shows what a workflow is doing while it runs", async () => {
   await user.click(await screen.findByRole("button", { name: "Start" }));
   const list = within(await screen.findByRole("list", { name: "Operations" }));
   await list.findByText("VM start");
-  await waitFor(() => expect(list.getByText("Boot").getAttribute("aria-current")).toBe("step"), {
+  await waitFor(() => expect(list.getByText("Start the guest").getAttribute("aria-current")).toBe("step"), {
     timeout: 3000,
   });
   await list.findByText("Done");
@@ -69,6 +69,13 @@ it("bey_02 a stuck run offers retry and abandon", async () => {
   await user.click(await screen.findByRole("button", { name: "Retry" }));
   await user.click(within(await screen.findByRole("tooltip")).getByRole("button", { name: "Retry" }));
   await waitFor(() => expect(cloud.calls.some((call) => call.operation === "RetryRun")).toBe(true));
+});
+
+it("vm_34 a deleted VM offers what is possible and no dead buttons", async () => {
+  open("old");
+  for (const name of ["Recover", "Expunge"])
+    expect(await screen.findByRole("button", { name })).toHaveProperty("disabled", false);
+  for (const name of ["Start", "Stop", "Reboot"]) expect(screen.queryByRole("button", { name })).toBeNull();
 });
 
 it("an unknown uuid says that there is nothing", async () => {

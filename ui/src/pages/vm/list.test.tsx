@@ -50,6 +50,18 @@ it("vm_34 an action is disabled as the server says, and tells why", async () => 
   expect(within(await row("web-2")).getByRole("button", { name: "Start" })).toHaveProperty("disabled", false);
 });
 
+it("vm_34 a deleted VM is listed when asked for, with what can be done to it", async () => {
+  const { cloud, user } = openPage("/vms");
+  await row("hello");
+  expect(screen.queryByRole("link", { name: "old" })).toBeNull();
+  expect(lastQuery(cloud).q).toContain("state!=Destroyed");
+  await user.click(screen.getByRole("combobox", { name: "State" }));
+  await user.click(await screen.findByTitle("Deleted"));
+  const cells = within(await row("old"));
+  expect(cells.getByRole("button", { name: "Recover" })).toHaveProperty("disabled", false);
+  expect(cells.queryByRole("button", { name: "Start" })).toBeNull();
+});
+
 it("bey_05 a state changes in the list without a click", async () => {
   const { cloud } = openPage("/vms");
   await row("web-1");
@@ -69,9 +81,9 @@ it("bey_01 a stop asks first, with the server's plan", async () => {
   const { cloud, user } = openPage("/vms");
   await user.click(within(await row("hello")).getByRole("button", { name: "Stop" }));
   const dialog = within(await screen.findByRole("dialog"));
-  await dialog.findByText("Stop VM hello");
-  const changes = within(dialog.getByRole("region", { name: "Would be changed" }));
-  changes.getByText(/VM instance hello/i);
+  await dialog.findByText("Close volumes");
+  const changes = within(dialog.getByRole("region", { name: "Would change" }));
+  changes.getByText(/VM( instance)? hello/);
   changes.getByText("State: Running → Stopped");
   expect(cloud.calls.some((call) => call.operation === "StopVmInstance" && !call.plan)).toBe(false);
   await user.click(dialog.getByRole("button", { name: "Stop" }));

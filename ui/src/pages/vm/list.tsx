@@ -36,7 +36,7 @@ const spec: ListSpec<Vm> = {
     byField("tag", "list.fieldTag", "__userTag__"),
     byField("offering", "list.fieldOffering", "instanceOffering.name"),
   ],
-  filter: { field: "state", title: "common.state", values: VM_STATES },
+  filter: { field: "state", title: "common.state", values: VM_STATES, hidden: "Destroyed" },
   columns: [
     {
       key: "name",
@@ -57,7 +57,7 @@ const spec: ListSpec<Vm> = {
       width: 140,
       render: (vm) => addressesOf(vm).map((ip) => <div key={ip}>{ip}</div>),
     },
-    { key: "cpu", title: "vm.cpuMemory", sort: "memorySize", render: (vm) => <Cores vm={vm} /> },
+    { key: "cpu", title: "vm.cpuMemory", sort: "memorySize", width: 150, render: (vm) => <Cores vm={vm} /> },
     { key: "host", title: "common.host", render: (vm) => <NameOf uuid={vm.hostUuid} /> },
     {
       key: "created",

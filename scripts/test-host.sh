@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# host.sh COMMAND...
+# test-host.sh COMMAND...
 #
-# Runs a command on a machine of its own, as far as the agent can tell: own network, /run, libvirt and processes. Whatever
-# it starts (libvirtd, QEMU, dnsmasq) ends with it, and the real machine's bridges and rules are not touched.
+# Runs a command on a machine of its own, as far as Cairn can tell: own network (loopback only), /run, libvirt and processes.
+# Whatever it starts (libvirtd, QEMU, dnsmasq) ends with it, and an installation on the real machine is not touched.
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
@@ -33,7 +33,7 @@ mount --bind "$work/var-log" /var/log/libvirt
 mount --bind "$work/var-cache" /var/cache/libvirt
 ip link set lo up
 export CAIRN_TEST_HOST=$work
-"$HERE/../../scripts/hypervisor.sh" start "$work/hypervisor"
+"$HERE/hypervisor.sh" start "$work/hypervisor"
 status=0
 "$@" || status=$?
 exit "$status"
