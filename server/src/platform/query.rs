@@ -4,7 +4,7 @@ use cairn_api::resource;
 use cairn_api::settings::Setting;
 use cairn_query::{Options, Query, QueryResult};
 use cairn_store::Tx;
-use cairn_types::{Fault, Result};
+use cairn_types::{Fault, Result, mask};
 use serde_json::{Value, json};
 
 use crate::app::App;
@@ -42,6 +42,7 @@ pub async fn run(call: &Call, inventory: &str, query: Query) -> Result<QueryResu
 fn settings(app: &App, is_admin: bool) -> String {
     let value = |s: &Setting| match app.settings.text(s.category, s.name) {
         secret if s.is_secret() && !is_admin && !secret.is_empty() => MASK.to_owned(),
+        value if !is_admin => mask::addresses(&value),
         value => value,
     };
     let row = |s: &Setting| {
