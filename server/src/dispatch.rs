@@ -236,7 +236,7 @@ fn permit(call: &Call) -> Result<()> {
 }
 
 /// Whether only administrators may make the call.
-pub(crate) fn is_closed(op: &Operation) -> bool {
+pub fn is_closed(op: &Operation) -> bool {
     // Progress is asked for by whoever owns the job; the handler looks at that.
     let open = ["SetImageQga", "GetImageQga", "GetTaskProgress"].contains(&op.name);
     let unnamed = op.rbac.category.is_none() && op.session && op.kind != Kind::Query;
