@@ -87,8 +87,16 @@ impl App {
         self.page_port.load(Ordering::Relaxed)
     }
 
-    /// How dates are written where no request says otherwise: in results of workflows.
+    /// How dates are written in results that are kept for a poll, which decides in which form it reads them.
     pub fn dates(&self) -> cairn_query::DateStyle {
+        cairn_query::DateStyle::Rfc3339
+    }
+
+    /// How dates are written for a request that says so or nothing (`X-Cairn-Time`).
+    pub fn dates_for(&self, asked: Option<&str>) -> cairn_query::DateStyle {
+        if asked == Some("rfc3339") {
+            return cairn_query::DateStyle::Rfc3339;
+        }
         cairn_query::DateStyle::Legacy { offset_minutes: self.settings.offset_minutes() }
     }
 

@@ -16,7 +16,7 @@ use crate::call::{Call, Caller};
 use crate::handlers::{Change, Handler, Launch, Launchable};
 use crate::platform::audit::{self, Entry};
 use crate::platform::jobs::{self, NewJob};
-use crate::platform::tags;
+use crate::platform::{shown, tags};
 use crate::rows;
 
 /// A request as the transport hands it over.
@@ -113,10 +113,22 @@ async fn walk(app: &Arc<App>, request: &Request) -> Result<Answer, Answer> {
         Err(Refusal::Fault(fault)) => finish_now(&call, Err(fault)).await,
         Err(Refusal::Problem(problem)) => Err(problem.into()),
     };
+    let answer = answer.map(|answer| mine(&call, answer));
     let (Ok(answer) | Err(answer)) = &answer;
     app.metrics.call(op.name, matches!(answer, Answer::Json(200, _) | Answer::Accepted(_)), began.elapsed());
     note(&call, &params, answer, began).await;
     Ok(answer.clone())
+}
+
+/// Leaves out what only administrators may do. What was found by a query is looked through there.
+fn mine(call: &Call, answer: Answer) -> Answer {
+    match answer {
+        Answer::Json(200, mut body) if call.op.kind != Kind::Query && !call.caller.is_admin() => {
+            shown::for_tenant(&mut body);
+            Answer::Json(200, body)
+        }
+        other => other,
+    }
 }
 
 fn parse_body(method: Method, body: &[u8]) -> Result<Option<Value>, Answer> {
@@ -149,10 +161,7 @@ fn new_call(
         // Polls need no session: the id is the secret.
         None => random_uuid(),
     };
-    let dates = match request.time.as_deref() {
-        Some("rfc3339") => DateStyle::Rfc3339,
-        _ => DateStyle::Legacy { offset_minutes: app.settings.offset_minutes() },
-    };
+    let dates = if op.job { app.dates() } else { app.dates_for(request.time.as_deref()) };
     Ok(Call {
         app: app.clone(),
         op,
@@ -227,7 +236,7 @@ fn permit(call: &Call) -> Result<()> {
 }
 
 /// Whether only administrators may make the call.
-pub(crate) fn is_closed(op: &Operation) -> bool {
+pub fn is_closed(op: &Operation) -> bool {
     // Progress is asked for by whoever owns the job; the handler looks at that.
     let open = ["SetImageQga", "GetImageQga", "GetTaskProgress"].contains(&op.name);
     let unnamed = op.rbac.category.is_none() && op.session && op.kind != Kind::Query;
@@ -410,7 +419,7 @@ async fn change(call: &Call, work: Change, params: &Params) -> Result<Answer, An
             if !is_job {
                 return Ok(Answer::Json(200, value));
             }
-            call.app.recent.put(&call.job, call.op, value);
+            call.app.recent.put(&call.job, call.op, call.caller.is_admin(), value);
             Ok(Answer::Accepted(call.job.clone()))
         }
         Err(fault) => finish_now(call, Err(fault)).await,
@@ -567,31 +576,44 @@ async fn note(call: &Call, params: &Params, answer: &Answer, began: Instant) {
     call.app.audit.note(entry(call, params, error, Some(took))).await;
 }
 
-/// Answers the poll of a job (rest-conventions section 5).
-pub async fn poll(app: &Arc<App>, job: &str, schema: bool) -> Answer {
-    if let Some((op, value)) = app.recent.take(job) {
-        return polled(app, Some(op), value, schema);
+/// Answers the poll of a job (rest-conventions section 5). `time` is the poll's own `X-Cairn-Time`: who reads a result decides
+/// in which form, whatever the call said.
+pub async fn poll(app: &Arc<App>, job: &str, schema: bool, time: Option<&str>) -> Answer {
+    let dates = app.dates_for(time);
+    if let Some((op, is_admin, value)) = app.recent.take(job) {
+        return polled(app, Some(op), is_admin, value, (schema, dates));
     }
     let id = job.to_owned();
     let found = app.store.read(move |tx| {
         let action = tx.query_opt("SELECT action FROM job WHERE uuid = ?", params![&id])?;
-        Ok((jobs::find(tx, &id)?, action.map(|r| r.text("action")).transpose()?))
+        let action = action.map(|r| r.text("action")).transpose()?;
+        Ok((jobs::find(tx, &id)?, action, jobs::is_of_admin(tx, &id)?))
     });
     match found.await {
-        Ok((Some(jobs::JobState::Processing), _)) => Answer::Json(202, json!({})),
-        Ok((Some(jobs::JobState::Done(value)), action)) => {
-            polled(app, action.and_then(|a| Operation::find(&a)), value, schema)
+        Ok((Some(jobs::JobState::Processing), ..)) => Answer::Json(202, json!({})),
+        Ok((Some(jobs::JobState::Done(value)), action, is_admin)) => {
+            polled(app, action.and_then(|a| Operation::find(&a)), is_admin, value, (schema, dates))
         }
-        Ok((Some(jobs::JobState::Failed(fault)), _)) => (*fault).into(),
-        Ok((None, _)) => Answer::Text(404, "there is no such job, or its result has aged out".into()),
+        Ok((Some(jobs::JobState::Failed(fault)), ..)) => (*fault).into(),
+        Ok((None, ..)) => Answer::Text(404, "there is no such job, or its result has aged out".into()),
         Err(fault) if fault.has_code(code::NOT_READY) => fault.into(),
         Err(_) => Answer::Text(500, "the job can't be read now; try again".into()),
     }
 }
 
 /// The stored result of a job as its caller sees it.
-fn polled(app: &Arc<App>, op: Option<&'static Operation>, mut value: Value, schema: bool) -> Answer {
+fn polled(
+    app: &Arc<App>,
+    op: Option<&'static Operation>,
+    is_admin: bool,
+    mut value: Value,
+    (schema, dates): (bool, DateStyle),
+) -> Answer {
     crate::platform::sealed::reveal(app, &mut value);
+    shown::dates(&mut value, dates);
+    if !is_admin {
+        shown::for_tenant(&mut value);
+    }
     match op {
         Some(op) => with_schema(op, schema, Answer::Json(200, value)),
         None => Answer::Json(200, value),

@@ -80,6 +80,7 @@ codes! {
     RUN_STUCK = "RUN.8002";
     RUN_STATE = "RUN.8003";
     RUN_SERVER_STOPPED = "RUN.8004";
+    RUN_CIRCLE = "RUN.8005";
     QUERY_TOO_DEEP = "QUERY.8000";
     STORE = "STORE.8000";
     STORE_FULL = "STORE.8001";
@@ -254,6 +255,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("RUN.8002", "the workflow is stuck: its undo keeps failing"),
     ("RUN.8003", "there is no such workflow run in a state that allows this"),
     ("RUN.8004", "the server stopped while the workflow ran and it was undone"),
+    ("RUN.8005", "the workflow and another one would have waited for each other"),
     ("SG.1000", "the VM NIC could not be added to the security group"),
     ("STORE.8000", "the database refused or failed"),
     ("STORE.8001", "the database disk is full"),

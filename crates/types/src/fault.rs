@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::code;
+use crate::{code, mask};
 
 /// `Result` with a [`Fault`].
 pub type Result<T, E = Fault> = std::result::Result<T, E>;
@@ -141,13 +141,16 @@ impl Fault {
         if !opaque.is_empty() {
             o.insert("opaque".into(), Value::Object(opaque));
         }
-        Value::Object(o)
+        let mut shown = Value::Object(o);
+        // An address that was refused is told, not the login in it.
+        mask::json(&mut shown);
+        shown
     }
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.code, self.details)
+        write!(f, "{}: {}", self.code, mask::addresses(&self.details))
     }
 }
 
@@ -160,6 +163,14 @@ impl std::error::Error for Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn aud_01_logins_in_addresses_reach_neither_answer_nor_log() {
+        let cause = Fault::argument("bad").with("url", "http://u:hush@h/i?token=hush");
+        let fault = Fault::operation("http://u:hush@h/ is refused").caused_by(cause);
+        assert!(!fault.to_api().to_string().contains("hush"), "{}", fault.to_api());
+        assert!(!fault.to_string().contains("hush"), "{fault}");
+    }
 
     #[test]
     fn operator_detail_never_reaches_the_answer() {

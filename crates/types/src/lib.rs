@@ -4,6 +4,7 @@ pub mod address;
 pub mod code;
 pub mod fault;
 pub mod id;
+pub mod mask;
 pub mod size;
 pub mod state;
 pub mod time;

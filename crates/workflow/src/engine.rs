@@ -203,6 +203,8 @@ impl<E: Env> Engine<E> {
         self.check_alive()?;
         let run = self.new_run(&w, &start)?;
         let (uuid, owner, env) = (run.uuid, self.owner(), self.env()?);
+        // A child takes its place before it is in the journal: one that may not wait has never been.
+        let early = if start.held.is_empty() { None } else { Some(self.place(&run.queue, &start.held)?) };
         let insert = move |tx: &mut dyn Tx| {
             if let Some(known) = journal::find(tx, run.uuid)? {
                 return Ok((known, false));
@@ -214,9 +216,13 @@ impl<E: Env> Engine<E> {
         };
         let (run, is_new) = self.inner.store.write(insert).await?;
         if !is_new {
+            drop(early);
             return self.attach_to(run, start.held);
         }
-        let place = self.place(&run.queue, &start.held);
+        let place = match early {
+            Some(place) => place,
+            None => self.place(&run.queue, &[])?,
+        };
         Ok(self.launch(uuid, Box::new(w), run, place, start.held, false))
     }
 
@@ -267,16 +273,23 @@ impl<E: Env> Engine<E> {
             loader.ok_or_else(|| Fault::internal(format!("workflow {} is unknown", run.workflow)))?;
         let workflow = loader(&run.data)?;
         let reserved = lock(&self.inner.reserved).remove(&run.uuid);
-        let place = reserved.unwrap_or_else(|| self.place(&run.queue, &held));
+        let place = match reserved {
+            Some(place) => place,
+            None => self.place(&run.queue, &held)?,
+        };
         Ok(self.launch(run.uuid, workflow, run, place, held, true))
     }
 
-    fn place(&self, queue: &str, held: &[String]) -> Place {
+    fn place(&self, queue: &str, held: &[String]) -> Result<Place> {
         if queue.is_empty() || held.iter().any(|h| h == queue) {
-            self.inner.queues.none()
-        } else {
-            self.inner.queues.enter(queue)
+            return Ok(self.inner.queues.none());
         }
+        self.inner.queues.enter(queue, held).ok_or_else(|| {
+            let text = format!(
+                "the operation needs {queue}, whose operation in turn waits for this one; this one was taken back, try it again"
+            );
+            Fault::new(code::RUN_CIRCLE, text).with("queue", queue).with("held", held.to_vec()).retry()
+        })
     }
 
     fn launch(
@@ -334,8 +347,11 @@ impl<E: Env> Engine<E> {
         for run in runs.into_iter().filter(|r| r.state != RunState::Stuck) {
             let ancestors = ancestors(&run, &at_work);
             let held: Vec<String> = ancestors.iter().map(|a| a.queue.clone()).collect();
-            let place = self.place(&run.queue, &held);
-            lock(&self.inner.reserved).insert(run.uuid, place);
+            // One that can't take its place now asks for it when its parent is at work.
+            match self.place(&run.queue, &held) {
+                Ok(place) => drop(lock(&self.inner.reserved).insert(run.uuid, place)),
+                Err(f) => tracing::warn!(run = %run.uuid, error = %f, "run {} has no place yet", run.uuid),
+            }
             // A child is taken up by its parent; one whose parent has ended goes on alone.
             if ancestors.is_empty() {
                 free.push(run);

@@ -64,7 +64,8 @@ pub(super) async fn poll(
         return response(Answer::Text(405, "a job can only be polled with GET".into()), "");
     }
     let schema = headers.contains_key("x-json-schema");
-    response(crate::dispatch::poll(&app, &job, schema).await, "")
+    let time = text(&headers, "x-cairn-time");
+    response(crate::dispatch::poll(&app, &job, schema, time.as_deref()).await, "")
 }
 
 fn text(headers: &HeaderMap, name: &str) -> Option<String> {

@@ -161,7 +161,11 @@ impl Follower {
     }
 
     fn render(&self, event: &Event) -> sse::Event {
-        sse::Event::default().id(event.seq.to_string()).event("change").data(event.to_json().to_string())
+        let mut shown = event.to_json();
+        if !self.caller.is_admin() {
+            crate::platform::shown::for_tenant(&mut shown);
+        }
+        sse::Event::default().id(event.seq.to_string()).event("change").data(shown.to_string())
     }
 
     /// The admin account sees everything, others what is their own or shared with them.

@@ -1,7 +1,7 @@
 //! Change of owner (IAM-06): a resource goes to another account with what belongs to it.
 //!
-//! A VM takes its volumes and NICs along, and everything keeps its tags. The receiver's quotas are checked as if it made the
-//! resource now. What the old owner had shared stays shared.
+//! A VM takes its volumes and NICs along, an L3 network its ranges, and everything keeps its tags. The receiver's quotas are
+//! checked as if it made the resource now. What the old owner had shared stays shared.
 
 use cairn_api::ops::identity::ChangeResourceOwner;
 use cairn_store::{Tx, params};
@@ -100,13 +100,16 @@ fn give(tx: &mut dyn Tx, entity: &str, resource: Id<Any>, receiver: Id<kind::Acc
     let now = time::now_ms();
     let sql = "UPDATE resource SET account_uuid = ?, last_op_ms = ? WHERE uuid = ?";
     tx.execute(sql, params![receiver, now, resource])?;
-    if entity == "VmInstanceVO" {
-        for table in ["volume", "vm_nic"] {
-            let sql = format!(
-                "UPDATE resource SET account_uuid = ?, last_op_ms = ? WHERE uuid IN (SELECT uuid FROM {table} WHERE vm_instance_uuid = ?)"
-            );
-            tx.execute(&sql, params![receiver, now, resource])?;
-        }
+    let along: &[(&str, &str)] = match entity {
+        "VmInstanceVO" => &[("volume", "vm_instance_uuid"), ("vm_nic", "vm_instance_uuid")],
+        "L3NetworkVO" => &[("ip_range", "l3_network_uuid")],
+        _ => &[],
+    };
+    for (table, column) in along {
+        let sql = format!(
+            "UPDATE resource SET account_uuid = ?, last_op_ms = ? WHERE uuid IN (SELECT uuid FROM {table} WHERE {column} = ?)"
+        );
+        tx.execute(&sql, params![receiver, now, resource])?;
     }
     let sql = "DELETE FROM shared_resource WHERE resource_uuid = ? AND receiver_account_uuid = ?";
     tx.execute(sql, params![resource, receiver])?;

@@ -36,7 +36,8 @@ async fn batch(call: Call, op: BatchQuery) -> Result<Value> {
     let _turn = SCRIPTS.acquire().await.map_err(|_| Fault::internal("stopping"))?;
     let (viewer, options, caller) = (call.viewer(), query::options(&call), call.caller.clone());
     let run = move |tx: &mut dyn cairn_store::Tx| {
-        batch::answer(tx, &script, &viewer, &caller, &options, batch::Limits::default())
+        let answer = batch::answer(tx, &script, &viewer, &caller, &options, batch::Limits::default())?;
+        mine(tx, &caller, answer)
     };
     call.app.store.read(run).await
 }
@@ -44,7 +45,19 @@ async fn batch(call: Call, op: BatchQuery) -> Result<Value> {
 async fn zql(call: Call, op: ZQLQuery) -> Result<Value> {
     let text = op.zql.filter(|s| !s.trim().is_empty()).ok_or_else(|| missing("zql"))?;
     let (viewer, options, caller) = (call.viewer(), query::options(&call), call.caller.clone());
-    call.app.store.read(move |tx| zql::answer(tx, &text, &viewer, &caller, &options)).await
+    let run = move |tx: &mut dyn cairn_store::Tx| {
+        let answer = zql::answer(tx, &text, &viewer, &caller, &options)?;
+        mine(tx, &caller, answer)
+    };
+    call.app.store.read(run).await
+}
+
+/// What was found, with the actions that the caller may take.
+fn mine(tx: &mut dyn cairn_store::Tx, caller: &Caller, mut found: Value) -> Result<Value> {
+    if !caller.is_admin() {
+        super::shown::found_by_tenant(tx, &caller.account.to_string(), &mut found)?;
+    }
+    Ok(found)
 }
 
 fn missing(field: &str) -> Fault {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cairn_api::Operation;
 use cairn_store::{Store, Tx, params};
-use cairn_types::{Result, new_uuid, time};
+use cairn_types::{Result, mask, new_uuid, time};
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
@@ -121,14 +121,13 @@ pub fn masked(op: &Operation, params: &Map<String, Value>, system_tags: &[String
         let value = match value {
             _ if secret => json!("*****"),
             Value::String(tag) if name == "tag" => json!(cairn_api::tags::mask(tag)),
-            Value::String(url) if url.contains('@') => json!(without_password(url)),
-            other => other.clone(),
+            other => without_secrets(other.clone()),
         };
         shown.insert(name.clone(), value);
     }
     if !system_tags.is_empty() {
         let tags: Vec<String> = system_tags.iter().map(|t| cairn_api::tags::mask(t)).collect();
-        shown.insert("systemTags".into(), json!(tags));
+        shown.insert("systemTags".into(), without_secrets(json!(tags)));
     }
     cut(Value::Object(shown).to_string(), 16 << 10)
 }
@@ -155,17 +154,21 @@ fn is_secret_setting(params: &Map<String, Value>) -> bool {
     cairn_api::settings::find(text("category"), text("name")).is_some_and(|s| s.is_secret())
 }
 
-/// An address without the password in `scheme://user:password@host`.
-fn without_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    match authority.rsplit_once('@') {
-        Some((user, host)) => {
-            let user = user.split(':').next().unwrap_or_default();
-            format!("{scheme}://{user}:*****@{host}{path}")
+/// A value without what is secret by its name, however deep, and without secrets in addresses.
+fn without_secrets(mut value: Value) -> Value {
+    fn by_name(value: &mut Value) {
+        match value {
+            Value::Object(fields) => fields.iter_mut().for_each(|(name, value)| match looks_secret(name) {
+                true => *value = json!("*****"),
+                false => by_name(value),
+            }),
+            Value::Array(list) => list.iter_mut().for_each(by_name),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
-        None => url.to_owned(),
     }
+    by_name(&mut value);
+    mask::json(&mut value);
+    value
 }
 
 #[cfg(test)]
@@ -190,6 +193,12 @@ mod tests {
             ),
             ("CreateSystemTag", json!({"tag": "rootPassword::x1"})),
             ("AddImage", json!({"url": "ftp://me:x1@there/image"})),
+            ("AddImage", json!({"url": "https://there/image?X-Amz-Signature=x1&v=1"})),
+            (
+                "AddImage",
+                json!({"url": "https://there/?a=http://u:x1@h/", "description": "see http://u:x1@h"}),
+            ),
+            ("CreateVmInstance", json!({"nested": {"list": [{"password": "x1"}, "http://u:x1@h"]}})),
         ] {
             let Value::Object(params) = params else { unreachable!() };
             let text = masked(Operation::find(op).unwrap(), &params, &[]);

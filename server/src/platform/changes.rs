@@ -11,7 +11,7 @@ use cairn_api::resource::{self, Resource};
 use cairn_api::settings as table;
 use cairn_query::DateStyle;
 use cairn_store::{Tx, params};
-use cairn_types::{Result, time};
+use cairn_types::{Result, mask, time};
 use cairn_workflow::{FieldChange, Plan, PlannedChange, PlannedResource};
 use serde_json::{Map, Value, json};
 
@@ -61,7 +61,10 @@ pub(super) fn compare(app: &App, tx: &mut dyn Tx, plan: &mut Plan) -> Result<()>
 fn field(name: &str, from: Option<&Value>, to: Option<&Value>) -> FieldChange {
     let shown = |value: Option<&Value>| match value {
         Some(_) if audit::looks_secret(name) => Some(json!(settings::MASK)),
-        other => other.cloned(),
+        other => other.cloned().map(|mut value| {
+            mask::json(&mut value);
+            value
+        }),
     };
     FieldChange { field: name.to_owned(), from: shown(from), to: shown(to) }
 }

@@ -15,6 +15,7 @@ use ureq::unversioned::transport::DefaultConnector;
 use crate::app::App;
 use crate::platform::jobs::{self, JobState};
 use crate::platform::reach::{Checked, Reach};
+use crate::platform::shown;
 
 /// Tries after the first one.
 const RETRIES: i64 = 15;
@@ -123,7 +124,10 @@ async fn send_one(app: &Arc<App>, waiting: &Waiting) -> Result<()> {
     let env = app.clone();
     let prepare = move |tx: &mut dyn Tx| {
         let (post, is_admin) = match kind.as_str() {
-            JOB => (of_job(tx, &target, &data)?, jobs::is_of_admin(tx, &target)?),
+            JOB => {
+                let is_admin = jobs::is_of_admin(tx, &target)?;
+                (of_job(&env, tx, &target, &data, is_admin)?, is_admin)
+            }
             // Subscriptions belong to the administrators.
             _ => (of_event(tx, &target, &data)?, true),
         };
@@ -146,10 +150,16 @@ fn of_event(tx: &mut dyn Tx, hook: &str, event: &Value) -> Result<Option<Post>> 
 }
 
 /// The result of a job; none if it is gone or not there yet.
-fn of_job(tx: &mut dyn Tx, job: &str, data: &Value) -> Result<Option<Post>> {
+fn of_job(app: &App, tx: &mut dyn Tx, job: &str, data: &Value, is_admin: bool) -> Result<Option<Post>> {
     let Some(url) = data["url"].as_str() else { return Ok(None) };
     let (success, body) = match jobs::find(tx, job)? {
-        Some(JobState::Done(value)) => (true, value),
+        Some(JobState::Done(mut value)) => {
+            shown::dates(&mut value, app.dates_for(None));
+            if !is_admin {
+                shown::for_tenant(&mut value);
+            }
+            (true, value)
+        }
         Some(JobState::Failed(fault)) => (false, json!({ "error": fault.to_api() })),
         Some(JobState::Processing) | None => return Ok(None),
     };

@@ -21,6 +21,7 @@ pub mod runs;
 pub mod sealed;
 pub mod secrets;
 pub mod settings;
+pub mod shown;
 pub mod subscriptions;
 pub mod tag_api;
 pub mod tags;

@@ -1,11 +1,13 @@
 //! Work that comes round: expired sessions and results, due clean-ups, capacities, expunging.
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use cairn_store::{Tx, params};
 use cairn_types::{Result, time};
+use futures_util::FutureExt;
 
 use crate::app::App;
 use crate::platform::{audit, cleanup, events, hooks, jobs, runs, subscriptions};
@@ -41,7 +43,7 @@ pub fn start(app: &Arc<App>) {
     every(app, Duration::from_secs(10), |app| async move { crate::storage::image::expunge_due(&app).await });
 }
 
-/// Runs something again and again, with the same pause between end and begin.
+/// Runs something again and again, with the same pause between end and begin. What fails or panics is logged and tried again.
 pub fn every<F, Fut>(app: &Arc<App>, pause: Duration, work: F)
 where
     F: Fn(Arc<App>) -> Fut + Send + 'static,
@@ -52,8 +54,18 @@ where
         loop {
             tokio::time::sleep(pause).await;
             let Some(app) = app.upgrade() else { return };
-            if let Err(f) = work(app).await {
-                tracing::warn!(error = %f, "periodic work failed and is tried again");
+            let round = match catch_unwind(AssertUnwindSafe(|| work(app))) {
+                Ok(round) => AssertUnwindSafe(round).catch_unwind().await,
+                Err(panic) => Err(panic),
+            };
+            match round {
+                Ok(Ok(())) => {}
+                Ok(Err(f)) => tracing::warn!(error = %f, "periodic work failed and is tried again"),
+                Err(panic) => {
+                    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+                    let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+                    tracing::error!(panic = %text, "periodic work panicked and is tried again");
+                }
             }
         }
     });

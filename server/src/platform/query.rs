@@ -3,13 +3,15 @@
 use cairn_api::resource;
 use cairn_api::settings::Setting;
 use cairn_query::{Options, Query, QueryResult};
-use cairn_types::{Fault, Result};
-use serde_json::json;
+use cairn_store::Tx;
+use cairn_types::{Fault, Result, mask};
+use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::call::Call;
 use crate::inventory;
 use crate::platform::settings::MASK;
+use crate::platform::shown;
 
 /// How queries of this call are read and shown.
 pub fn options(call: &Call) -> Options {
@@ -23,13 +25,24 @@ pub async fn run(call: &Call, inventory: &str, query: Query) -> Result<QueryResu
     let table =
         resource::find(inventory).ok_or_else(|| Fault::internal(format!("no inventory {inventory}")))?;
     let (viewer, options) = (call.viewer(), options(call));
-    call.app.store.read(move |tx| cairn_query::run(tx, table, &query, &viewer, &options)).await
+    let tenant = (!call.caller.is_admin()).then(|| call.caller.account.to_string());
+    let find = move |tx: &mut dyn Tx| {
+        let mut found = cairn_query::run(tx, table, &query, &viewer, &options)?;
+        if let Some(me) = &tenant {
+            let mut rows = Value::Array(std::mem::take(&mut found.inventories));
+            shown::found_by_tenant(tx, me, &mut rows)?;
+            found.inventories = if let Value::Array(rows) = rows { rows } else { Vec::new() };
+        }
+        Ok(found)
+    };
+    call.app.store.read(find).await
 }
 
 /// The global settings as rows of their table. Secrets are for administrators.
 fn settings(app: &App, is_admin: bool) -> String {
     let value = |s: &Setting| match app.settings.text(s.category, s.name) {
         secret if s.is_secret() && !is_admin && !secret.is_empty() => MASK.to_owned(),
+        value if !is_admin => mask::addresses(&value),
         value => value,
     };
     let row = |s: &Setting| {

@@ -15,6 +15,7 @@ const MOST: usize = 1024;
 
 struct Done {
     op: &'static Operation,
+    is_admin: bool,
     result: Value,
     at: Instant,
 }
@@ -27,20 +28,20 @@ pub struct Recent {
 
 impl Recent {
     /// Keeps the result of a job that is committed. When there are too many it is not kept, which costs a read.
-    pub fn put(&self, job: &str, op: &'static Operation, result: Value) {
+    pub fn put(&self, job: &str, op: &'static Operation, is_admin: bool, result: Value) {
         let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
         if done.len() >= MOST {
             done.retain(|_, d| d.at.elapsed() < KEPT);
         }
         if done.len() < MOST {
-            done.insert(job.to_owned(), Done { op, result, at: Instant::now() });
+            done.insert(job.to_owned(), Done { op, is_admin, result, at: Instant::now() });
         }
     }
 
-    /// Takes the result of a job, with its operation.
-    pub fn take(&self, job: &str) -> Option<(&'static Operation, Value)> {
+    /// Takes the result of a job, with its operation and whether an administrator called.
+    pub fn take(&self, job: &str) -> Option<(&'static Operation, bool, Value)> {
         let found = self.done.lock().unwrap_or_else(PoisonError::into_inner).remove(job)?;
-        (found.at.elapsed() < KEPT).then_some((found.op, found.result))
+        (found.at.elapsed() < KEPT).then_some((found.op, found.is_admin, found.result))
     }
 }
 
@@ -52,9 +53,9 @@ mod tests {
     fn a_result_is_taken_once_and_there_is_an_end_to_them() {
         let (recent, op) = (Recent::default(), Operation::find("CreateZone").unwrap());
         for n in 0..2 * MOST {
-            recent.put(&n.to_string(), op, Value::from(n));
+            recent.put(&n.to_string(), op, true, Value::from(n));
         }
-        assert_eq!(recent.take("5").map(|(_, v)| v), Some(Value::from(5)));
+        assert_eq!(recent.take("5").map(|(_, _, v)| v), Some(Value::from(5)));
         assert!(recent.take("5").is_none());
         assert!(recent.take(&MOST.to_string()).is_none());
     }

@@ -215,3 +215,60 @@ async fn vm_01_host_01_a_taken_uuid_is_refused_and_what_has_it_stays() {
     assert_eq!(before.differences(&cloud.rows().await), Vec::<String>::new());
     assert_eq!(text(&admin.one("QueryVmInstance", &vm).await, "state"), "Running");
 }
+
+#[tokio::test]
+async fn ps_06_capacities_follow_what_is_made_and_go_with_it() {
+    let cloud = Cloud::start().await;
+    let world = cloud.world().await;
+    let admin = &cloud.admin;
+    world.warm_up(admin).await;
+    let (storage, store) = (world.primary_storage.clone(), world.backup_storage.clone());
+    let free = || async {
+        let all = admin.ok("GetPrimaryStorageCapacity", json!({ "primaryStorageUuids": [storage] })).await;
+        let host = admin
+            .ok(
+                "GetLocalStorageHostDiskCapacity",
+                json!({ "primaryStorageUuid": storage, "hostUuid": world.hosts[0] }),
+            )
+            .await;
+        assert_eq!(
+            host["inventories"][0]["availableCapacity"], all["availableCapacity"],
+            "the only host has it all"
+        );
+        all["availableCapacity"].as_i64().unwrap()
+    };
+    let before = free().await;
+    let vm = world.create_vm(admin, "vm").await;
+    let size = admin.one("QueryVolume", &text(&vm, "rootVolumeUuid")).await["size"].as_i64().unwrap();
+    assert!(size > 0 && free().await <= before - size, "{size} of {before}");
+    admin.ok("DestroyVmInstance", json!({ "uuid": vm["uuid"] })).await;
+    admin.ok("ExpungeVmInstance", json!({ "uuid": vm["uuid"] })).await;
+    assert_eq!(free().await, before);
+
+    let capacity = admin.ok("GetBackupStorageCapacity", json!({ "backupStorageUuids": [store] })).await;
+    let shown = admin.one("QueryBackupStorage", &store).await;
+    assert_eq!(capacity["totalCapacity"], shown["totalCapacity"]);
+    assert_eq!(capacity["availableCapacity"], shown["availableCapacity"]);
+    let types = admin.ok("GetBackupStorageTypes", json!({})).await;
+    let has = |list: &Value, name: &str| list.as_array().unwrap().iter().any(|t| t == name);
+    assert!(has(&types["types"], shown["type"].as_str().unwrap()), "{types}");
+    let storage_type = admin.one("QueryPrimaryStorage", &storage).await["type"].clone();
+    let types = admin.ok("GetPrimaryStorageTypes", json!({})).await;
+    assert!(has(&types["types"], storage_type.as_str().unwrap()), "{types}");
+}
+
+#[tokio::test]
+async fn api_01_the_management_node_is_the_one_that_answers() {
+    let mut cloud = Cloud::start().await;
+    let node = cloud.admin.list("QueryManagementNode", &[]).await.remove(0);
+    assert!(cairn_types::is_uuid(&text(&node, "uuid")), "{node}");
+    let beat = |node: &Value| text(node, "heartBeat");
+    let exact = cloud.admin.with("x-cairn-time", "rfc3339");
+    let before = beat(&exact.list("QueryManagementNode", &[]).await[0]);
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    cloud.inside(|app| async move { cairn_server::platform::periodic::expire(&app).await }).await.unwrap();
+    assert!(beat(&exact.list("QueryManagementNode", &[]).await[0]) > before, "its heart beats");
+    cloud.restart().await;
+    let nodes = cloud.admin.list("QueryManagementNode", &[]).await;
+    assert_eq!((nodes.len(), &nodes[0]["uuid"]), (1, &node["uuid"]), "a restart makes no second one");
+}

@@ -10,6 +10,7 @@ mod hostile;
 mod identity;
 mod kit;
 mod network;
+mod one_foreign;
 mod plans;
 mod platform;
 mod races;

@@ -7,7 +7,7 @@ use cairn_testkit::{Api, Cloud};
 use serde_json::{Map, Value, json};
 
 /// Parameters that a call takes, filled with something of the right form. `uuids` gives a resource of each type.
-fn filled(op: &Operation, uuids: &BTreeMap<&str, String>) -> Value {
+pub(crate) fn filled(op: &Operation, uuids: &BTreeMap<&str, String>) -> Value {
     let mut params = Map::new();
     for param in op.params.iter().filter(|p| !p.ignored && p.name != "resourceUuid" || p.owned) {
         let uuid = param.refers.or_else(|| by_name(op, param.name)).and_then(|entity| uuids.get(entity));
@@ -33,7 +33,7 @@ fn filled(op: &Operation, uuids: &BTreeMap<&str, String>) -> Value {
 }
 
 /// What a uuid names where the declaration does not say it.
-fn by_name(op: &Operation, name: &str) -> Option<&'static str> {
+pub(crate) fn by_name(op: &Operation, name: &str) -> Option<&'static str> {
     match (op.name, name) {
         ("DeleteTag", "uuid") => Some("UserTagVO"),
         ("CreateSystemTag" | "CreateUserTag", "resourceUuid") => Some("VmInstanceVO"),

@@ -164,7 +164,8 @@ pub(super) fn add_paths(paths: &mut Map<String, Value>) {
         "/api-jobs/{jobUuid}".to_owned(),
         json!({"get": {
             "operationId": "PollJob", "summary": "Poll a job", "tags": ["job"], "security": [], "parameters": [id],
-            "description": "Poll a job. Reading a result does not use it up.",
+            "description": "Poll a job. Reading a result does not use it up. The header `X-Cairn-Time: rfc3339` of the poll, not of the \
+                call, decides how dates are written.",
             "responses": {
                 "200": {"description": "Done: the result of the call.", "content": anything},
                 "202": {"description": "Still running."},

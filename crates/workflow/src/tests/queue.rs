@@ -134,3 +134,79 @@ async fn many_runs_at_once_over_few_resources_all_end_and_leave_empty_queues() {
     assert_eq!(bed.count("SELECT count(*) FROM ended").await, 200);
     assert_eq!(process.engine.live_count(), 0);
 }
+
+/// Two parents, each in its own queue, start a child in the other's queue at the same time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_parents_that_want_each_others_queues_do_not_wait_for_ever() {
+    let bed = Bed::new().await;
+    let process = bed.process(1, None);
+    for round in 0..10 {
+        let outer = |thing: &str, own: &str, other: &str| child::Outer {
+            queue: format!("{own}{round}"),
+            child_queue: format!("{other}{round}"),
+            ..child::Outer::new(&format!("{thing}{round}"))
+        };
+        let (a, b) = (format!("a{round}"), format!("b{round}"));
+        bed.outside.stall("Inner", &a);
+        bed.outside.stall("Inner", &b);
+        let first = process.start(outer("a", "left", "right")).await;
+        let second = process.start(outer("b", "right", "left")).await;
+        bed.outside.wait_for(&format!("Inner/{a}")).await;
+        bed.outside.wait_for(&format!("Inner/{b}")).await;
+        bed.outside.release("Inner", &a);
+        bed.outside.release("Inner", &b);
+        let both = async { (first.wait().await, second.wait().await) };
+        let ended = tokio::time::timeout(Duration::from_secs(20), both).await;
+        let (first, second) = ended.expect("one of the two gives way");
+        let refused: Vec<&Fault> = [&first, &second].into_iter().filter_map(|r| r.as_ref().err()).collect();
+        assert_eq!(refused.len(), 1, "one gives way and the other is done: {first:?} {second:?}");
+        assert!(
+            refused[0].has_code(code::RUN_CIRCLE) && refused[0].details.contains("try it again"),
+            "{:?}",
+            refused[0]
+        );
+        let gone: &str = if first.is_err() { a.leak() } else { b.leak() };
+        assert_eq!(bed.thing(gone).await, None, "what gave way left nothing");
+        // Nobody is in the way now.
+        let again = if first.is_err() { outer("a", "left", "right") } else { outer("b", "right", "left") };
+        process.start(again).await.wait().await.unwrap();
+    }
+    assert_eq!(process.engine.live_count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_circle_of_three_parents_is_found_and_a_chain_is_none() {
+    let bed = Bed::new().await;
+    let process = bed.process(1, None);
+    let outer = |thing: &str, own: &str, other: &str| child::Outer {
+        queue: own.into(),
+        child_queue: other.into(),
+        ..child::Outer::new(thing)
+    };
+    for thing in ["a", "b", "c"] {
+        bed.outside.stall("Inner", thing);
+    }
+    let mut runs = Vec::new();
+    for (thing, own, other) in [("a", "1", "2"), ("b", "2", "3"), ("c", "3", "1")] {
+        runs.push(process.start(outer(thing, own, other)).await);
+        bed.outside.wait_for(&format!("Inner/{thing}")).await;
+    }
+    // A chain: it waits for the end of it, and for nothing more.
+    let chained = process.start(outer("d", "4", "1")).await;
+    for thing in ["a", "b", "c"] {
+        bed.outside.release("Inner", thing);
+    }
+    let all = async {
+        let mut ended = Vec::new();
+        for run in runs {
+            ended.push(run.wait().await);
+        }
+        (ended, chained.wait().await)
+    };
+    let (ended, chained) =
+        tokio::time::timeout(Duration::from_secs(20), all).await.expect("the circle is broken");
+    let refused: Vec<&Fault> = ended.iter().filter_map(|r| r.as_ref().err()).collect();
+    assert!(refused.len() == 1 && refused[0].has_code(code::RUN_CIRCLE), "{ended:?}");
+    chained.unwrap();
+    assert_eq!(process.engine.live_count(), 0);
+}

@@ -2,7 +2,7 @@
 
 use cairn_api::agent::image_store::UrlPolicy;
 use cairn_store::Tx;
-use cairn_types::{Fault, Result, code, is_uuid};
+use cairn_types::{Fault, Result, code, is_uuid, mask};
 
 use crate::app::App;
 use crate::call::Call;
@@ -78,14 +78,9 @@ fn must_be_below(folder: &str, url: &str) -> Result<()> {
     )))
 }
 
-/// The address as everybody may see it: without a login in it.
+/// The address as everybody may see it: without a login or a token in it.
 pub(super) fn shown(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    match rest[..end].rfind('@') {
-        Some(at) => format!("{scheme}://*****@{}", &rest[at + 1..]),
-        None => url.to_owned(),
-    }
+    mask::addresses(url)
 }
 
 /// What a download for this caller may reach.

@@ -95,3 +95,54 @@ async fn aud_01_a_plan_is_told_from_a_deed() {
     let planned = rows(&cloud, "DeleteZone").await.remove(0);
     assert_eq!(planned["params"]["X-Cairn-Plan"], true, "{planned}");
 }
+
+/// A login or a token in the address of an image is seen by nobody: not in the audit, inventories, errors, events, plans or
+/// the files of the server.
+#[tokio::test]
+async fn aud_01_secrets_in_addresses_are_shown_to_nobody() {
+    let cloud = Cloud::start().await;
+    let world = cloud.world().await;
+    let alice = cloud.account("alice").await;
+    world.share_with(&cloud.admin, &alice.account).await;
+    let url = "http://me:hush-hush-1@images.example.org/a.qcow2?token=hush-hush-1&v=2";
+    let image = |url: &str| {
+        json!({
+            "name": "i", "url": url, "mediaType": "RootVolumeTemplate", "format": "qcow2", "platform": "Linux",
+            "backupStorageUuids": [world.backup_storage],
+        })
+    };
+    let plan = cloud.admin.plan("AddImage", image(url)).await.unwrap();
+    assert!(!plan.to_string().contains("hush"), "{plan}");
+    let made = cloud.admin.make("AddImage", image(url)).await;
+    assert_eq!(made["url"], "http://*****@images.example.org/a.qcow2?token=*****&v=2");
+    let share = json!({ "resourceUuids": [made["uuid"]], "toPublic": true });
+    cloud.admin.ok("ShareResource", share).await;
+    for api in [&cloud.admin, &alice] {
+        let seen = api.one("QueryImage", made["uuid"].as_str().unwrap()).await;
+        assert_eq!(seen["url"], made["url"]);
+        for bad in
+            ["gopher://me:hush-hush-1@h/", "http://me:hush-hush-1@h h/", "http://me:hush-hush-1@10.0.0.1/x"]
+        {
+            if let Err(refused) = api.call("AddImage", image(bad)).await {
+                assert!(!refused.body.contains("hush"), "{refused}");
+            }
+        }
+    }
+    let hook = json!({ "name": "w", "url": "http://me:hush-hush-1@h/", "type": "ZoneVO" });
+    assert!(!cloud.admin.fails("CreateWebhook", hook).await.body.contains("hush"));
+    let setting =
+        json!({ "category": "notification", "name": "webhook.url", "value": "http://me:pst-pst-1@h/" });
+    cloud.admin.ok("UpdateGlobalConfig", setting).await;
+    let seen = alice.list("QueryGlobalConfig", &["name=webhook.url"]).await;
+    assert_eq!(seen[0]["value"], "http://*****@h/");
+    for action in ["AddImage", "CreateWebhook", "UpdateGlobalConfig"] {
+        for row in rows(&cloud, action).await {
+            assert!(!row.to_string().contains("hush") && !row.to_string().contains("pst"), "{row}");
+        }
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    for file in std::fs::read_dir(cloud.folder()).unwrap().flatten().filter(|f| f.path().is_file()) {
+        let bytes = std::fs::read(file.path()).unwrap();
+        assert!(!bytes.windows(11).any(|w| w == b"hush-hush-1"), "{:?}", file.path());
+    }
+}
