@@ -185,6 +185,11 @@ impl Agents {
         self.inner.links.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
+    /// Whether the agent is connected, whatever it serves.
+    pub fn is_dialled(&self, agent: &str) -> bool {
+        self.inner.links.lock().unwrap_or_else(PoisonError::into_inner).contains_key(agent)
+    }
+
     /// Uuid of the agent that serves the target now.
     pub fn agent_of(&self, target: impl ToString) -> Option<String> {
         self.link_of(&target.to_string()).map(|l| l.agent.clone())
