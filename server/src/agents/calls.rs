@@ -60,7 +60,11 @@ impl AgentCalls for Cx<App> {
         let target = target.to_string();
         match self.agent(&target, what, op).await {
             Ok(reply) => Ok(Some(reply)),
-            Err(f) if f.has_code(code::HOST_DISCONNECTED) || f.has_code(code::TIMEOUT) => {
+            Err(f)
+                if [code::HOST_DISCONNECTED, code::TIMEOUT, code::AGENT_STALE]
+                    .iter()
+                    .any(|c| f.has_code(c)) =>
+            {
                 let (app, op) = (self.env().clone(), op.clone());
                 app.store.write(move |tx: &mut dyn Tx| cleanup::later(tx, &target, &op)).await?;
                 Ok(None)

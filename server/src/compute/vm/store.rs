@@ -70,10 +70,15 @@ fn leave_host(tx: &mut dyn Tx, vm: Id<kind::Vm>) -> Result<()> {
 
 /// The event of a state, with what lists show of it.
 pub fn note(tx: &mut dyn Tx, vm: Id<kind::Vm>, state: VmState) -> Result<()> {
-    let host = tx.query_opt("SELECT host_uuid FROM vm_instance WHERE uuid = ?", params![vm])?;
-    let host = host.map_or(Ok(None), |r| r.opt_text("host_uuid"))?;
+    let row = tx.query_opt("SELECT host_uuid, state_reason FROM vm_instance WHERE uuid = ?", params![vm])?;
+    let (host, reason) = row.map_or(Ok((None, None)), |r| {
+        Ok::<_, Fault>((r.opt_text("host_uuid")?, r.opt_text("state_reason")?))
+    })?;
     let actions: Vec<&str> = state.allowed_actions().iter().map(|a| a.as_str()).collect();
-    let data = json!({ "state": state.as_str(), "hostUuid": host, "allowedActions": actions });
+    let mut data = json!({ "state": state.as_str(), "hostUuid": host, "allowedActions": actions });
+    if let Some(reason) = reason {
+        data["stateReason"] = reason.into();
+    }
     rows::changed(tx, "VmInstanceVO", vm, &data)
 }
 
