@@ -299,9 +299,12 @@ impl Agents {
             // If the connection goes at once, the caller hears of it after this time at the earliest.
             command.receive_by_ms = self.inner.clock_ms((Instant::now() + come_back).min(end));
             match link.request(command.clone(), end, options.on_progress.clone()).await {
-                Some(Err(f)) if f.code == code::AGENT_STALE && stale < STALE_TRIES => {
+                Some(Err(f)) if f.code == code::AGENT_STALE => {
                     // The agent was held up, and is there: nothing was done yet, and somebody still waits.
                     stale += 1;
+                    if stale > STALE_TRIES {
+                        return Err(disconnected(target).for_operator(f));
+                    }
                     tokio::time::sleep(STALE_PAUSE * stale).await;
                 }
                 Some(result) => return result,

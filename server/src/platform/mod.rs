@@ -22,6 +22,7 @@ pub mod runs;
 pub mod sealed;
 pub mod secrets;
 pub mod settings;
+pub mod stuck;
 pub mod subscriptions;
 pub mod tag_api;
 pub mod tags;
