@@ -101,7 +101,8 @@ impl Link {
         writer.send(&hello).await.map_err(io::Error::other)?;
         let first = timeout(Duration::from_secs(15), reader.next()).await.map_err(io::Error::other)?;
         match first.map_err(io::Error::other)?.ok_or(io::ErrorKind::UnexpectedEof)? {
-            ServerFrame::Welcome { protocol, server, targets } => {
+            ServerFrame::Welcome { protocol, server, targets, now_ms } => {
+                self.dispatcher.set_clock(now_ms);
                 tracing::info!(server, protocol, "connected; serving {} targets", targets.len());
                 self.dispatcher.set_targets(targets);
             }

@@ -4,8 +4,11 @@
 //! - A command id that has ended gets the kept result again, also after a restart of the agent, until the server
 //!   acknowledges it.
 //! - A command with an epoch below the highest seen for its target is refused.
+//! - A command that comes, or whose turn comes, when its caller has been told that it failed is refused and not kept: asked
+//!   again it is done.
 //! - Commands with the same lane (a VM, a volume, a network) run one after the other in the order they came.
 
+mod clock;
 mod kept;
 #[cfg(test)]
 mod tests;
@@ -14,6 +17,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use cairn_api::agent::{AgentFrame, Command, Target};
 use cairn_types::{Fault, code};
@@ -23,6 +27,7 @@ use tokio::sync::{mpsc, watch};
 use crate::drivers::{Call, Drivers};
 use crate::lanes::Lanes;
 use crate::ops;
+use clock::{Clock, stale};
 use kept::Kept;
 
 /// Where frames for the server go. Without a connection they are dropped: results are kept elsewhere, states are
@@ -56,7 +61,15 @@ pub struct Dispatcher {
     lanes: Lanes,
     kept: Kept,
     targets: Mutex<Vec<Target>>,
-    running: Mutex<HashMap<String, watch::Sender<bool>>>,
+    running: Mutex<HashMap<String, Running>>,
+    clock: Clock,
+}
+
+/// A command under way.
+struct Running {
+    cancel: watch::Sender<bool>,
+    /// Nobody waits for its beginning after this; none: whenever.
+    begin_by: Option<Instant>,
 }
 
 impl Dispatcher {
@@ -64,7 +77,15 @@ impl Dispatcher {
     pub fn open(state: &Path, drivers: Drivers, lanes: Lanes, outbox: Outbox) -> io::Result<Arc<Self>> {
         let kept = Kept::open(state)?;
         let targets = Mutex::new(kept.targets());
-        Ok(Arc::new(Self { drivers, outbox, lanes, kept, targets, running: Mutex::default() }))
+        Ok(Arc::new(Self {
+            drivers,
+            outbox,
+            lanes,
+            kept,
+            targets,
+            running: Mutex::default(),
+            clock: Clock::default(),
+        }))
     }
 
     /// The targets served.
@@ -78,6 +99,11 @@ impl Dispatcher {
             tracing::warn!("the list of targets could not be kept: {e}");
         }
         *self.targets.lock().unwrap_or_else(PoisonError::into_inner) = targets;
+    }
+
+    /// A server said its time when it welcomed this agent.
+    pub fn set_clock(&self, now_ms: u64) {
+        self.clock.set(now_ms);
     }
 
     /// Sends all results that the server has not acknowledged; after a connect.
@@ -96,8 +122,8 @@ impl Dispatcher {
 
     /// Nobody waits for the command any more.
     pub fn cancel(&self, id: &str) {
-        if let Some(cancel) = self.running().get(id) {
-            cancel.send_replace(true);
+        if let Some(running) = self.running().get(id) {
+            running.cancel.send_replace(true);
         }
     }
 
@@ -105,7 +131,10 @@ impl Dispatcher {
     pub fn command(self: &Arc<Self>, command: Command) {
         // One lock over all three looks: an end is kept before it is taken off this list.
         let mut running = self.running();
-        if running.contains_key(&command.id) {
+        let begin_by = self.clock.instant(command.begin_by_ms);
+        if let Some(running) = running.get_mut(&command.id) {
+            // Somebody waits for it anew.
+            running.begin_by = begin_by;
             return;
         }
         if let Some(result) = self.kept.result(&command.id) {
@@ -115,7 +144,7 @@ impl Dispatcher {
         let (cancel, cancelled) = watch::channel(false);
         match self.prepare(&command, cancelled) {
             Ok(prepared) => {
-                running.insert(command.id.clone(), cancel);
+                running.insert(command.id.clone(), Running { cancel, begin_by });
                 self.start(command, prepared);
             }
             // Not kept: asked again, the answer may be another (a target assigned in the meantime).
@@ -138,6 +167,9 @@ impl Dispatcher {
         if prepared.kind != target.kind {
             return Err(wrong());
         }
+        if self.clock.is_past(command.receive_by_ms) {
+            return Err(stale(command));
+        }
         self.kept.admit_epoch(&command.target, command.epoch)?;
         Ok(prepared)
     }
@@ -155,7 +187,13 @@ impl Dispatcher {
     }
 
     async fn execute(self: Arc<Self>, command: Command, prepared: ops::Prepared) {
-        let started = std::time::Instant::now();
+        let started = Instant::now();
+        if self.is_unwanted(&command.id) {
+            self.running().remove(&command.id);
+            let result = Err(stale(&command));
+            log_end(&command, &result, 0);
+            return self.outbox.send(result_frame(command.id, result));
+        }
         // While it waited in its lane a newer server may have taken the target over.
         let result = match self.kept.admit_epoch(&command.target, command.epoch) {
             Ok(()) => tokio::spawn(prepared.work).await.unwrap_or_else(|e| {
@@ -172,7 +210,14 @@ impl Dispatcher {
         self.outbox.send(result_frame(command.id, result));
     }
 
-    fn running(&self) -> std::sync::MutexGuard<'_, HashMap<String, watch::Sender<bool>>> {
+    /// Whether the caller went while the command waited in its lane.
+    fn is_unwanted(&self, id: &str) -> bool {
+        let running = self.running();
+        let begin_by = running.get(id).and_then(|r| r.begin_by);
+        begin_by.is_some_and(|end| Instant::now() > end)
+    }
+
+    fn running(&self) -> std::sync::MutexGuard<'_, HashMap<String, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

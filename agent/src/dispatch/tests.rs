@@ -112,6 +112,8 @@ fn command(id: &str, op: &str, args: Value) -> Command {
         op: op.into(),
         args,
         timeout_ms: 1000,
+        receive_by_ms: 0,
+        begin_by_ms: 0,
     }
 }
 
@@ -270,4 +272,43 @@ async fn a_torn_last_line_is_skipped() {
     let mut b = bench_in(b.tmp);
     b.dispatcher.resend();
     assert_eq!(b.next().await.0, "a");
+}
+
+#[tokio::test]
+async fn a_command_that_comes_when_nobody_waits_for_it_is_refused_and_not_kept() {
+    let mut b = bench();
+    b.open(9);
+    b.dispatcher.set_clock(60_000);
+    b.dispatcher.command(Command { receive_by_ms: 59_000, ..connect("a") });
+    assert_eq!(b.code().await, "AGENT.8008");
+    assert_eq!(b.runs(), 0);
+    b.dispatcher.command(Command { receive_by_ms: 70_000, begin_by_ms: 90_000, ..connect("a") });
+    assert!(b.next().await.1.is_ok(), "asked again in time it is done");
+    b.dispatcher.command(Command { receive_by_ms: 0, ..connect("b") });
+    assert!(b.next().await.1.is_ok(), "a server without a clock wants it whenever");
+    assert_eq!(b.runs(), 2);
+}
+
+#[tokio::test]
+async fn a_command_whose_caller_went_while_it_waited_in_its_lane_is_not_begun() {
+    let mut b = bench();
+    b.dispatcher.set_clock(1000);
+    let delete = |id: &str, begin_by_ms| {
+        let args = json!({ "storagePath": "/x", "volume": VOLUME, "type": "Root" });
+        Command { begin_by_ms, ..command(id, "volume.delete", args) }
+    };
+    b.dispatcher.command(delete("first", 0));
+    b.dispatcher.command(delete("late", 1010));
+    b.dispatcher.command(delete("joined", 1010));
+    // A caller that asks again, as after a restart of the server, waits for it anew.
+    b.dispatcher.command(delete("joined", 90_000));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    b.open(9);
+    let mut results = HashMap::new();
+    for _ in 0..3 {
+        let (id, result) = b.next().await;
+        results.insert(id, result.map_err(|f| f.code));
+    }
+    assert_eq!(results["late"], Err("AGENT.8008".to_owned()), "{results:?}");
+    assert_eq!(b.runs(), 2, "{results:?}");
 }

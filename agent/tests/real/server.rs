@@ -140,6 +140,8 @@ impl Lab {
             op: Op::NAME.to_owned(),
             args: serde_json::to_value(op).unwrap(),
             timeout_ms: Op::TIMEOUT_MS,
+            receive_by_ms: 0,
+            begin_by_ms: 0,
         };
         let (tell, told) = oneshot::channel();
         let mut seen = self.seen.lock().unwrap();
@@ -213,7 +215,8 @@ async fn serve(listener: TcpListener, acceptor: TlsAcceptor, seen: Arc<Mutex<See
         let Ok(tls) = acceptor.accept(tcp).await else { continue };
         let (mut reader, mut writer) = cairn_link::split(tls);
         let Ok(Some(AgentFrame::Hello { .. })) = reader.next().await else { continue };
-        let welcome = ServerFrame::Welcome { protocol: 1, server: random_uuid(), targets: targets.clone() };
+        let welcome =
+            ServerFrame::Welcome { protocol: 1, server: random_uuid(), targets: targets.clone(), now_ms: 0 };
         writer.send(&welcome).await.unwrap();
         let (out, mut outgoing) = mpsc::unbounded_channel::<ServerFrame>();
         {

@@ -15,6 +15,8 @@ fn command(n: usize) -> ServerFrame {
         op: "vm.list".into(),
         args: json!({}),
         timeout_ms: 1000,
+        receive_by_ms: 0,
+        begin_by_ms: 0,
     })
 }
 

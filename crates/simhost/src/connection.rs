@@ -72,7 +72,8 @@ impl SimAgent {
         writer.send(&self.core.hello()).await?;
         let answer = tokio::time::timeout(WELCOME, reader.next::<ServerFrame>()).await;
         match answer.map_err(|_| LinkError::Io(io::ErrorKind::TimedOut.into()))?? {
-            Some(ServerFrame::Welcome { protocol, targets, .. }) if PROTOCOLS.contains(&protocol) => {
+            Some(ServerFrame::Welcome { protocol, targets, now_ms, .. }) if PROTOCOLS.contains(&protocol) => {
+                self.core.set_clock(now_ms);
                 self.core.assign(targets);
             }
             Some(ServerFrame::Refuse { fault }) => return Ok(Ended::Refused(fault)),

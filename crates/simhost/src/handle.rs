@@ -107,6 +107,16 @@ impl SimTarget {
         self.cores().iter().for_each(|c| c.open(true));
     }
 
+    /// Stops the agent's process, as SIGSTOP does: what the server sends lies in its socket until [`SimTarget::thaw`].
+    pub fn freeze(&self) {
+        self.cores().iter().for_each(|c| c.freeze());
+    }
+
+    /// Lets a stopped process go on.
+    pub fn thaw(&self) {
+        self.cores().iter().for_each(|c| c.thaw());
+    }
+
     /// Ends the connection; the agent dials again by itself.
     pub fn drop_connection(&self) {
         self.cores().iter().for_each(|c| c.drop_connection());

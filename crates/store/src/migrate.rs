@@ -11,6 +11,7 @@ pub const MIGRATIONS: &[(i64, &str, &str)] = &[
     (2, "platform", include_str!("../migrations/0002_platform.sql")),
     (3, "l2_owner", include_str!("../migrations/0003_l2_owner.sql")),
     (4, "audit_running", include_str!("../migrations/0004_audit_running.sql")),
+    (5, "departed_guest", include_str!("../migrations/0005_departed_guest.sql")),
 ];
 
 pub(crate) fn run(connection: &mut Connection) -> Result<()> {

@@ -56,6 +56,7 @@ codes! {
     AGENT_NO_SPACE = "AGENT.8005";
     AGENT_LIBVIRTD = "AGENT.8006";
     AGENT_WRONG_TARGET = "AGENT.8007";
+    AGENT_STALE = "AGENT.8008";
     PS_ALLOCATE = "PS.1000";
     PS_ATTACH = "PS.1001";
     PS_DETACH = "PS.1002";
@@ -106,6 +107,10 @@ pub const CODES: &[(&str, &str)] = &[
     ("AGENT.8005", "the host has no room left on the storage"),
     ("AGENT.8006", "libvirtd on the host does not answer"),
     ("AGENT.8007", "the target of the command is not served by this agent"),
+    (
+        "AGENT.8008",
+        "the command reached the agent when nobody waited for it any more, and was not carried out",
+    ),
     ("ALIYUN.1000", "the cloud provider returned an error"),
     ("ALIYUN.1001", "no such cloud instance on record"),
     ("ALIYUN.1002", "no such cloud instance at the provider"),

@@ -10,7 +10,7 @@ use cairn_workflow::Cx;
 
 use super::CallOptions;
 use crate::app::App;
-use crate::platform::cleanup;
+use crate::platform::{cleanup, stuck};
 
 /// Commands from steps.
 pub trait AgentCalls {
@@ -47,8 +47,8 @@ impl AgentCalls for Cx<App> {
             timeout: None,
             on_progress: Some(Arc::new(move |percent, text| engine.note_progress(run, percent, text))),
         };
-        let app = self.env().clone();
-        app.agents.call(target.to_string(), op, options).await
+        let (app, target) = (self.env().clone(), target.to_string());
+        app.agents.call(&target, op, options).await.map_err(|f| stuck::from_machine(f, &target))
     }
 
     async fn agent_or_later<O: AgentOp + Clone>(

@@ -27,6 +27,10 @@ const COME_BACK: Duration = Duration::from_secs(10);
 /// After the server's own start agents get this long to dial in.
 const FIRST_DIAL: Duration = Duration::from_secs(30);
 
+/// How often a command is sent again that an agent refused as stale, and the first pause before that.
+const STALE_TRIES: u32 = 5;
+const STALE_PAUSE: Duration = Duration::from_millis(100);
+
 /// Told how far a command is.
 pub type OnProgress = Arc<dyn Fn(u8, &str) + Send + Sync>;
 
@@ -185,6 +189,11 @@ impl Agents {
         self.inner.links.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
+    /// Whether the agent is connected, whatever it serves.
+    pub fn is_dialled(&self, agent: &str) -> bool {
+        self.inner.links.lock().unwrap_or_else(PoisonError::into_inner).contains_key(agent)
+    }
+
     /// Uuid of the agent that serves the target now.
     pub fn agent_of(&self, target: impl ToString) -> Option<String> {
         self.link_of(&target.to_string()).map(|l| l.agent.clone())
@@ -256,7 +265,8 @@ impl Agents {
         options: CallOptions,
     ) -> Result<Value> {
         let id = if options.id.is_empty() { random_uuid() } else { options.id.clone() };
-        let command = Command {
+        let end = Instant::now() + timeout;
+        let mut command = Command {
             id,
             target: target.to_owned(),
             run: options.run.clone(),
@@ -264,8 +274,9 @@ impl Agents {
             op: op.to_owned(),
             args,
             timeout_ms: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
+            receive_by_ms: 0,
+            begin_by_ms: self.inner.clock_ms(end),
         };
-        let end = Instant::now() + timeout;
         let Patience { come_back, first_dial } = self.inner.patience;
         let mut patience = come_back;
         if self.inner.started.elapsed() < first_dial {
@@ -273,6 +284,7 @@ impl Agents {
         } else if !self.is_connected(target) {
             patience = Duration::ZERO;
         }
+        let mut stale = 0;
         loop {
             let link = match self.link_of(target) {
                 Some(link) => link,
@@ -284,7 +296,17 @@ impl Agents {
                 }
                 None => return Err(disconnected(target)),
             };
+            // If the connection goes at once, the caller hears of it after this time at the earliest.
+            command.receive_by_ms = self.inner.clock_ms((Instant::now() + come_back).min(end));
             match link.request(command.clone(), end, options.on_progress.clone()).await {
+                Some(Err(f)) if f.code == code::AGENT_STALE => {
+                    // The agent was held up, and is there: nothing was done yet, and somebody still waits.
+                    stale += 1;
+                    if stale > STALE_TRIES {
+                        return Err(disconnected(target).for_operator(f));
+                    }
+                    tokio::time::sleep(STALE_PAUSE * stale).await;
+                }
                 Some(result) => return result,
                 // The connection went away. Send the same command again once it is back.
                 None => patience = come_back,
@@ -293,6 +315,13 @@ impl Agents {
                 return Err(late(op, target, timeout));
             }
         }
+    }
+}
+
+impl Inner {
+    /// The clock by which commands say until when they are wanted. Never 0, which means no time.
+    pub(super) fn clock_ms(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.started).as_millis()).unwrap_or(u64::MAX - 1) + 1
     }
 }
 

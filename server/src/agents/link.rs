@@ -137,8 +137,12 @@ where
         }
     };
     let targets = lock(&link.targets).clone();
-    let welcome =
-        ServerFrame::Welcome { protocol: PROTOCOLS[0], server: app.node.clone(), targets: targets.clone() };
+    let welcome = ServerFrame::Welcome {
+        protocol: PROTOCOLS[0],
+        server: app.node.clone(),
+        targets: targets.clone(),
+        now_ms: hub.inner.clock_ms(Instant::now()),
+    };
     if writer.send(&welcome).await.is_ok() {
         tracing::info!(agent = %link.agent, targets = targets.len(), "agent {} connected", link.agent);
         link.set_targets(&hub.inner, &targets);

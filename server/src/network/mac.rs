@@ -10,7 +10,8 @@ pub fn fresh(tx: &mut dyn Tx) -> Result<String> {
         let random = random_uuid();
         let bytes = (22..32).step_by(2).filter_map(|i| random.get(i..i + 2));
         let mac = bytes.fold("fa".to_owned(), |mac, byte| mac + ":" + byte);
-        if !tx.exists("SELECT 1 FROM vm_nic WHERE mac = ?", params![&mac])? {
+        let taken = "SELECT 1 FROM vm_nic WHERE mac = ? UNION ALL SELECT 1 FROM departed_nic WHERE mac = ?";
+        if !tx.exists(taken, params![&mac, &mac])? {
             return Ok(mac);
         }
     }

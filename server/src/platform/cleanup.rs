@@ -11,18 +11,18 @@ use serde_json::{Value, json};
 
 use crate::agents::CallOptions;
 use crate::app::App;
+use crate::platform::departed;
 
 /// Notes a command that an agent must get when it is back. Written with the change that makes it necessary.
 pub fn later<O: AgentOp>(tx: &mut dyn Tx, target: impl ToString, op: &O) -> Result<()> {
     let args =
         serde_json::to_value(op).map_err(|e| Fault::internal(format!("{} can't be kept: {e}", O::NAME)))?;
     let now = time::now_ms();
-    let sql = "INSERT INTO cleanup (uuid, kind, target_uuid, data, tries, next_ms, create_ms) VALUES (?, 'agent', ?, ?, 0, ?, ?)";
-    tx.execute(
-        sql,
-        params![new_uuid(), target.to_string(), json!({ "op": O::NAME, "args": args }).to_string(), now, now],
-    )?;
-    Ok(())
+    let vm = args["vm"].as_str().map(str::to_owned);
+    let data = json!({ "op": O::NAME, "args": args }).to_string();
+    let sql = "INSERT INTO cleanup (uuid, kind, target_uuid, vm_uuid, data, tries, next_ms, create_ms)
+               VALUES (?, 'agent', ?, ?, ?, 0, ?, ?)";
+    tx.execute(sql, params![new_uuid(), target.to_string(), vm, data, now, now]).map(|_| ())
 }
 
 /// Forgets what waits for a target that will never come back.
@@ -86,8 +86,12 @@ async fn send(app: &Arc<App>, item: &Waiting) -> Result<()> {
     let options = CallOptions { id: format!("cleanup-{}", item.uuid), ..CallOptions::default() };
     let args = item.data["args"].clone();
     app.agents.call_raw(&item.target, &op, args, Duration::from_secs(120), options).await?;
-    let uuid = item.uuid.clone();
-    app.store.write(move |tx| tx.execute("DELETE FROM cleanup WHERE uuid = ?", params![&uuid])).await?;
+    let (uuid, vm) = (item.uuid.clone(), item.data["args"]["vm"].as_str().map(str::to_owned));
+    let done = move |tx: &mut dyn Tx| {
+        tx.execute("DELETE FROM cleanup WHERE uuid = ?", params![&uuid])?;
+        vm.as_deref().map_or(Ok(()), |vm| departed::told(tx, vm))
+    };
+    app.store.write(done).await?;
     tracing::info!(host = %item.target, op, "a kept command was carried out");
     Ok(())
 }

@@ -6,7 +6,7 @@ use cairn_workflow::{Env, Plan, RunInfo};
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::platform::{audit, changes, events, jobs};
+use crate::platform::{audit, changes, events, jobs, stuck};
 
 impl Env for App {
     fn run_changed(&self, tx: &mut dyn Tx, run: &RunInfo) -> Result<()> {
@@ -15,6 +15,7 @@ impl Env for App {
             "resourceUuid": run.resource_uuid, "resourceType": run.resource_type, "jobUuid": run.job,
         });
         let account = (!run.account.is_empty()).then(|| run.account.clone());
+        stuck::noted(tx, run)?;
         events::write(tx, account, "CairnRunVO", &run.uuid.to_string(), "progress", &data)
     }
 

@@ -19,6 +19,7 @@ pub const CASES: &[Case] = &[
     Case { name: "img_01_formats_are_detected_and_bad_images_refused", run: images },
     Case { name: "img_03_a_damaged_copy_of_an_image_is_not_used", run: damaged_copy },
     Case { name: "vm_21_nothing_is_left_of_an_expunged_vm", run: nothing_left },
+    Case { name: "host_01_this_machine_is_added_again_and_its_images_stay", run: added_again },
 ];
 
 fn killed_server(lab: &mut Lab) -> Result<()> {
@@ -154,4 +155,22 @@ fn nothing_left(lab: &mut Lab) -> Result<()> {
         ensure!(!left.iter().any(|r| r.to_string().contains(text(&vm, "uuid"))), "{path}: {left:?}");
     }
     Ok(())
+}
+
+fn added_again(lab: &mut Lab) -> Result<()> {
+    lab.api.delete(&format!("/hosts/{}?deleteMode=Enforcing", lab.world.host))?;
+    let host = json!({ "name": "again", "clusterUuid": lab.world.cluster, "managementIp": "127.0.0.1" });
+    lab.world.host = text(&lab.api.post("/cairn/hosts/local", host)?, "uuid").to_owned();
+    let store = lab.world.store.clone();
+    lab.api.wait_field("/backup-storage", &store, "status", "Connected", Duration::from_secs(10))?;
+    let vm = lab.create_vm("again", json!({}), &[])?;
+    lab.ssh(&vm, "true", 180)?;
+    // The agent is who it was also after it was started anew.
+    lab.kill_agent()?;
+    lab.api.wait_field("/backup-storage", &store, "status", "Disconnected", Duration::from_secs(40))?;
+    lab.start_agent()?;
+    lab.api.wait_field("/backup-storage", &store, "status", "Connected", Duration::from_secs(40))?;
+    lab.api.wait_field("/hosts", &lab.world.host, "status", "Connected", Duration::from_secs(40))?;
+    lab.wait_vm(&vm, "Running", 30)?;
+    lab.remove_vm(&vm)
 }

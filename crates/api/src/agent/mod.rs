@@ -57,6 +57,10 @@ pub enum ServerFrame {
         server: String,
         /// The targets that the server lets this agent serve: a subset of what Hello named, plus newly assigned ones.
         targets: Vec<Target>,
+        /// The server's clock: milliseconds since some moment of its own. None (0): it does not say until when commands are
+        /// wanted.
+        #[serde(default)]
+        now_ms: u64,
     },
     /// The server wants no such connection; the agent waits before it dials again.
     Refuse {
@@ -102,6 +106,13 @@ pub struct Command {
     pub args: Value,
     /// The server waits this long, in milliseconds.
     pub timeout_ms: u64,
+    /// The agent must have received it by then, by the server's clock; later its caller may have been told that the agent is
+    /// gone, and it is refused as stale (`AGENT.8008`). 0: whenever.
+    #[serde(default)]
+    pub receive_by_ms: u64,
+    /// The agent must have begun it by then; later its caller has been told that it failed. 0: whenever.
+    #[serde(default)]
+    pub begin_by_ms: u64,
 }
 
 /// Agent to server.

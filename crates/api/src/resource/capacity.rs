@@ -50,7 +50,10 @@ macro_rules! of_vms_on_host {
             $column,
             ") FROM vm_instance v WHERE v.host_uuid = {t}.uuid AND v.state IN ",
             holding_states!(),
-            "), 0) AS BIGINT)"
+            // Guests of VMs that are gone, which their hosts could not be told to switch off yet.
+            "), 0) + coalesce((SELECT sum(d.",
+            $column,
+            ") FROM departed_guest d WHERE d.host_uuid = {t}.uuid), 0) AS BIGINT)"
         )
     };
 }

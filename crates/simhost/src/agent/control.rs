@@ -34,6 +34,17 @@ impl Core {
         self.drop_connection();
     }
 
+    /// The agent's process is stopped: it takes nothing in.
+    pub(crate) fn freeze(&self) {
+        self.state().frozen.get_or_insert_default();
+    }
+
+    /// The process goes on, with what lies in its socket.
+    pub(crate) fn thaw(self: &Arc<Self>) {
+        let held = self.state().frozen.take().unwrap_or_default();
+        held.into_iter().for_each(|frame| self.receive(frame));
+    }
+
     /// Lets hung commands go on.
     pub(crate) fn release(&self) {
         self.released.send_modify(|n| *n += 1);

@@ -6,7 +6,7 @@ mod control;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cairn_api::agent::image_store::{FetchImage, OpenUpload};
 use cairn_api::agent::storage::CacheImage;
@@ -55,6 +55,10 @@ struct State {
     out: Option<mpsc::UnboundedSender<AgentFrame>>,
     waiting_events: VecDeque<AgentFrame>,
     boot: String,
+    /// What the server's clock showed when.
+    clock: Option<(Instant, u64)>,
+    /// The process is stopped: what came since.
+    frozen: Option<Vec<ServerFrame>>,
 }
 
 /// A command that was seen.
@@ -156,7 +160,24 @@ impl Core {
         state.served = served;
     }
 
+    /// The server welcomed this agent, and said its time.
+    pub(crate) fn set_clock(&self, now_ms: u64) {
+        self.state().clock = (now_ms > 0).then(|| (Instant::now(), now_ms));
+    }
+
+    /// Whether that time of the server is over.
+    fn is_past(&self, at_ms: u64) -> bool {
+        let clock = self.state().clock;
+        let gone = |(then, then_ms): (Instant, u64)| {
+            Duration::from_millis(at_ms.saturating_sub(then_ms)) < then.elapsed()
+        };
+        at_ms > 0 && clock.is_some_and(gone)
+    }
+
     pub(crate) fn receive(self: &Arc<Self>, frame: ServerFrame) {
+        if let Some(held) = &mut self.state().frozen {
+            return held.push(frame);
+        }
         match frame {
             ServerFrame::Command(command) => self.command(command),
             ServerFrame::Cancel { id } => self.cancel(&id),
@@ -167,6 +188,10 @@ impl Core {
     }
 
     fn command(self: &Arc<Self>, command: Command) {
+        if self.is_past(command.receive_by_ms) {
+            let fault = Fault::new(code::AGENT_STALE, format!("nobody waits for {} any more", command.op));
+            return self.send(result_frame(&command.id, Err(fault.retry())));
+        }
         let target = match self.admit(&command) {
             Ok(target) => target,
             // Nothing was done, so the id stays free for a server that may do it.

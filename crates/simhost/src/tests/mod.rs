@@ -68,7 +68,11 @@ impl Listener {
         let hello = server.reader.next::<AgentFrame>().await.unwrap().unwrap();
         let AgentFrame::Hello { targets, boot, .. } = hello else { panic!("{hello:?}") };
         (server.targets, server.boot) = (targets.clone(), boot);
-        server.writer.send(&ServerFrame::Welcome { protocol: 1, server: "s".into(), targets }).await.unwrap();
+        server
+            .writer
+            .send(&ServerFrame::Welcome { protocol: 1, server: "s".into(), targets, now_ms: 0 })
+            .await
+            .unwrap();
         server
     }
 }
@@ -83,6 +87,8 @@ impl Server {
             op: O::NAME.into(),
             args: serde_json::to_value(o).unwrap(),
             timeout_ms: O::TIMEOUT_MS,
+            receive_by_ms: 0,
+            begin_by_ms: 0,
         };
         self.writer.send(&ServerFrame::Command(command)).await.unwrap();
     }

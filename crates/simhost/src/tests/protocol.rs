@@ -96,6 +96,8 @@ async fn unknown_targets_commands_and_arguments_are_refused() {
             op: op.into(),
             args,
             timeout_ms: 1,
+            receive_by_ms: 0,
+            begin_by_ms: 0,
         };
         server.writer.send(&ServerFrame::Command(command)).await.unwrap();
         assert_eq!(server.result(op).await.unwrap_err().code, code, "{op}");
@@ -139,7 +141,7 @@ async fn a_refusal_and_a_protocol_that_is_unknown_end_the_connection() {
     let agent = SimAgent::builder().host(H1).build();
     for (answer, refused) in [
         (ServerFrame::Refuse { fault: Fault::operation("no") }, true),
-        (ServerFrame::Welcome { protocol: 999, server: "s".into(), targets: vec![] }, false),
+        (ServerFrame::Welcome { protocol: 999, server: "s".into(), targets: vec![], now_ms: 0 }, false),
     ] {
         let (ours, theirs) = tokio::io::duplex(1024);
         let (mut reader, mut writer) = cairn_link::split(theirs);

@@ -8,12 +8,14 @@ use cairn_types::state::{VmAction, VmState, VolumeStatus};
 use cairn_types::{Fault, Id, Result, code, kind, time};
 use cairn_workflow::{About, Cx, Dir, Workflow};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::model::VmRow;
 use super::start::remove_rows;
 use super::{store, track};
 use crate::agents::AgentCalls;
 use crate::app::App;
+use crate::platform::departed;
 use crate::{network, rows};
 
 /// What shall be left of it.
@@ -87,9 +89,7 @@ impl Workflow for DeleteVm {
 
             (PowerOff, Dir::Do) => self.power_off(cx).await,
             (PowerOff, Dir::Plan) => {
-                if self.host.is_some() {
-                    cx.tell("PowerOff", format!("power VM {} off", self.vm), "");
-                }
+                self.plan_power_off(cx);
                 Ok(())
             }
             // A guest that went off stays off; `Mark` finds out what it is.
@@ -107,6 +107,13 @@ impl Workflow for DeleteVm {
             // One write, committed with the end of the run: nothing to take back.
             (Finish, Dir::Undo) => Ok(()),
         }
+    }
+
+    /// What is still to be done when the host is back.
+    fn result(&self, _env: &App, tx: &mut dyn Tx) -> Result<Value> {
+        let Some(host) = departed::host_of(tx, self.vm)? else { return Ok(json!({})) };
+        let text = departed::in_words(tx, self.vm)?;
+        Ok(json!({ "pendingCleanUp": { "hostUuid": host, "details": text } }))
     }
 
     fn failure(&self, cause: Fault) -> Fault {
@@ -199,6 +206,19 @@ impl DeleteVm {
         Ok(())
     }
 
+    fn plan_power_off(&self, cx: &Cx<App>) {
+        let Some(host) = self.host else { return };
+        if cx.env().agents.is_connected(host) {
+            cx.tell("PowerOff", format!("power VM {} off", self.vm), "");
+        } else {
+            let text = format!(
+                "power VM {} off as soon as host {host} is back; its addresses stay taken until then",
+                self.vm
+            );
+            cx.tell("PowerOff", text, "the host can't be reached, and may still run it");
+        }
+    }
+
     async fn power_off(&mut self, cx: &mut Cx<App>) -> Result<()> {
         let vm = self.vm.to_string();
         let Some(host) = self.host else {
@@ -260,15 +280,17 @@ fn to_destroyed(tx: &mut dyn Tx, vm: Id<kind::Vm>, run: Id<kind::Run>) -> Result
         return Ok(());
     }
     let now = time::now_ms();
+    departed::keep(tx, vm)?;
+    let reason = departed::in_words(tx, vm)?;
     for nic in tx.query("SELECT uuid FROM vm_nic WHERE vm_instance_uuid = ?", params![vm])? {
         let nic: Id<kind::Nic> = nic.id("uuid")?;
         network::ip::give_back(tx, nic)?;
         let sql = "UPDATE vm_nic SET used_ip_uuid = NULL, ip = NULL, ip_sort = NULL, netmask = NULL, gateway = NULL WHERE uuid = ?";
         tx.execute(sql, params![nic])?;
-        rows::changed(tx, "VmNicVO", nic, &serde_json::json!({ "ip": null }))?;
+        rows::changed(tx, "VmNicVO", nic, &json!({ "ip": null }))?;
     }
     store::mark_volumes(tx, vm, VolumeStatus::Ready, VolumeStatus::Deleted, Some(now))?;
-    store::release(tx, vm, run, VmState::Destroyed, None)?;
+    store::release(tx, vm, run, VmState::Destroyed, reason.as_deref())?;
     tx.execute("UPDATE vm_instance SET destroyed_ms = ? WHERE uuid = ?", params![now, vm])?;
     Ok(())
 }

@@ -13,6 +13,8 @@ pub struct VmRow {
     pub name: String,
     /// State now.
     pub state: VmState,
+    /// Why it is in that state, if there is more to say.
+    pub state_reason: Option<String>,
     /// Run that holds a transitional state.
     pub run: Option<Id<kind::Run>>,
     /// Host on which it runs.
@@ -56,6 +58,7 @@ impl VmRow {
             uuid: row.id("uuid")?,
             name: row.text("name")?,
             state: row.parse("state")?,
+            state_reason: row.opt_text("state_reason")?,
             run: row.opt_id("run_uuid")?,
             host: row.opt_id("host_uuid")?,
             last_host: row.opt_id("last_host_uuid")?,
@@ -72,6 +75,12 @@ impl VmRow {
 
     /// Refuses an action that the state does not allow (VM-34), saying which states would.
     pub fn allow(&self, action: VmAction) -> Result<()> {
-        self.state.require(self.uuid, action)
+        self.state.require(self.uuid, action).map_err(|mut fault| {
+            // What holds it may be stuck, and says what to do about it.
+            if let Some(reason) = self.state_reason.as_deref().filter(|_| self.state.is_transitional()) {
+                fault.details = format!("{}; {reason}", fault.details);
+            }
+            fault
+        })
     }
 }

@@ -10,6 +10,7 @@ use super::model::VmRow;
 use super::store;
 use crate::call::{Call, id};
 use crate::identity::quota;
+use crate::platform::departed;
 use crate::{inventory, network, rows};
 
 pub(super) fn recover(call: &Call, tx: &mut dyn Tx, op: &RecoverVmInstance) -> Result<Value> {
@@ -18,6 +19,14 @@ pub(super) fn recover(call: &Call, tx: &mut dyn Tx, op: &RecoverVmInstance) -> R
     row.allow(VmAction::RecoverVmInstance)?;
     if row.run.is_some() {
         return Err(Fault::new(code::VM_BUSY, format!("VM {vm} is being expunged")).retry());
+    }
+    if let Some(host) = departed::host_of(tx, vm)? {
+        // The kept command would switch off what is started meanwhile.
+        let text = format!(
+            "VM {vm} may still run on host {host}, which can't be reached; recover it when the host is back"
+        );
+        let fault = Fault::new(code::VM_BUSY, text).with("vm", vm.to_string());
+        return Err(fault.with("hostUuid", host.to_string()).retry());
     }
     let wiped = "SELECT 1 FROM volume WHERE vm_instance_uuid = ? AND type = 'Root' AND status = 'Deleted' AND install_path IS NULL";
     if tx.exists(wiped, params![vm])? {

@@ -16,7 +16,7 @@ use crate::agents::AgentCalls;
 use crate::app::App;
 use crate::compute::allocation::{self, Ask, Candidate};
 use crate::identity::quota;
-use crate::platform::tags;
+use crate::platform::{departed, tags};
 use crate::{inventory, network, rows, storage};
 
 /// A NIC that a new VM gets.
@@ -673,6 +673,7 @@ pub fn remove_rows(tx: &mut dyn Tx, vm: Id<kind::Vm>) -> Result<()> {
     if VmRow::find(tx, vm)?.is_none() {
         return Ok(());
     }
+    departed::keep(tx, vm)?;
     for volume in store::volumes(tx, vm)? {
         tx.execute("DELETE FROM local_storage_resource_ref WHERE resource_uuid = ?", params![volume.uuid])?;
         rows::remove(tx, "VolumeVO", volume.uuid)?;

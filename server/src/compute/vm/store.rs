@@ -6,6 +6,7 @@ use cairn_types::{Fault, Id, Result, code, kind, time};
 use serde_json::json;
 
 use super::model::VmRow;
+use crate::platform::stuck;
 use crate::rows;
 
 /// Puts a VM into a transitional state that `run` holds from now on. A VM that another run holds is refused.
@@ -13,10 +14,26 @@ pub fn hold(tx: &mut dyn Tx, vm: &VmRow, to: VmState, run: Id<kind::Run>) -> Res
     let sql = "UPDATE vm_instance SET state = ?, run_uuid = ?, state_ms = ?, state_reason = NULL
                WHERE uuid = ? AND state = ? AND (run_uuid IS NULL OR run_uuid = ?)";
     if tx.execute(sql, params![to, run, time::now_ms(), vm.uuid, vm.state, run])? == 0 {
-        let text = format!("VM {} is being changed by another operation; wait for it to end", vm.uuid);
-        return Err(Fault::new(code::VM_BUSY, text).with("vm", vm.uuid.to_string()).retry());
+        return Err(busy(tx, vm.uuid)?);
     }
     note(tx, vm.uuid, to)
+}
+
+/// Why a VM can't be held: another run holds it, which ends by itself or is stuck.
+fn busy(tx: &mut dyn Tx, vm: Id<kind::Vm>) -> Result<Fault> {
+    let holder = tx.query_opt("SELECT run_uuid FROM vm_instance WHERE uuid = ?", params![vm])?;
+    let holder: Option<Id<kind::Run>> = holder.map_or(Ok(None), |r| r.opt_id("run_uuid"))?;
+    let stuck = match holder {
+        Some(run) => stuck::holder_in_words(tx, run)?,
+        None => None,
+    };
+    let fault = |text: String| Fault::new(code::VM_BUSY, text).with("vm", vm.to_string());
+    Ok(match (stuck, holder) {
+        (Some(why), Some(run)) => {
+            fault(format!("VM {vm} is held by another operation: {why}")).with("run", run.to_string())
+        }
+        _ => fault(format!("VM {vm} is being changed by another operation; wait for it to end")).retry(),
+    })
 }
 
 /// Ends a transitional state that `run` holds. True if it did hold it.
@@ -70,10 +87,15 @@ fn leave_host(tx: &mut dyn Tx, vm: Id<kind::Vm>) -> Result<()> {
 
 /// The event of a state, with what lists show of it.
 pub fn note(tx: &mut dyn Tx, vm: Id<kind::Vm>, state: VmState) -> Result<()> {
-    let host = tx.query_opt("SELECT host_uuid FROM vm_instance WHERE uuid = ?", params![vm])?;
-    let host = host.map_or(Ok(None), |r| r.opt_text("host_uuid"))?;
+    let row = tx.query_opt("SELECT host_uuid, state_reason FROM vm_instance WHERE uuid = ?", params![vm])?;
+    let (host, reason) = row.map_or(Ok((None, None)), |r| {
+        Ok::<_, Fault>((r.opt_text("host_uuid")?, r.opt_text("state_reason")?))
+    })?;
     let actions: Vec<&str> = state.allowed_actions().iter().map(|a| a.as_str()).collect();
-    let data = json!({ "state": state.as_str(), "hostUuid": host, "allowedActions": actions });
+    let mut data = json!({ "state": state.as_str(), "hostUuid": host, "allowedActions": actions });
+    if let Some(reason) = reason {
+        data["stateReason"] = reason.into();
+    }
     rows::changed(tx, "VmInstanceVO", vm, &data)
 }
 

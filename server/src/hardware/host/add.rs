@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::ENTITY;
 use super::agent::{self, How, Machine, Papers};
 use super::connect::ConnectHost;
+use super::present;
 use super::store::{self, NewHost, NewLogin};
 use crate::app::App;
 use crate::platform::tags;
@@ -38,6 +39,18 @@ pub struct AddHost {
     /// The agent's uuid.
     pub agent: String,
     papers: Option<Papers>,
+    /// The machine had this agent already.
+    #[serde(default)]
+    is_known: bool,
+    /// It is connected, and keeps its certificate.
+    #[serde(default)]
+    takes_up: bool,
+    /// Its certificate before it got a new one.
+    #[serde(default)]
+    old_fingerprint: Option<String>,
+    /// What lay in the folder of this machine's agent, sealed.
+    #[serde(default)]
+    replaced: Option<String>,
 }
 
 /// Steps.
@@ -91,24 +104,22 @@ impl Workflow for AddHost {
 
             (Certify, Dir::Do) => self.certify(cx).await,
             (Certify, Dir::Plan) => Ok(()),
-            (Certify, Dir::Undo) => {
-                cx.tx(self, |w, tx| {
-                    tx.execute("DELETE FROM agent WHERE uuid = ?", params![&w.agent])?;
-                    Ok(())
-                })
-                .await
-            }
+            (Certify, Dir::Undo) => cx.tx(self, |w, tx| w.withdraw(tx)).await,
 
             (Deploy, Dir::Do) => {
                 cx.progress(3, "preparing the agent");
                 cx.effect().await?;
-                self.machine().enrol(cx.env(), cx.run(), self.papers.as_ref()).await
+                if self.takes_up {
+                    present::take_up(cx.env(), &self.machine()).await
+                } else {
+                    self.machine().enrol(cx.env(), cx.run(), self.papers.as_ref()).await
+                }
             }
             (Deploy, Dir::Plan) => {
                 cx.tell("Deploy", self.intention(), "");
                 Ok(())
             }
-            (Deploy, Dir::Undo) => self.machine().dismiss(cx.env()).await,
+            (Deploy, Dir::Undo) => self.dismiss(cx).await,
 
             (AwaitAgent, Dir::Do) => {
                 cx.progress(85, "waiting for the agent to call back");
@@ -164,6 +175,10 @@ impl AddHost {
             user_tags: call.user_tags.clone(),
             agent: cairn_types::new_uuid(),
             papers: None,
+            is_known: false,
+            takes_up: false,
+            old_fingerprint: None,
+            replaced: None,
         }
     }
 
@@ -193,9 +208,12 @@ impl AddHost {
             How::Local | How::Simulator => NewLogin::default(),
         };
         match self.how {
-            How::Local => refuse_second_local(tx)?,
-            How::Ssh { .. } => refuse_store_machine(tx, &self.management_ip)?,
+            How::Local => present::refuse_second_local(tx)?,
+            How::Ssh { .. } => present::refuse_store_machine(tx, &self.management_ip)?,
             How::Simulator => {}
+        }
+        if let Some(agent) = present::find(tx, &self.how, &self.management_ip)? {
+            (self.agent, self.is_known) = (agent, true);
         }
         let hypervisor_type = if matches!(self.how, How::Simulator) { "Simulator" } else { "KVM" };
         let new = NewHost {
@@ -231,32 +249,48 @@ impl AddHost {
             // It lives in this process and needs no certificate.
             return Ok(());
         }
+        if self.is_known && cx.env().agents.is_dialled(&self.agent) {
+            return cx
+                .tx(self, |w, _| {
+                    w.takes_up = true;
+                    Ok(())
+                })
+                .await;
+        }
         let papers = Papers::issue(cx.env(), &self.agent)?;
+        let is_local = matches!(self.how, How::Local);
+        let replaced = if is_local { present::read_local(cx.env())? } else { None };
         cx.tx(self, move |w, tx| {
-            agent::admit(tx, &w.agent, &papers.fingerprint, matches!(w.how, How::Local))?;
+            w.old_fingerprint = agent::admit(tx, &w.agent, &papers.fingerprint, is_local)?;
             w.papers = Some(papers.clone());
+            w.replaced.clone_from(&replaced);
             Ok(())
         })
         .await
     }
-}
 
-/// A machine has one agent. One that was deployed for an image store would be overwritten, and the store lost.
-fn refuse_store_machine(tx: &mut dyn Tx, address: &str) -> Result<()> {
-    let sql = "SELECT uuid, name FROM backup_storage WHERE hostname = ? AND agent_uuid = uuid";
-    let Some(row) = tx.query_opt(sql, params![address])? else { return Ok(()) };
-    let (uuid, name) = (row.text("uuid")?, row.text("name")?);
-    let text = format!(
-        "{address} has the agent of backup storage {name:?} ({uuid}) already; delete that, add the host, then add the backup \
-         storage again: the agent of the host serves it, and the files of its images stay"
-    );
-    Err(Fault::new(code::HOST_AGENT_TAKEN, text).with("uuid", uuid))
-}
+    /// The certificate counts no more; the one that the agent had before counts again.
+    fn withdraw(&mut self, tx: &mut dyn Tx) -> Result<()> {
+        if let Some(fingerprint) = &self.old_fingerprint {
+            let sql = "UPDATE agent SET fingerprint = ? WHERE uuid = ?";
+            tx.execute(sql, params![fingerprint, &self.agent])?;
+        } else if !self.is_known {
+            tx.execute("DELETE FROM agent WHERE uuid = ?", params![&self.agent])?;
+        }
+        Ok(())
+    }
 
-/// There is one machine that the server runs on.
-fn refuse_second_local(tx: &mut dyn Tx) -> Result<()> {
-    let sql = "SELECT h.uuid, h.name FROM host h JOIN agent a ON a.uuid = h.agent_uuid WHERE a.local = 1";
-    let Some(row) = tx.query_opt(sql, params![])? else { return Ok(()) };
-    let text = format!("this machine is host {:?} ({}) already", row.text("name")?, row.text("uuid")?);
-    Err(Fault::new(code::HOST_DUPLICATE, text).with("uuid", row.text("uuid")?))
+    /// The agent goes; one that was there before stays, and is who it was.
+    async fn dismiss(&self, cx: &mut Cx<App>) -> Result<()> {
+        let app = cx.env().clone();
+        if self.takes_up {
+            return present::tell_targets(&app, &self.agent, Some(self.host)).await;
+        }
+        if matches!(self.how, How::Local) {
+            present::restore_local(&app, self.replaced.as_deref())?;
+            app.agents.drop_link(&self.agent);
+            return Ok(());
+        }
+        self.machine().dismiss(&app).await
+    }
 }

@@ -9,6 +9,7 @@ use cairn_workflow::{Engine, RunId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::present;
 use super::store::HostRow;
 use crate::agents::Credentials;
 use crate::app::App;
@@ -128,7 +129,9 @@ impl Machine<'_> {
             How::Local => {
                 let credentials = papers()?.open(app)?;
                 let server = advertised(app, "127.0.0.1").await;
-                write_local(app, self.agent, &server, &credentials)
+                write_local(app, self.agent, &server, &credentials)?;
+                // One that came back by itself meanwhile.
+                present::tell_targets(app, self.agent, None).await
             }
             How::Ssh { .. } => {
                 let credentials = papers()?.open(app)?;
@@ -154,7 +157,7 @@ impl Machine<'_> {
     pub(super) async fn dismiss(&self, app: &Arc<App>) -> Result<()> {
         match self.how {
             How::Simulator => simulator::end(app, self.agent),
-            How::Local => remove_local(app),
+            How::Local => present::remove_local(app),
             How::Ssh { .. } => {
                 if let Some(login) = self.how.login(app, self.address)?
                     && let Err(f) = ssh::remove(&app.config.data_dir, &self.host.to_string(), login).await
@@ -214,13 +217,6 @@ fn write_local(app: &App, agent: &str, server: &str, credentials: &Credentials) 
         write_private(&dir.join(name), content.as_bytes())?;
     }
     Ok(())
-}
-
-/// The one that makes the agent begin goes first.
-fn remove_local(app: &App) {
-    for name in ["agent.json", "key.pem", "cert.pem", "ca.pem"] {
-        let _ = std::fs::remove_file(app.config.local_agent_dir.join(name));
-    }
 }
 
 /// An address under which others reach this machine.

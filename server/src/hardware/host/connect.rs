@@ -15,7 +15,7 @@ use super::{ENTITY, capacity};
 use crate::agents::AgentCalls;
 use crate::app::App;
 use crate::compute::vm::track;
-use crate::platform::cleanup;
+use crate::platform::{cleanup, stuck};
 use crate::{network, storage};
 
 /// How long a libvirtd that does not answer is waited for.
@@ -155,7 +155,10 @@ impl ConnectHost {
 
     async fn finish(&mut self, cx: &mut Cx<App>) -> Result<()> {
         let app = cx.env().clone();
-        cx.tx(self, move |w, tx| connected(tx, &app, w.host)).await
+        let server = app.clone();
+        cx.tx(self, move |w, tx| connected(tx, &server, w.host)).await?;
+        stuck::retry_because_of(&app, self.host);
+        Ok(())
     }
 }
 

@@ -11,6 +11,7 @@ pub mod api;
 pub mod capacity;
 pub mod connect;
 pub mod delete;
+mod present;
 pub mod reconnect;
 pub mod store;
 pub mod update;

@@ -249,7 +249,7 @@ impl AddBackupStorage {
                 }
                 By::Simulated(_) => (w.uuid.to_string(), String::new(), None),
             };
-            only_one(tx, &agent, w)?;
+            only_one(tx, &agent, w.uuid, &w.url)?;
             w.agent = Some(agent.clone());
             let hostname = Some(hostname).filter(|h| !h.is_empty());
             let sql = "UPDATE backup_storage SET agent_uuid = ?, hostname = ?, host_uuid = ? WHERE uuid = ?";
@@ -324,24 +324,26 @@ fn of_host(tx: &mut dyn Tx, host: Id<kind::Host>) -> Result<Found> {
     }
 }
 
-/// The only local agent, with the host that it serves if it serves one.
+/// The agent of this machine.
 fn of_this_machine(tx: &mut dyn Tx, agents: &crate::agents::Agents) -> Result<Found> {
+    present_here(tx, agents)?.ok_or_else(|| {
+        let text = "no agent of this machine is connected; add this machine as a host first, or name a host with hostUuid";
+        Fault::new(code::BS_CONNECT, text)
+    })
+}
+
+/// The local agent that is connected, with the host that it serves if it serves one.
+pub(super) fn present_here(tx: &mut dyn Tx, agents: &crate::agents::Agents) -> Result<Option<Found>> {
     let sql = "SELECT a.uuid, h.uuid AS host, h.management_ip FROM agent a LEFT JOIN host h ON h.agent_uuid = a.uuid
-               WHERE a.local = 1 ORDER BY a.create_ms DESC";
-    let mut found = Vec::new();
+               WHERE a.local = 1 ORDER BY h.uuid IS NULL, a.create_ms DESC";
     for row in tx.query(sql, params![])? {
-        let (agent, host): (String, Option<Id<kind::Host>>) = (row.text("uuid")?, row.opt_id("host")?);
-        let address = row.opt_text("management_ip")?.unwrap_or_else(|| "127.0.0.1".into());
-        if host.is_none_or(|h| agents.is_connected(h)) {
-            found.push((agent, address, host));
+        let agent: String = row.text("uuid")?;
+        if agents.is_dialled(&agent) {
+            let address = row.opt_text("management_ip")?.unwrap_or_else(|| "127.0.0.1".into());
+            return Ok(Some((agent, address, row.opt_id("host")?)));
         }
     }
-    let with_host = found.iter().position(|f| f.2.is_some()).unwrap_or(0);
-    if found.is_empty() {
-        let text = "no agent of this machine is connected; add this machine as a host first, or name a host with hostUuid";
-        return Err(Fault::new(code::BS_CONNECT, text));
-    }
-    Ok(found.swap_remove(with_host))
+    Ok(None)
 }
 
 /// The agent of the machine with this address: that of a host, or of another image store.
@@ -356,17 +358,16 @@ fn at(tx: &mut dyn Tx, hostname: &str) -> Result<Option<(String, Option<Id<kind:
 }
 
 /// Two stores in one folder would count and delete each other's images.
-fn only_one(tx: &mut dyn Tx, agent: &str, new: &AddBackupStorage) -> Result<()> {
+pub(super) fn only_one(tx: &mut dyn Tx, agent: &str, uuid: Id<kind::BackupStorage>, url: &str) -> Result<()> {
     let sql = "SELECT uuid FROM backup_storage WHERE agent_uuid = ? AND uuid <> ? AND
                (url = ? OR substr(url, 1, ?) = ? OR substr(?, 1, length(url) + 1) = url || '/')";
-    let below = format!("{}/", new.url);
+    let below = format!("{url}/");
     let length = below.chars().count();
-    match tx.query_opt(sql, params![agent, new.uuid, &new.url, length, &below, &new.url])? {
+    match tx.query_opt(sql, params![agent, uuid, url, length, &below, url])? {
         Some(row) => {
             let other = row.text("uuid")?;
             let text = format!(
-                "the folder {} of this machine overlaps with that of backup storage {other}; choose another",
-                new.url
+                "the folder {url} of this machine overlaps with that of backup storage {other}; choose another"
             );
             Err(Fault::argument(text).with("parameter", "url").with("uuid", other))
         }

@@ -23,6 +23,7 @@ use super::{check, image, simulator};
 use crate::agents::{CallOptions, targets_of};
 use crate::app::App;
 use crate::handlers::Handlers;
+use crate::platform::stuck;
 use crate::{cascade, inventory, rows};
 
 /// Name of the resource type.
@@ -184,6 +185,7 @@ pub async fn arrived(app: Arc<App>, storage: String) {
 
 async fn welcome(app: &Arc<App>, uuid: Id<kind::BackupStorage>) -> Result<()> {
     connect(app, uuid).await?;
+    stuck::retry_because_of(app, uuid);
     let Some(store) = app.store.read(move |tx| Store::find_opt(tx, uuid)).await? else { return Ok(()) };
     if store.is_simulated() {
         simulator::refill(app, &store).await?;

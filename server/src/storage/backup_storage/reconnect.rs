@@ -9,7 +9,7 @@ use cairn_workflow::{About, Cx, Dir, Workflow};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::add::store_id;
+use super::add::{only_one, present_here, store_id};
 use super::{ENTITY, Store, answer, assign, connect, deploy};
 use crate::app::App;
 use crate::call::Call;
@@ -113,6 +113,9 @@ impl ReconnectBackupStorage {
                 return Ok(());
             }
         }
+        if self.bind_to_this_machine(cx, &store).await? {
+            return Ok(());
+        }
         if !deploy::is_possible(&app, uuid).await? {
             let text = format!(
                 "the agent of backup storage {uuid} is not connected; start it on its machine, or reconnect its host"
@@ -128,4 +131,40 @@ impl ReconnectBackupStorage {
         app.agents.wait_for(uuid, Duration::from_secs(30)).await;
         Ok(())
     }
+
+    /// A store of this machine is served by whatever agent the machine has now: it may be another one than when the store
+    /// was added.
+    async fn bind_to_this_machine(&mut self, cx: &mut Cx<App>, store: &Store) -> Result<bool> {
+        let (app, uuid, store) = (cx.env().clone(), self.uuid, store.clone());
+        if !cx.read(move |tx| is_local(tx, uuid)).await? {
+            return Ok(false);
+        }
+        let agents = app.agents.clone();
+        let Some((agent, hostname, host)) = cx.read(move |tx| present_here(tx, &agents)).await? else {
+            return Ok(false);
+        };
+        let name = agent.clone();
+        // Without a host its address is what it was.
+        let hostname = host.map(|_| hostname);
+        cx.tx(self, move |w, tx| {
+            only_one(tx, &name, w.uuid, &store.url)?;
+            let sql = "UPDATE backup_storage SET agent_uuid = ?, hostname = coalesce(?, hostname), host_uuid = ? WHERE uuid = ?";
+            tx.execute(sql, params![&name, hostname.clone(), host, w.uuid])?;
+            let sql = "DELETE FROM agent WHERE local = 1 AND uuid <> ?
+                       AND NOT EXISTS (SELECT 1 FROM host h WHERE h.agent_uuid = agent.uuid)
+                       AND NOT EXISTS (SELECT 1 FROM backup_storage b WHERE b.agent_uuid = agent.uuid)";
+            tx.execute(sql, params![&name]).map(|_| ())
+        })
+        .await?;
+        assign(&app, &agent, None).await?;
+        app.agents.wait_for(uuid, Duration::from_secs(5)).await;
+        Ok(true)
+    }
+}
+
+/// Whether the store's folder is on the server's own machine.
+fn is_local(tx: &mut dyn Tx, uuid: Id<kind::BackupStorage>) -> Result<bool> {
+    let sql = "SELECT 1 FROM backup_storage b LEFT JOIN agent a ON a.uuid = b.agent_uuid
+               WHERE b.uuid = ? AND (a.local = 1 OR (a.uuid IS NULL AND b.username IS NULL AND b.host_uuid IS NULL))";
+    tx.exists(sql, params![uuid])
 }

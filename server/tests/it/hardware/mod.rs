@@ -2,5 +2,6 @@
 
 mod cascade;
 mod hosts;
+mod local;
 pub mod site;
 mod zones;

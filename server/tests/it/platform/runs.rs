@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use cairn_testkit::Cloud;
+use cairn_types::{Fault, code};
 use cairn_workflow::{Act, At, Probe};
 use serde_json::{Value, json};
 
@@ -158,4 +159,73 @@ async fn aud_01_progress_of_a_finished_job_is_complete() {
     assert!(all.iter().any(|p| p["type"] == "Task" && p["content"] == "MarkDeleting"), "{done}");
     let unknown = cloud.admin.ok("GetTaskProgress", json!({ "apiId": "0".repeat(32) })).await;
     assert_eq!(unknown["inventories"], json!([]));
+}
+
+/// A host on which a VM fails to start and can't be taken back, as while its libvirtd is away; the VM.
+async fn stuck_start(cloud: &Cloud, world: &cairn_testkit::World) -> String {
+    let away = || Fault::new(code::AGENT_LIBVIRTD, "libvirtd on the host does not answer");
+    let machine = cloud.machines.host(&world.hosts[0]);
+    machine.fail("vm.start", 0, away());
+    machine.fail("vm.remove", 0, away());
+    let failed = cloud.admin.fails("CreateVmInstance", world.vm("vm")).await;
+    assert_eq!(failed.code(), "RUN.8002", "{failed}");
+    let run = stuck(cloud).await;
+    let vm = cloud.admin.one("QueryVmInstance", run["resourceUuid"].as_str().unwrap()).await;
+    assert_eq!(vm["state"], "Starting");
+    let (reason, name) = (vm["stateReason"].as_str().unwrap(), run["uuid"].as_str().unwrap());
+    assert!(reason.contains(name) && reason.contains("retry or abandon"), "{reason}");
+    for action in ["DestroyVmInstance", "StopVmInstance"] {
+        let refused = cloud.admin.fails(action, json!({ "uuid": vm["uuid"] })).await;
+        assert!(refused.body.contains(name) && refused.body.contains("retry or abandon"), "{refused}");
+    }
+    vm["uuid"].as_str().unwrap().to_owned()
+}
+
+async fn impatient() -> (Cloud, cairn_testkit::World) {
+    let cloud = Cloud::with(|t| {
+        t.undo_tries = Some(2);
+        t.undo_pause = Some(std::time::Duration::from_millis(1));
+    })
+    .await;
+    let world = cloud.world().await;
+    world.warm_up(&cloud.admin).await;
+    (cloud, world)
+}
+
+async fn unstuck(cloud: &Cloud, vm: &str) {
+    for _ in 0..1000 {
+        if cloud.admin.list("QueryCairnRun", &["state=Stuck"]).await.is_empty() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    cloud.assert_sane("tried again").await;
+    assert!(
+        cloud.admin.list("QueryVmInstance", &[&format!("uuid={vm}")]).await.is_empty(),
+        "it is taken back"
+    );
+}
+
+#[tokio::test]
+async fn bey_02_a_run_stuck_because_of_a_host_is_tried_again_when_the_host_connects() {
+    let (cloud, world) = impatient().await;
+    let vm = stuck_start(&cloud, &world).await;
+    let machine = cloud.machines.host(&world.hosts[0]);
+    machine.clear();
+    machine.drop_connection();
+    unstuck(&cloud, &vm).await;
+}
+
+#[tokio::test]
+async fn bey_02_a_run_stuck_because_of_a_hypervisor_is_tried_again_when_that_answers() {
+    let (cloud, world) = impatient().await;
+    let vm = stuck_start(&cloud, &world).await;
+    let machine = cloud.machines.host(&world.hosts[0]);
+    machine.fail_hypervisor();
+    while cloud.admin.one("QueryHost", &world.hosts[0]).await["status"] != "Disconnected" {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    machine.clear();
+    machine.recover();
+    unstuck(&cloud, &vm).await;
 }
