@@ -108,12 +108,12 @@ pub async fn websocket(
 /// Ports are used again: a VM that stopped may have left its port to the VM of somebody else. So the host is asked now, and
 /// once more when the connection stands; a VM that has the port at both times is the one that answered.
 async fn dial(app: &Arc<App>, access: &Access) -> Result<TcpStream> {
-    let before = locate(app, access).await?;
+    let before = locate(app, access, VmAction::RequestConsoleAccess).await?;
     let unreachable = || Fault::operation("the VM's console can't be reached on its host");
     let connect = TcpStream::connect((before.address.as_str(), before.port));
     let connected = tokio::time::timeout(Duration::from_secs(5), connect).await;
     let stream = connected.map_err(|_| unreachable())?.map_err(|e| unreachable().for_operator(e))?;
-    let after = locate(app, access).await?;
+    let after = locate(app, access, VmAction::RequestConsoleAccess).await?;
     if (&after.address, after.port) == (&before.address, before.port) {
         Ok(stream)
     } else {
@@ -172,7 +172,7 @@ pub(super) fn handlers(h: &mut Handlers) {
 }
 
 /// Asks the VM's host where its console listens. The VM must be running, and the caller's.
-async fn locate(app: &Arc<App>, access: &Access) -> Result<ConsoleAddress> {
+async fn locate(app: &Arc<App>, access: &Access, action: VmAction) -> Result<ConsoleAddress> {
     let (vm, account, is_admin) = (access.vm, access.caller.account, access.caller.is_admin());
     let look = move |tx: &mut dyn Tx| {
         let row = VmRow::load(tx, vm)?;
@@ -182,19 +182,19 @@ async fn locate(app: &Arc<App>, access: &Access) -> Result<ConsoleAddress> {
         Ok(row)
     };
     let row = app.store.read(look).await?;
-    row.allow(VmAction::RequestConsoleAccess)?;
+    row.allow(action)?;
     let host = row.host.ok_or_else(|| Fault::operation(format!("VM {vm} is on no host")))?;
     app.agents.call(host, &ReadConsole { vm: vm.to_string() }, CallOptions::default()).await
 }
 
-async fn locate_for(call: &Call, vm: Id<kind::Vm>) -> Result<ConsoleAddress> {
-    locate(&call.app, &Access { vm, caller: call.caller.clone(), made: Instant::now() }).await
+async fn locate_for(call: &Call, vm: Id<kind::Vm>, action: VmAction) -> Result<ConsoleAddress> {
+    locate(&call.app, &Access { vm, caller: call.caller.clone(), made: Instant::now() }, action).await
 }
 
 /// An address with a token: the proxy on the page's port carries the console.
 async fn request_access(call: Call, op: RequestConsoleAccess) -> Result<Value> {
     let vm: Id<kind::Vm> = id("vmInstanceUuid", &op.vm_instance_uuid)?;
-    locate_for(&call, vm).await?;
+    locate_for(&call, vm, VmAction::RequestConsoleAccess).await?;
     let token = call.app.consoles.open(vm, call.caller.clone());
     let host = call.host.rsplit_once(':').map_or(call.host.as_str(), |(h, _)| h);
     let port = call.app.page_port();
@@ -203,7 +203,7 @@ async fn request_access(call: Call, op: RequestConsoleAccess) -> Result<Value> {
 
 async fn console_address(call: Call, op: GetVmConsoleAddress) -> Result<Value> {
     let vm: Id<kind::Vm> = id("uuid", &op.uuid)?;
-    let found = locate_for(&call, vm).await?;
+    let found = locate_for(&call, vm, VmAction::GetVmConsoleAddress).await?;
     Ok(json!({ "hostIp": found.address, "port": found.port, "protocol": "vnc" }))
 }
 
