@@ -13,6 +13,12 @@ fn main() -> Result<()> {
     let Some(config) = Config::from_args(std::env::args().skip(1))? else { return Ok(()) };
     let filter = EnvFilter::try_from_env("CAIRN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(std::io::stderr).init();
+    // Memory that is given back and asked for again with every batch costs more than it saves.
+    // SAFETY: mallopt only sets parameters of the allocator, before any other thread runs.
+    unsafe {
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 8 << 20);
+        libc::mallopt(libc::M_TOP_PAD, 1 << 20);
+    }
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(config))

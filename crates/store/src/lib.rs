@@ -76,8 +76,9 @@ impl Store {
     fn open_with(path: &Path, readers: usize, sync: sync::Sync) -> Result<Self> {
         let mut connection = sqlite::open(path, false)?;
         migrate::run(&mut connection)?;
-        let (commits, durable) = sync::start(sync)?;
-        let writer = writer::Writer::start(connection, commits)?;
+        let (sender, requests) = std::sync::mpsc::channel();
+        let (commits, durable) = sync::start(sync, sender.clone())?;
+        let writer = writer::Writer::start(connection, (sender, requests), commits)?;
         let readers = reader::Readers::start(path, readers)?;
         checkpoint::start(path, durable.syncs())?;
         Ok(Self { inner: Arc::new(Inner { writer, readers, durable, path: path.to_owned() }) })

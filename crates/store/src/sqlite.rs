@@ -23,7 +23,7 @@ pub(crate) fn open(path: &Path, read_only: bool) -> Result<Connection> {
     let settings =
         "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON; PRAGMA busy_timeout=5000;
                     PRAGMA temp_store=MEMORY; PRAGMA cache_size=-16384; PRAGMA case_sensitive_like=ON;
-                    PRAGMA wal_autocheckpoint=16384; PRAGMA journal_size_limit=33554432;";
+                    PRAGMA wal_autocheckpoint=16384;";
     let readers = "PRAGMA busy_timeout=5000; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-8192;
                    PRAGMA case_sensitive_like=ON; PRAGMA query_only=OFF;";
     connection.execute_batch(if read_only { readers } else { settings }).map_err(|e| fault(&e))?;

@@ -15,6 +15,7 @@ use cairn_types::{Fault, Result, code};
 use tokio::sync::watch;
 
 use crate::stopped;
+use crate::writer::Request;
 
 /// Makes the log durable.
 pub(crate) type Sync = Box<dyn FnMut() -> std::io::Result<()> + Send>;
@@ -68,25 +69,27 @@ pub(crate) fn of_log(database: &Path) -> Sync {
     })
 }
 
-/// Starts the thread. It ends when the sender is dropped and every commit is answered.
-pub(crate) fn start(sync: Sync) -> Result<(Sender<Commit>, Durable)> {
+/// Starts the thread. It tells the writer what is done, and ends when the sender is dropped and every commit is answered.
+pub(crate) fn start(sync: Sync, writer: Sender<Request>) -> Result<(Sender<Commit>, Durable)> {
     let (sender, commits) = channel();
     let (progress, synced) = watch::channel(0);
     let broken = Arc::<OnceLock<Fault>>::default();
     let durable = Durable { synced, broken: broken.clone() };
     std::thread::Builder::new()
         .name("store-sync".into())
-        .spawn(move || serve(sync, &commits, &progress, &broken))
+        .spawn(move || {
+            let synced = |number| {
+                progress.send_replace(number);
+                // A writer that has stopped needs to know nothing.
+                let _ = writer.send(Request::Synced(number));
+            };
+            serve(sync, &commits, synced, &broken);
+        })
         .map_err(|e| Fault::internal(format!("the thread that syncs could not be started: {e}")))?;
     Ok((sender, durable))
 }
 
-fn serve(
-    mut sync: Sync,
-    commits: &Receiver<Commit>,
-    progress: &watch::Sender<u64>,
-    broken: &OnceLock<Fault>,
-) {
+fn serve(mut sync: Sync, commits: &Receiver<Commit>, synced: impl Fn(u64), broken: &OnceLock<Fault>) {
     while let Ok(first) = commits.recv() {
         let ready: Vec<Commit> = std::iter::once(first).chain(commits.try_iter()).collect();
         if broken.get().is_none()
@@ -109,7 +112,7 @@ fn serve(
             }
         }
         if let Some(last) = last {
-            progress.send_replace(last);
+            synced(last);
         }
     }
 }

@@ -1,6 +1,9 @@
 //! The writer thread: many logical transactions, up to [`BATCH`] of them, share one BEGIN IMMEDIATE … COMMIT; answers leave once
 //! that is on disk (see [`crate::sync`]).
 //!
+//! A COMMIT made while the disk is busy with the one before would wait for it anyway. So the batch stays open until the disk is
+//! free, and takes in whatever comes meanwhile: the busier the disk, the larger the batch.
+//!
 //! They run without savepoints, which would copy every page that each of them touches. When one fails after it has written
 //! something, the batch is taken back and all of it runs again, each in a savepoint of its own.
 
@@ -24,7 +27,7 @@ const BATCH: usize = 512;
 const REHEARSAL: Duration = Duration::from_secs(2);
 
 /// One logical transaction that waits for its turn.
-trait Logical: Send {
+pub(crate) trait Logical: Send {
     /// Runs it, perhaps again; says whether to keep its changes.
     fn run(&mut self, connection: &mut Connection) -> bool;
     /// Makes it fail.
@@ -32,7 +35,7 @@ trait Logical: Send {
     /// Tells the caller how it ended.
     fn answer(self: Box<Self>, committed: Result<()>);
 }
-type Work = Box<dyn Logical>;
+pub(crate) type Work = Box<dyn Logical>;
 
 struct Pending<T, F> {
     f: F,
@@ -62,9 +65,12 @@ where
     }
 }
 
-enum Request {
+pub(crate) enum Request {
     Write(Work),
     Rehearse(Receiver<Work>, oneshot::Sender<()>),
+    /// Everything up to this commit is on disk.
+    Synced(u64),
+    Stop,
 }
 
 pub(crate) struct Writer {
@@ -73,11 +79,14 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread, which hands its commits over to be synced.
-    pub(crate) fn start(connection: Connection, commits: Sender<Commit>) -> Result<Self> {
-        let (sender, receiver) = channel();
+    /// Starts the thread, which hands its commits over to be synced and hears through `requests` when they are.
+    pub(crate) fn start(
+        connection: Connection,
+        (sender, requests): (Sender<Request>, Receiver<Request>),
+        commits: Sender<Commit>,
+    ) -> Result<Self> {
         let last = Arc::<AtomicU64>::default();
-        let mut thread = Thread { connection, requests: receiver, commits, last: last.clone() };
+        let mut thread = Thread { connection, requests, commits, last: last.clone(), synced: 0 };
         std::thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || thread.serve())
@@ -108,11 +117,20 @@ impl Writer {
     }
 }
 
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // The thread that syncs holds the channel open too.
+        let _ = self.sender.send(Request::Stop);
+    }
+}
+
 struct Thread {
     connection: Connection,
     requests: Receiver<Request>,
     commits: Sender<Commit>,
     last: Arc<AtomicU64>,
+    /// The newest commit that is on disk.
+    synced: u64,
 }
 
 impl Thread {
@@ -122,6 +140,8 @@ impl Thread {
             match request {
                 Request::Write(first) => next = self.batch(first),
                 Request::Rehearse(work, ready) => rehearse(&mut self.connection, &work, ready),
+                Request::Synced(number) => self.synced = number,
+                Request::Stop => return,
             }
             if next.is_none() {
                 next = self.requests.recv().ok();
@@ -134,15 +154,14 @@ impl Thread {
         let mut batch =
             Batch { begun: run(&self.connection, "BEGIN IMMEDIATE"), apart: false, all: Vec::new() };
         let before = self.connection.total_changes();
-        let (mut next, mut left) = (Some(first), None);
-        while let Some(work) = next.take() {
-            batch.add(&mut self.connection, work);
-            if batch.all.len() < BATCH {
-                match self.requests.try_recv() {
-                    Ok(Request::Write(work)) => next = Some(work),
-                    Ok(other) => left = Some(other),
-                    Err(_) => {}
-                }
+        batch.add(&mut self.connection, first);
+        let mut left = None;
+        while batch.all.len() < BATCH && left.is_none() {
+            match self.next() {
+                Some(Request::Write(work)) => batch.add(&mut self.connection, work),
+                Some(Request::Synced(number)) => self.synced = number,
+                Some(other) => left = Some(other),
+                None => break,
             }
         }
         let wrote = self.connection.total_changes() != before;
@@ -156,6 +175,12 @@ impl Thread {
         // Nobody receives once the store is dropped; then the answers are dropped too, which reads as "stopping".
         let _ = self.commits.send(Commit { number, wrote, end, answers: answers.collect() });
         left
+    }
+
+    /// What comes next for the open batch: none if the disk is free and nothing waits.
+    fn next(&self) -> Option<Request> {
+        let is_busy = self.synced < self.last.load(Ordering::SeqCst);
+        if is_busy { self.requests.recv().ok() } else { self.requests.try_recv().ok() }
     }
 }
 
