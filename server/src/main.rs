@@ -28,6 +28,7 @@ async fn serve(config: Config) -> Result<()> {
     let began = Instant::now();
     let data_dir = config.data_dir.clone();
     let app = App::start(config, Tuning::default()).await?;
+    app.store.reserve_log()?;
     let served = http::serve(&app).await?;
     let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     tracing::info!(api = %served.api, page = %served.page, agents = %served.agents, data = %data_dir.display(), took_ms,

@@ -57,11 +57,16 @@ impl Durable {
     }
 }
 
-/// Syncs the log beside a database file.
-pub(crate) fn of_log(database: &Path) -> Sync {
+/// The log beside a database file.
+pub(crate) fn log_of(database: &Path) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
     name.push("-wal");
-    let (path, mut file) = (PathBuf::from(name), None::<File>);
+    PathBuf::from(name)
+}
+
+/// Syncs the log beside a database file.
+pub(crate) fn of_log(database: &Path) -> Sync {
+    let (path, mut file) = (log_of(database), None::<File>);
     // The log exists from the first commit on and stays the same file as long as the writer has it open.
     Box::new(move || match &file {
         Some(file) => file.sync_data(),

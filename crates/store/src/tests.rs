@@ -194,3 +194,19 @@ async fn neighbours_of_a_failure_run_again_and_count_once() {
     assert_eq!(runs.load(Ordering::Relaxed), 2, "it was run again apart from its neighbour");
     assert_eq!(store.read(count).await.unwrap(), 2);
 }
+
+#[tokio::test]
+async fn a_reserved_log_holds_what_it_held_and_what_comes() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("db");
+    let store = Store::open(&path, 1).unwrap();
+    store.write(|tx| put(tx, "before")).await.unwrap();
+    store.reserve_log().unwrap();
+    store.write(|tx| put(tx, "after")).await.unwrap();
+    assert_eq!(std::fs::metadata(crate::sync::log_of(&path)).unwrap().len(), LOG_BYTES);
+    // As after a power cut: another process finds both in the log and stops at the zeros.
+    let copy = dir.path().join("copy");
+    std::fs::copy(&path, &copy).unwrap();
+    std::fs::copy(crate::sync::log_of(&path), crate::sync::log_of(&copy)).unwrap();
+    assert_eq!(Store::open(&copy, 1).unwrap().read(count).await.unwrap(), 2);
+}

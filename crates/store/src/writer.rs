@@ -7,6 +7,8 @@
 //! They run without savepoints, which would copy every page that each of them touches. When one fails after it has written
 //! something, the batch is taken back and all of it runs again, each in a savepoint of its own.
 
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -68,6 +70,8 @@ where
 pub(crate) enum Request {
     Write(Work),
     Rehearse(Receiver<Work>, oneshot::Sender<()>),
+    /// Makes the log this long.
+    Reserve(File, u64),
     /// Everything up to this commit is on disk.
     Synced(u64),
     Stop,
@@ -111,6 +115,10 @@ impl Writer {
         Ok(Rehearsal { sender })
     }
 
+    pub(crate) fn reserve(&self, log: File, bytes: u64) {
+        let _ = self.sender.send(Request::Reserve(log, bytes));
+    }
+
     /// Number of the newest commit that anybody may have seen.
     pub(crate) fn newest(&self) -> u64 {
         self.last.load(Ordering::SeqCst)
@@ -140,12 +148,28 @@ impl Thread {
             match request {
                 Request::Write(first) => next = self.batch(first),
                 Request::Rehearse(work, ready) => rehearse(&mut self.connection, &work, ready),
+                Request::Reserve(log, bytes) => self.reserve(&log, bytes),
                 Request::Synced(number) => self.synced = number,
                 Request::Stop => return,
             }
             if next.is_none() {
                 next = self.requests.recv().ok();
             }
+        }
+    }
+
+    /// Fills the log up with zeros, which end it for whoever reads it. Nobody writes to it meanwhile.
+    fn reserve(&self, log: &File, bytes: u64) {
+        let filled = run(&self.connection, "BEGIN IMMEDIATE").map(|()| fill(log, bytes));
+        let _ = self.connection.execute_batch("ROLLBACK");
+        match filled {
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "no room could be made for the database's log; commits are slower")
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no room could be made for the database's log; commits are slower")
+            }
+            Ok(Ok(())) => {}
         }
     }
 
@@ -182,6 +206,12 @@ impl Thread {
         let is_busy = self.synced < self.last.load(Ordering::SeqCst);
         if is_busy { self.requests.recv().ok() } else { self.requests.try_recv().ok() }
     }
+}
+
+fn fill(mut log: &File, bytes: u64) -> std::io::Result<()> {
+    let end = log.seek(SeekFrom::End(0))?;
+    std::io::copy(&mut std::io::repeat(0).take(bytes.saturating_sub(end)), &mut log)?;
+    log.sync_all()
 }
 
 struct Batch {
