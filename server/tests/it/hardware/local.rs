@@ -1,6 +1,6 @@
 //! The server's own machine as a host: its agent is played by a simulated one that obeys the agent's folder as a real one does.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -52,12 +52,12 @@ fn folder(site: &Site) -> PathBuf {
     site.app.config.local_agent_dir.clone()
 }
 
-fn identity(folder: &PathBuf) -> Option<String> {
+fn identity(folder: &Path) -> Option<String> {
     let text = std::fs::read_to_string(folder.join("agent.json")).ok()?;
     serde_json::from_str::<Value>(&text).ok()?["agent"].as_str().map(str::to_owned)
 }
 
-async fn enrolled(folder: &PathBuf) -> String {
+async fn enrolled(folder: &Path) -> String {
     loop {
         if let Some(agent) = identity(folder) {
             return agent;
@@ -67,7 +67,7 @@ async fn enrolled(folder: &PathBuf) -> String {
 }
 
 /// A real agent reads its folder before it dials, not while it is connected.
-async fn replaced(folder: &PathBuf, agent: &str, app: &Weak<App>) {
+async fn replaced(folder: &Path, agent: &str, app: &Weak<App>) {
     loop {
         tokio::time::sleep(Duration::from_millis(5)).await;
         let is_connected = app.upgrade().is_some_and(|a| a.agents.is_dialled(agent));
