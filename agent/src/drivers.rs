@@ -9,7 +9,7 @@ use cairn_api::agent::image_store::{
     CloseDownload, DeleteImage, FetchImage, ImageFile, ImageStoreReady, ListImages, OpenDownload, OpenUpload,
     Opened, ReadImage,
 };
-use cairn_api::agent::network::{Applied, ApplyBridge, ApplyL3, RemoveBridge};
+use cairn_api::agent::network::{Applied, ApplyBridge, ApplyGuard, ApplyL3, RemoveBridge};
 use cairn_api::agent::storage::{
     CacheImage, CachedImage, Capacity, CreateVolume, DeleteVolume, ListStorage, ReadVolume, StorageContent,
     UncacheImage, VolumeFile,
@@ -140,6 +140,8 @@ pub trait HostNetwork: Send + Sync {
     fn remove_bridge(&self, args: RemoveBridge) -> Answer<'_, ()>;
     /// See [`ApplyL3`].
     fn apply_l3(&self, wanted: ApplyL3) -> Answer<'_, Applied>;
+    /// See [`ApplyGuard`].
+    fn apply_guard(&self, wanted: ApplyGuard) -> Answer<'_, Applied>;
     /// See [`cairn_api::agent::network::RemoveL3`].
     fn remove_l3<'a>(&'a self, l3_network: &'a str) -> Answer<'a, ()>;
     /// Guards the interfaces of a VM from now on; must hold before the guest runs.

@@ -8,7 +8,7 @@ use cairn_api::agent::image_store::{
     CloseDownload, ConnectImageStore, DeleteImage, FetchImage, ListImages, OpenDownload, OpenUpload,
     ReadImage,
 };
-use cairn_api::agent::network::{ApplyBridge, ApplyL3, RemoveBridge, RemoveL3};
+use cairn_api::agent::network::{ApplyBridge, ApplyGuard, ApplyL3, RemoveBridge, RemoveL3};
 use cairn_api::agent::storage::{
     CacheImage, ConnectLocalStorage, CreateVolume, DeleteVolume, ListStorage, ReadVolume, UncacheImage,
 };
@@ -195,6 +195,9 @@ fn prepare_network(d: Drivers, command: &Command) -> Result<Prepared> {
             let args: ApplyL3 = decode(command)?;
             uuid("L3 network", &args.l3_network)?;
             on(host, lane, args, |a| async move { d.network.apply_l3(a).await })
+        }
+        ApplyGuard::NAME => {
+            on(host, lane, decode::<ApplyGuard>(command)?, |a| async move { d.network.apply_guard(a).await })
         }
         RemoveL3::NAME => {
             let args: RemoveL3 = decode(command)?;

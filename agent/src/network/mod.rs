@@ -20,7 +20,7 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;
 
-use cairn_api::agent::network::{Applied, ApplyBridge, ApplyL3, Lease, RemoveBridge};
+use cairn_api::agent::network::{Applied, ApplyBridge, ApplyGuard, ApplyL3, Lease, RemoveBridge};
 use cairn_api::agent::vm::Nic;
 use cairn_types::{Result, code};
 use tokio::sync::Mutex;
@@ -106,12 +106,18 @@ pub fn is_mac(mac: &str) -> bool {
 pub struct LinuxNetwork {
     bridges: Shelf,
     networks: Shelf,
+    guard: Shelf,
     live: Mutex<Live>,
 }
+
+/// Key of the guard's wanted state on its shelf.
+const GUARD: &str = "guard";
 
 #[derive(Default)]
 struct Live {
     guests: BTreeMap<String, Vec<Nic>>,
+    /// What holds for all guests, whatever they were started with; none: a server that does not say.
+    guard: Option<ApplyGuard>,
     bridges: BTreeMap<String, ApplyBridge>,
     wanted: BTreeMap<String, ApplyL3>,
     services: HashMap<String, L3>,
@@ -123,7 +129,10 @@ struct Live {
 
 impl Live {
     fn ruleset(&self) -> String {
-        let nics: Vec<Nic> = self.guests.values().flatten().cloned().collect();
+        let mut nics: Vec<Nic> = self.guests.values().flatten().cloned().collect();
+        if let Some(guard) = self.guard {
+            nics.iter_mut().for_each(|nic| nic.anti_spoofing = guard.anti_spoofing);
+        }
         let service = |l3: &ApplyL3| {
             let uplink = self.bridges.values().find(|b| b.bridge == l3.bridge).map(|b| b.uplink.clone());
             let address = Subnet::parse(&l3.service_address)?.address;
@@ -167,12 +176,14 @@ impl LinuxNetwork {
     /// With the wanted state that an earlier process kept; nothing is touched yet.
     pub fn open(state: &Path) -> io::Result<Self> {
         let (bridges, networks) = (Shelf::new(state, "bridges")?, Shelf::new(state, "l3")?);
+        let guard = Shelf::new(state, "guard")?;
         let live = Live {
+            guard: guard.get(GUARD),
             bridges: bridges.all().into_iter().collect(),
             wanted: networks.all().into_iter().collect(),
             ..Live::default()
         };
-        Ok(Self { bridges, networks, live: Mutex::new(live) })
+        Ok(Self { bridges, networks, guard, live: Mutex::new(live) })
     }
 
     /// Makes what an earlier process kept: first the guard, then bridges, then services. Failures are logged; the
@@ -267,6 +278,19 @@ impl HostNetwork for LinuxNetwork {
             // The service address is guarded before it exists.
             live.load(false).await?;
             apply_services(&mut live, &wanted).await?;
+            Ok(Applied { hash: hash_of(&wanted) })
+        })
+    }
+
+    fn apply_guard(&self, wanted: ApplyGuard) -> Answer<'_, Applied> {
+        Box::pin(async move {
+            let mut live = self.live.lock().await;
+            let before = live.guard.replace(wanted);
+            if let Err(f) = live.load(false).await {
+                live.guard = before;
+                return Err(f);
+            }
+            self.kept(self.guard.put(GUARD, &wanted)).await?;
             Ok(Applied { hash: hash_of(&wanted) })
         })
     }

@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::sync::Mutex;
 
-use cairn_api::agent::network::{Applied, ApplyBridge, ApplyL3, RemoveBridge};
+use cairn_api::agent::network::{Applied, ApplyBridge, ApplyGuard, ApplyL3, RemoveBridge};
 use cairn_api::agent::vm::{ConfigDrive, Disk, Nic};
 
 use super::testing::Fake;
@@ -122,6 +122,9 @@ impl HostNetwork for FakeNetwork {
         Box::pin(async { Ok(()) })
     }
     fn apply_l3(&self, _: ApplyL3) -> Answer<'_, Applied> {
+        Box::pin(async { Ok(Applied { hash: String::new() }) })
+    }
+    fn apply_guard(&self, _: ApplyGuard) -> Answer<'_, Applied> {
         Box::pin(async { Ok(Applied { hash: String::new() }) })
     }
     fn remove_l3<'a>(&'a self, _: &'a str) -> Answer<'a, ()> {

@@ -205,6 +205,11 @@ impl SimHost {
         self.see(|c| c.bridges.clone())
     }
 
+    /// Whether only frames with a guest's own addresses pass; `None` if nobody said.
+    pub fn is_strict(&self) -> Option<bool> {
+        self.see(|c| c.guard.map(|g| g.anti_spoofing))
+    }
+
     /// Leases of an L3 network on the host; `None` if it has no services there.
     pub fn leases(&self, l3_network: &str) -> Option<Vec<Lease>> {
         self.see(|c| c.l3.get(l3_network).map(|n| n.leases.clone()))

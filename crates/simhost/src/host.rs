@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use cairn_api::agent::host::HostFacts;
-use cairn_api::agent::network::{ApplyBridge, ApplyL3};
+use cairn_api::agent::network::{ApplyBridge, ApplyGuard, ApplyL3};
 use cairn_api::agent::storage::Capacity;
 use cairn_api::agent::vm::{PowerState, VmOnHost, VmSpec};
 use cairn_types::size::GIB;
@@ -67,6 +67,8 @@ pub(crate) struct Content {
     pub(crate) images: BTreeMap<String, SimCachedImage>,
     pub(crate) bridges: BTreeMap<String, ApplyBridge>,
     pub(crate) l3: BTreeMap<String, ApplyL3>,
+    /// How strictly guests are guarded.
+    pub(crate) guard: Option<ApplyGuard>,
     /// Folders of primary storages that were made.
     pub(crate) folders: BTreeSet<String>,
     /// Bytes that something else on the host has written.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use cairn_api::agent::Done;
-use cairn_api::agent::network::{Applied, ApplyBridge, ApplyL3, RemoveBridge, RemoveL3};
+use cairn_api::agent::network::{Applied, ApplyBridge, ApplyGuard, ApplyL3, RemoveBridge, RemoveL3};
 use cairn_types::{Fault, Result, code};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -88,6 +88,11 @@ pub(crate) fn apply_l3(host: &mut Host, o: &ApplyL3) -> Result<Applied> {
         )));
     }
     content.l3.insert(o.l3_network.clone(), o.clone());
+    applied(o)
+}
+
+pub(crate) fn apply_guard(host: &mut Host, o: &ApplyGuard) -> Result<Applied> {
+    host.content_mut().guard = Some(*o);
     applied(o)
 }
 

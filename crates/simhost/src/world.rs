@@ -8,7 +8,7 @@ use cairn_api::agent::image_store::{
     CloseDownload, ConnectImageStore, DeleteImage, FetchImage, ImageFile, ListImages, OpenDownload,
     OpenUpload, ReadImage,
 };
-use cairn_api::agent::network::{ApplyBridge, ApplyL3, RemoveBridge, RemoveL3};
+use cairn_api::agent::network::{ApplyBridge, ApplyGuard, ApplyL3, RemoveBridge, RemoveL3};
 use cairn_api::agent::storage::{
     CacheImage, ConnectLocalStorage, CreateVolume, DeleteVolume, ListStorage, ReadVolume, UncacheImage,
 };
@@ -176,6 +176,7 @@ pub(crate) const HOST_OPS: &[&str] = &[
     ApplyBridge::NAME,
     RemoveBridge::NAME,
     ApplyL3::NAME,
+    ApplyGuard::NAME,
     RemoveL3::NAME,
     ConnectLocalStorage::NAME,
     CacheImage::NAME,
@@ -220,6 +221,7 @@ fn on_host(
         ApplyBridge::NAME => run(args, |o| network::apply_bridge(host, &o)),
         RemoveBridge::NAME => run(args, |o| network::remove_bridge(host, &o)),
         ApplyL3::NAME => run(args, |o| network::apply_l3(host, &o)),
+        ApplyGuard::NAME => run(args, |o| network::apply_guard(host, &o)),
         RemoveL3::NAME => run(args, |o| network::remove_l3(host, &o)),
         ConnectLocalStorage::NAME => run(args, |o| storage::connect(host, &o)),
         UncacheImage::NAME => run(args, |o| storage::uncache(host, &o)),

@@ -46,7 +46,10 @@ fn changed(call: &Call, tx: &mut dyn Tx, setting: &'static Setting, value: Optio
     events::write(tx, None, "GlobalConfigVO", &id, "updated", &json!({ "value": shown }))?;
     crate::hardware::host::capacity::setting_changed(tx, setting.category, setting.name)?;
     let order = call.app.settings.next_order();
-    call.after_commit(move |app| app.settings.apply(setting.category, setting.name, value, order));
+    call.after_commit(move |app| {
+        app.settings.apply(setting.category, setting.name, value, order);
+        crate::network::apply::setting_changed(app, setting.category, setting.name);
+    });
     Ok(json!({ "inventory": {
         "category": setting.category, "name": setting.name, "description": setting.description,
         "defaultValue": setting.default_value(), "value": shown,

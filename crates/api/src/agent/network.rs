@@ -95,6 +95,15 @@ pub struct RemoveL3 {
 }
 agent_op!(RemoveL3 => "network.removeL3", Done);
 
+/// How strictly the guests of this host are guarded, those that run and those that start (setting `vm.cleanTraffic`, SG-03).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ApplyGuard {
+    /// Only frames with the guest's own addresses pass.
+    pub anti_spoofing: bool,
+}
+agent_op!(ApplyGuard => "network.applyGuard", Applied);
+
 /// What was applied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Applied {

@@ -15,6 +15,8 @@ pub enum Thing {
     Bridge(L2),
     /// DHCP and metadata of an L3 network.
     Services(L3),
+    /// How strictly guests are guarded.
+    Guard,
 }
 
 /// What a host confirmed about a thing.
@@ -72,7 +74,7 @@ impl Memory {
     pub fn l3_networks(&self, host: Host) -> Vec<L3> {
         let of_thing = |thing: &Thing| match thing {
             Thing::Services(l3) => Some(*l3),
-            Thing::Bridge(_) => None,
+            Thing::Bridge(_) | Thing::Guard => None,
         };
         self.lock().get(&host).map_or_else(Vec::new, |h| h.slots.keys().filter_map(of_thing).collect())
     }

@@ -100,6 +100,30 @@ pub fn refresh_everywhere(app: &Arc<App>, l3: L3) {
     });
 }
 
+/// A setting has changed: tells every host, if it says how strictly guests are guarded (SG-03). Does not wait; a host that is
+/// away hears of it when it connects.
+pub fn setting_changed(app: &Arc<App>, category: &str, name: &str) {
+    if (category, name) != ("vm", "cleanTraffic") {
+        return;
+    }
+    let app = app.clone();
+    tokio::spawn(async move {
+        let all = |tx: &mut dyn Tx| ids(tx, "SELECT uuid FROM host WHERE deleting_run IS NULL", params![]);
+        let hosts: Vec<Host> = app.store.read(all).await.unwrap_or_default();
+        let one = |host: Host| {
+            let app = app.clone();
+            async move {
+                if app.agents.is_connected(host)
+                    && let Err(f) = settle(&app, host, Thing::Guard, "").await
+                {
+                    tracing::error!(%host, error = %f, "host {host} guards its guests as before: vm/cleanTraffic was not applied");
+                }
+            }
+        };
+        stream::iter(hosts).map(one).buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
+    });
+}
+
 /// The bridge too: it carries packets of the size that the networks on it allow.
 async fn settle_l3(app: &Arc<App>, host: Host, l3: L3) -> Result<()> {
     let sql = "SELECT l2_network_uuid FROM l3_network WHERE uuid = ?";
@@ -116,6 +140,9 @@ async fn settle_l3(app: &Arc<App>, host: Host, l3: L3) -> Result<()> {
 pub async fn host_networks(app: &Arc<App>, host: Host) -> Result<()> {
     app.networks.forget(host);
     let (l2s, l3s) = app.store.read(move |tx| wanted::of_host(tx, host)).await?;
+    if let Err(f) = settle(app, host, Thing::Guard, "").await {
+        tracing::warn!(%host, error = %f, "host {host} was not told how strictly guests are guarded");
+    }
     let mut first = Ok(());
     for l2 in l2s {
         if let Err(f) = settle(app, host, Thing::Bridge(l2), "").await {
@@ -199,6 +226,7 @@ async fn send(app: &Arc<App>, host: Host, wanted: &Wanted, run: &str) -> Result<
             command(app, host, op, run).await
         }
         Wanted::Services(op) => command(app, host, op.as_ref(), run).await,
+        Wanted::Guard(op) => command(app, host, op, run).await,
         Wanted::NoServices(l3) => command(app, host, &RemoveL3 { l3_network: l3.to_string() }, run).await,
     }
 }

@@ -1,6 +1,6 @@
 //! What rows want on a host.
 
-use cairn_api::agent::network::{ApplyBridge, ApplyL3, Lease};
+use cairn_api::agent::network::{ApplyBridge, ApplyGuard, ApplyL3, Lease};
 use cairn_api::resource::HOLDING_STATES;
 use cairn_store::{Row, Tx, params};
 use cairn_types::{Id, Result, kind};
@@ -21,6 +21,8 @@ pub enum Wanted {
     Services(Box<ApplyL3>),
     /// No services for this network.
     NoServices(L3),
+    /// Guests guarded so.
+    Guard(ApplyGuard),
 }
 
 /// The wanted state of a thing on a host. `attaching`: the network is about to be attached to the host's cluster.
@@ -28,6 +30,9 @@ pub fn of_thing(app: &App, tx: &mut dyn Tx, host: Host, thing: Thing, attaching:
     match thing {
         Thing::Bridge(l2) => of_bridge(app, tx, host, l2, attaching),
         Thing::Services(l3) => of_services(app, tx, host, l3),
+        Thing::Guard => {
+            Ok(Wanted::Guard(ApplyGuard { anti_spoofing: app.settings.bool("vm", "cleanTraffic") }))
+        }
     }
 }
 

@@ -232,3 +232,39 @@ async fn flat_01_several_nics_and_one_default_route() {
     assert_ne!(spec.nics[0].mac, spec.nics[1].mac);
     cloud.assert_sane("two NICs").await;
 }
+
+#[tokio::test]
+async fn sg_03_clean_traffic_holds_for_running_guests_at_once_and_both_ways() {
+    let cloud = Cloud::start().await;
+    let world = cloud.world_of(2).await;
+    let api = &cloud.admin;
+    let are = |strict: bool| {
+        let machines: Vec<_> = world.hosts.iter().map(|h| cloud.machines.host(h)).collect();
+        async move {
+            for _ in 0..500 {
+                if machines.iter().all(|m| m.is_strict() == Some(strict)) {
+                    return;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+            panic!("not every host guards its guests as the setting says ({strict})");
+        }
+    };
+    let set = |value: &'static str| json!({ "category": "vm", "name": "cleanTraffic", "value": value });
+    are(false).await;
+    api.ok("UpdateGlobalConfig", set("true")).await;
+    are(true).await;
+    api.ok("UpdateGlobalConfig", set("false")).await;
+    are(false).await;
+    // A host that is away hears of it when it comes back.
+    let away = cloud.machines.host(&world.hosts[0]);
+    away.disconnect();
+    while cloud.app().agents.is_connected(&world.hosts[0]) {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    api.ok("UpdateGlobalConfig", set("true")).await;
+    away.reconnect();
+    are(true).await;
+    api.ok("ResetGlobalConfig", json!({ "category": "vm", "name": "cleanTraffic" })).await;
+    are(false).await;
+}
