@@ -198,6 +198,33 @@ pub async fn sweep(app: &Arc<App>, idle_ms: i64) -> Result<usize> {
     Ok(gone)
 }
 
+/// Takes all copies from a host that is about to go for good, its VMs being gone. What it refuses stays on it: a volume that it
+/// keeps lies over it.
+pub async fn leave_host(app: &Arc<App>, host: Id<kind::Host>) {
+    let sql = "SELECT c.uuid, c.image_uuid, p.url FROM image_cache c JOIN primary_storage p ON p.uuid = c.primary_storage_uuid
+               WHERE c.host_uuid = ? ORDER BY c.uuid";
+    let copies = app.store.read(move |tx| tx.query(sql, params![host])).await.unwrap_or_default();
+    for row in copies {
+        let (Ok(uuid), Ok(image), Ok(storage_path)) =
+            (row.text("uuid"), row.text("image_uuid"), row.text("url"))
+        else {
+            continue;
+        };
+        let op = UncacheImage { storage_path, image: image.clone() };
+        let done = match app.agents.call(host, &op, CallOptions::default()).await {
+            // With the file: if the host stays after all, the image is brought there again when it is needed.
+            Ok(_) => {
+                let gone = "DELETE FROM image_cache WHERE uuid = ?";
+                app.store.write(move |tx| tx.execute(gone, params![&uuid])).await.map(|_| ())
+            }
+            Err(f) => Err(f),
+        };
+        if let Err(f) = done {
+            tracing::warn!(%host, image, error = %f, "host {host} goes and keeps its copy of image {image}");
+        }
+    }
+}
+
 /// That no volume and no CD drive on the host is based on the copy `c`.
 const UNUSED: &str =
     "NOT EXISTS (SELECT 1 FROM volume v LEFT JOIN local_storage_resource_ref l ON l.resource_uuid = v.uuid

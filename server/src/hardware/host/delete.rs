@@ -14,7 +14,7 @@ use super::agent::{How, Machine};
 use super::store::{self, HostRow};
 use crate::agents::targets_of;
 use crate::app::App;
-use crate::{cascade, network, rows};
+use crate::{cascade, network, rows, storage};
 
 /// How long a host that was connected is waited for, to be left clean.
 const COME_BACK: Duration = Duration::from_secs(10);
@@ -128,6 +128,7 @@ impl DeleteHost {
         let patience = if self.was_connected { COME_BACK } else { Duration::ZERO };
         if app.agents.wait_for(self.host, patience).await {
             cx.effect().await?;
+            storage::cache::leave_host(&app, self.host).await;
             network::apply::leave_host(&app, self.host).await;
         }
         let Some(how) = self.how.clone() else { return Ok(()) };
