@@ -8,9 +8,9 @@ use std::future::Future;
 use std::io::{BufRead, Read, Write};
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use cairn_api::agent::image_store::UrlPolicy;
@@ -123,6 +123,25 @@ struct Progress {
     bytes: AtomicU64,
     total: AtomicU64,
     stop: AtomicBool,
+    /// The program at work, to be ended at once: a server that trickles may keep it waiting for minutes.
+    curl: Mutex<Option<Child>>,
+}
+
+impl Progress {
+    fn curl(&self) -> std::sync::MutexGuard<'_, Option<Child>> {
+        self.curl.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.kill();
+    }
+
+    fn kill(&self) {
+        if let Some(curl) = self.curl().as_mut() {
+            let _ = curl.kill();
+        }
+    }
 }
 
 /// How one request ended.
@@ -153,7 +172,7 @@ impl Download {
             let hop = loop {
                 tokio::select! {
                     hop = &mut work => break hop.map_err(|e| Fault::internal("a download ended by a panic").for_operator(e))??,
-                    () = &mut stop, if !shared.stop.load(Ordering::Relaxed) => shared.stop.store(true, Ordering::Relaxed),
+                    () = &mut stop, if !shared.stop.load(Ordering::Relaxed) => shared.stop(),
                     () = tokio::time::sleep(Duration::from_millis(500)) => progress(shared.percent()),
                 }
             };
@@ -202,6 +221,7 @@ pub const CURL_ARGS: &[&str] = &[
     "-q",
     "--silent",
     "--show-error",
+    "--no-buffer",
     "--globoff",
     "--fail",
     "--proto",
@@ -238,11 +258,15 @@ fn request(config: &str, to: &std::path::Path, max: u64, what: &str, shared: &Ar
         let shared = shared.clone();
         std::thread::spawn(move || read_headers(pipe, &shared))
     });
-    let received = receive(&mut child, to, max, what, shared);
+    let output = child.stdout.take();
+    *shared.curl() = Some(child);
+    let received = receive(output, to, max, what, shared);
     if received.is_err() {
-        let _ = child.kill();
+        shared.kill();
     }
-    let status = child.wait().map_err(start)?;
+    // It has closed its output, so it ends now; from here on nobody kills a process that may be another one.
+    let curl = shared.curl().take();
+    let status = curl.ok_or_else(|| Fault::internal("curl is gone"))?.wait().map_err(start)?;
     let headers = errors.and_then(|t| t.join().ok()).unwrap_or_default();
     if let (true, Some(location)) = ((300..400).contains(&headers.status), headers.redirect) {
         return Ok(Hop::Redirect(location));
@@ -256,7 +280,7 @@ fn request(config: &str, to: &std::path::Path, max: u64, what: &str, shared: &Ar
 
 /// The outer error stops curl (too large, disk full, cancelled); the inner one comes after its end.
 fn receive(
-    child: &mut Child,
+    output: Option<ChildStdout>,
     to: &std::path::Path,
     max: u64,
     what: &str,
@@ -265,13 +289,16 @@ fn receive(
     let failed =
         |e: &std::io::Error| io_fault(code::AGENT_STORAGE, format!("{what} could not be written"), e);
     let mut sink = Sink::create(to, max).map_err(|e| failed(&e))?;
-    let Some(mut pipe) = child.stdout.take() else { return Ok(Err(Fault::internal("curl has no output"))) };
+    let Some(mut pipe) = output else { return Ok(Err(Fault::internal("curl has no output"))) };
     let mut buffer = vec![0; 128 << 10];
     loop {
         if shared.stop.load(Ordering::Relaxed) {
             return Err(cancelled());
         }
         let n = pipe.read(&mut buffer).map_err(|e| failed(&e))?;
+        if shared.stop.load(Ordering::Relaxed) {
+            return Err(cancelled());
+        }
         if n == 0 {
             return Ok(sink.finish(what));
         }

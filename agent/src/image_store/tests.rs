@@ -354,3 +354,33 @@ async fn a_restart_ends_uploads_clears_leftovers_and_keeps_exports() {
     b.store.close_download(CloseDownload { store_path: b.path(), image: args.image }).await.unwrap();
     assert!(curl(&["-o", "/dev/null", &b.url(&opened.path)]).await.1.ends_with("404"));
 }
+
+#[tokio::test]
+async fn a_cancelled_fetch_does_not_wait_for_a_server_that_trickles() {
+    use std::io::Write as _;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/slow", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n");
+        while stream.write_all(b"x").is_ok() {
+            std::thread::sleep(Duration::from_secs(5));
+        }
+    });
+    let b = Bench::new().await;
+    let (cancel, cancelled) = tokio::sync::watch::channel(false);
+    let (begun, mut told) = mpsc::unbounded_channel();
+    let call = Call::new(cancelled, Arc::new(move |percent, _: &str| {
+            let _ = begun.send(percent);
+        }));
+    let fetch = b.store.fetch(b.fetch(&url), call);
+    let stop = async {
+        assert_eq!(told.recv().await, Some(0), "one byte of a million");
+        cancel.send_replace(true);
+        std::time::Instant::now()
+    };
+    let (fetched, stopped) = tokio::join!(fetch, stop);
+    assert_eq!(fetched.unwrap_err().code, "RUN.8000");
+    assert!(stopped.elapsed() < Duration::from_secs(3), "it took {:?}", stopped.elapsed());
+    b.is_clean();
+}

@@ -35,6 +35,8 @@ pub struct Cx<E: Env> {
     /// The run was found after a restart, and none of its steps has ended since.
     pub(crate) is_taken_up: bool,
     children: usize,
+    /// Where the part of the run that is at work begins and ends, in percent of the run.
+    span: Option<(u8, u8)>,
 }
 
 impl<E: Env> Cx<E> {
@@ -51,6 +53,7 @@ impl<E: Env> Cx<E> {
             outcome: None,
             is_taken_up: false,
             children: 0,
+            span: None,
         }
     }
 
@@ -58,6 +61,7 @@ impl<E: Env> Cx<E> {
         self.index = index;
         self.dir = dir;
         self.committed = false;
+        self.span = None;
         self.children = 0;
     }
 
@@ -228,6 +232,27 @@ impl<E: Env> Cx<E> {
     pub fn progress(&mut self, percent: u8, text: &str) {
         self.run.progress = i64::from(percent.min(100));
         self.engine.note_progress(self.run.uuid, percent.min(100), text);
+    }
+
+    /// What comes now takes the run from one percentage to another, whatever the number of its steps.
+    pub fn progress_span(&mut self, from: u8, to: u8, text: &str) {
+        self.span = Some((from.min(100), to.min(100)));
+        self.run.progress = i64::from(from.min(100));
+        self.engine.note_step_progress(self.run.uuid, self.index, from.min(100), text);
+    }
+
+    /// Where somebody else, such as an agent, tells how far the work of this step is, 0..=100. It moves the run through the
+    /// span that was named, or through the step.
+    pub fn progress_within(&self) -> impl Fn(u8, &str) + Send + Sync + use<E> {
+        let (engine, run, index) = (self.engine.clone(), self.run.uuid, self.index);
+        let steps = self.run.steps.len().max(1);
+        let at = |step: usize| u8::try_from(step * 100 / steps).unwrap_or(100).min(100);
+        let (from, to) = self.span.unwrap_or((at(index), at(index + 1)));
+        move |percent, text| {
+            let way = u16::from(to.saturating_sub(from)) * u16::from(percent.min(100)) / 100;
+            let percent = from + u8::try_from(way).unwrap_or(0);
+            engine.note_step_progress(run, index, percent, text);
+        }
     }
 
     /// Adds a line to the plan; does nothing otherwise.

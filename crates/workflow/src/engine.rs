@@ -54,7 +54,7 @@ pub(crate) type Outcome = Result<Value>;
 pub(crate) struct Live {
     pub(crate) cancel: AtomicBool,
     end: watch::Sender<Option<Outcome>>,
-    progress: Mutex<(u8, String)>,
+    progress: Mutex<Reported>,
 }
 
 struct Inner<E: Env> {
@@ -78,6 +78,17 @@ impl<E: Env> Clone for Engine<E> {
     fn clone(&self) -> Self {
         Self { inner: self.inner.clone() }
     }
+}
+
+/// How far a live run is.
+#[derive(Debug, Clone, Default)]
+pub struct Reported {
+    /// 0..=100.
+    pub percent: u8,
+    /// What is being done.
+    pub text: String,
+    /// While this step lasts, the percentage is exact; otherwise it is the least that is known.
+    pub step: Option<usize>,
 }
 
 /// A started run.
@@ -368,14 +379,21 @@ impl<E: Env> Engine<E> {
     }
 
     /// Progress of a run that is at work.
-    pub fn progress(&self, run: RunId) -> Option<(u8, String)> {
+    pub fn progress(&self, run: RunId) -> Option<Reported> {
         lock(&self.inner.live).get(&run).map(|l| lock(&l.progress).clone())
     }
 
     /// Notes how far a run is. Lossy and cheap.
     pub fn note_progress(&self, run: RunId, percent: u8, text: &str) {
         if let Some(live) = lock(&self.inner.live).get(&run) {
-            *lock(&live.progress) = (percent, text.to_owned());
+            *lock(&live.progress) = Reported { percent, text: text.to_owned(), step: None };
+        }
+    }
+
+    /// The same, where it is known how far the whole run is while this step lasts.
+    pub(crate) fn note_step_progress(&self, run: RunId, step: usize, percent: u8, text: &str) {
+        if let Some(live) = lock(&self.inner.live).get(&run) {
+            *lock(&live.progress) = Reported { percent, text: text.to_owned(), step: Some(step) };
         }
     }
 

@@ -36,7 +36,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use cx::Cx;
-pub use engine::{Engine, Handle, Options, Start};
+pub use engine::{Engine, Handle, Options, Reported, Start};
 pub use journal::{RunInfo, RunState};
 pub use plan::{FieldChange, Plan, PlanStep, PlannedChange, PlannedResource};
 pub use probe::{Act, At, Probe};

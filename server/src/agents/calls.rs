@@ -40,12 +40,12 @@ impl AgentCalls for Cx<App> {
         op: &O,
     ) -> Result<O::Reply> {
         self.effect().await?;
-        let (engine, run) = (self.env().engine.clone(), self.run());
+        let run = self.run();
         let options = CallOptions {
             id: self.stable_id(what),
             run: run.to_string(),
             timeout: None,
-            on_progress: Some(Arc::new(move |percent, text| engine.note_progress(run, percent, text))),
+            on_progress: Some(Arc::new(self.progress_within())),
         };
         let (app, target) = (self.env().clone(), target.to_string());
         app.agents.call(&target, op, options).await.map_err(|f| stuck::from_machine(f, &target))

@@ -158,9 +158,11 @@ fn of_run(
         return Ok(Vec::new());
     };
     let info = RunInfo::from_row(&row)?;
-    let (live, text) = app.engine.progress(run).unwrap_or_default();
+    let live = app.engine.progress(run).unwrap_or_default();
     let steps = i64::try_from(info.steps.len()).unwrap_or(1).max(1);
-    let percent = i64::from(live).max(info.progress).max(info.done * 100 / steps).min(100);
+    let least = i64::from(live.percent).max(info.progress).max(info.done * 100 / steps).min(100);
+    let is_exact = live.step.and_then(|s| i64::try_from(s).ok()) == Some(info.done);
+    let (percent, text) = (if is_exact { i64::from(live.percent) } else { least }, live.text);
     let time = row.int("last_op_ms")?;
     let name = row.text("name")?;
     let mut latest = json!({

@@ -102,7 +102,11 @@ fn command(store: Id<kind::BackupStorage>) -> String {
 impl AddImage {
     async fn fetch(&mut self, cx: &mut Cx<App>) -> Result<()> {
         let mut files = Vec::new();
-        for store in self.new.stores.clone() {
+        let count = self.new.stores.len().max(1);
+        let part = |n: usize| u8::try_from(n * 100 / count).unwrap_or(100);
+        for (n, store) in self.new.stores.clone().into_iter().enumerate() {
+            // The download is all there is to wait for.
+            cx.progress_span(part(n), part(n + 1), "downloading the image");
             files.push((store, self.fetch_to(cx, store).await?));
         }
         cx.tx(self, move |w, tx| {

@@ -229,3 +229,32 @@ async fn bey_02_a_run_stuck_because_of_a_hypervisor_is_tried_again_when_that_ans
     machine.recover();
     unstuck(&cloud, &vm).await;
 }
+
+#[tokio::test]
+async fn aud_01_progress_of_a_download_is_what_its_store_tells() {
+    let cloud = Cloud::start().await;
+    let world = cloud.world().await;
+    let store = cloud.machines.image_store(&world.backup_storage);
+    store.delay("imageStore.fetch", std::time::Duration::from_millis(1500));
+    let job = cairn_types::random_uuid();
+    let image = json!({
+        "name": "slow", "url": "http://images.example.org/slow.qcow2", "mediaType": "RootVolumeTemplate", "format": "qcow2",
+        "platform": "Linux", "backupStorageUuids": [world.backup_storage],
+    });
+    let first = cloud.admin.with("x-job-uuid", &job).send("AddImage", image).await;
+    let mut seen = Vec::new();
+    loop {
+        let progress = cloud.admin.ok("GetTaskProgress", json!({ "apiId": job })).await;
+        let latest = &progress["inventories"][0];
+        let percent: u8 = latest["content"].as_str().unwrap().parse().unwrap();
+        if latest["opaque"]["step"] == "Fetch" && seen.last() != Some(&percent) {
+            seen.push(percent);
+        }
+        if latest["opaque"]["state"] == "Done" {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(seen, [0, 50, 100], "nothing, half, all of the download");
+    cloud.admin.settle(first).await.unwrap();
+}

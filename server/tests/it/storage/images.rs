@@ -197,7 +197,7 @@ async fn img_03_download_shows_progress_and_can_be_deleted_in_its_middle() {
                 })
                 .await
                 .unwrap();
-            percent = depot.app.engine.progress(run).map_or(0, |p| p.0);
+            percent = depot.app.engine.progress(run).map_or(0, |p| p.percent);
         }
         assert_eq!(percent, 50);
         depot.delete(&format!("{IMAGES}/{uuid}")).await.unwrap();
