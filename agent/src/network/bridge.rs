@@ -4,7 +4,7 @@ use cairn_api::agent::network::{Applied, ApplyBridge, RemoveBridge};
 use cairn_types::{Fault, Result, code};
 
 use super::links::{self, Links};
-use super::{is_device_name, is_service_veth};
+use super::{SMALLEST_MTU, is_device_name, is_service_veth};
 use crate::process::run;
 use crate::state::hash_of;
 
@@ -13,7 +13,9 @@ pub async fn apply(wanted: &ApplyBridge) -> Result<Applied> {
     check_names(wanted)?;
     let links = Links::read().await?;
     check_uplink(wanted, &links).await?;
-    let (bridge, uplink, mtu) = (wanted.bridge.as_str(), wanted.uplink.as_str(), wanted.mtu.to_string());
+    let (bridge, uplink) = (wanted.bridge.as_str(), wanted.uplink.as_str());
+    let mtu_bytes = wanted.mtu.max(SMALLEST_MTU);
+    let mtu = mtu_bytes.to_string();
     match links.get(bridge) {
         Some(i) if i.kind() == "bridge" => (),
         Some(_) => return Err(refuse(wanted, format!("{bridge} is an interface that is no bridge"))),
@@ -29,13 +31,13 @@ pub async fn apply(wanted: &ApplyBridge) -> Result<Applied> {
             ip(wanted, &["link", "set", "dev", bridge, "addrgenmode", "none"]).await?;
         }
     }
-    if links.get(uplink).is_some_and(|i| i.mtu < wanted.mtu) {
+    if links.get(uplink).is_some_and(|i| i.mtu < mtu_bytes) {
         ip(wanted, &["link", "set", "dev", uplink, "mtu", &mtu]).await?;
     }
     if links.get(uplink).is_none_or(|i| i.master.as_deref() != Some(bridge)) {
         ip(wanted, &["link", "set", "dev", uplink, "master", bridge]).await?;
     }
-    if links.get(bridge).is_none_or(|i| i.mtu != wanted.mtu) {
+    if links.get(bridge).is_none_or(|i| i.mtu != mtu_bytes) {
         ip(wanted, &["link", "set", "dev", bridge, "mtu", &mtu]).await?;
     }
     for device in [uplink, bridge] {

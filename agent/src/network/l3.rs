@@ -13,12 +13,17 @@ use cairn_types::{Fault, Result, code, id::is_uuid};
 
 use super::dnsmasq::{self, Dnsmasq};
 use super::metadata::Metadata;
-use super::{METADATA_ADDRESS, SERVICE_DEVICE, Subnet, VETH_PREFIX, is_device_name, is_mac, netns};
+use super::{
+    METADATA_ADDRESS, SERVICE_DEVICE, SMALLEST_MTU, Subnet, VETH_PREFIX, is_device_name, is_mac, netns,
+};
 use crate::process::run;
 use crate::state::remove_any;
 
 /// Where files of running services lie; made again after a boot.
 pub const RUN_FOLDER: &str = "/run/cairn/l3";
+
+/// What IPv4 can do.
+const MTU: std::ops::RangeInclusive<u32> = 68..=65_535;
 
 /// One network's services.
 pub struct L3 {
@@ -52,8 +57,9 @@ pub fn check(wanted: &ApplyL3) -> Result<Checked<'_>> {
     let Some(service) = Subnet::parse(&wanted.service_address) else {
         return refuse(format!("the service address {:?}", wanted.service_address));
     };
-    if !(576..=65_535).contains(&wanted.mtu) {
-        return refuse(format!("an MTU of {}", wanted.mtu));
+    if !MTU.contains(&wanted.mtu) {
+        let (least, most) = (MTU.start(), MTU.end());
+        return refuse(format!("an MTU of {}; it can be {least} to {most} bytes", wanted.mtu));
     }
     let bad = |l: &&Lease| !is_mac(&l.mac) || Subnet::of_lease(l).is_none() || !is_uuid(&l.vm);
     if let Some(lease) = wanted.leases.iter().find(bad) {
@@ -125,7 +131,9 @@ impl L3 {
     }
 
     fn failed(&self, e: crate::process::ToolError) -> Fault {
-        e.fault(code::AGENT_NETWORK, self.what())
+        let why =
+            e.text.lines().map(str::trim).find(|l| !l.is_empty()).unwrap_or("no reason was given").to_owned();
+        e.fault(code::AGENT_NETWORK, format!("{}: {why}", self.what()))
     }
 
     async fn ensure_devices(&mut self, wanted: &ApplyL3, service: Subnet) -> Result<()> {
@@ -147,7 +155,8 @@ impl L3 {
     }
 
     async fn make_veth(&self, wanted: &ApplyL3) -> Result<()> {
-        let (ns, veth, mtu) = (self.namespace.as_str(), self.veth.as_str(), wanted.mtu.to_string());
+        let (ns, veth, mtu) =
+            (self.namespace.as_str(), self.veth.as_str(), wanted.mtu.max(SMALLEST_MTU).to_string());
         let inner =
             netns::inside(ns, || nix::net::if_::if_nametoindex(SERVICE_DEVICE).map_err(Into::into)).is_ok();
         let outer = Path::new("/sys/class/net").join(veth).exists();

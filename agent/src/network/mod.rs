@@ -34,6 +34,9 @@ use l3::L3;
 pub const METADATA_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 /// Name of the leg of a network's services inside its namespace.
 pub const SERVICE_DEVICE: &str = "svc0";
+/// Smallest MTU of our own devices. Below it the kernel takes IPv6 from a device, and with it our word that the device has no
+/// link-local address. Guests are told the MTU of their network all the same.
+pub const SMALLEST_MTU: u32 = 1280;
 /// Pause between two looks at what is there.
 const REPAIR_PAUSE: Duration = Duration::from_secs(15);
 /// How the legs on the bridge begin.

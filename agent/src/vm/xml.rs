@@ -8,6 +8,9 @@ use cairn_types::size::{GIB, MIB};
 use quick_xml::Writer;
 use quick_xml::events::{BytesEnd, BytesStart, BytesText, Event};
 
+/// Smallest MTU of a guest's interface: answers of DHCP are as large. The guest is told the MTU of its network by DHCP.
+const SMALLEST_MTU: u32 = 576;
+
 /// Namespace of the mark by which the agent knows its own domains.
 pub const MARK_URI: &str = "urn:cairn:vm:1";
 
@@ -258,7 +261,7 @@ fn nic(nic: &Nic, platform: Platform) -> Element {
         .c(el("source").a("bridge", &nic.bridge))
         .c(el("target").a("dev", &nic.tap))
         .c(el("model").a("type", if platform.virtio { "virtio" } else { "e1000" }))
-        .c(el("mtu").a("size", nic.mtu))
+        .c(el("mtu").a("size", nic.mtu.max(SMALLEST_MTU)))
 }
 
 /// A uuid with dashes, as libvirt writes it.

@@ -67,6 +67,20 @@ async fn l2_01_bridges_are_made_once_and_wrong_uplinks_are_refused_by_name() {
     let l3 = new_uuid();
     lab.host(network(&l3)).await.unwrap();
     lab.host(network(&l3)).await.unwrap();
+    // Every MTU that a network can have: guests are told it, and the devices stay large enough for DHCP and without addresses
+    // of their own.
+    let veth = format!("cv{}", &l3[l3.len() - 10..]);
+    let told = format!("/run/cairn/l3/{l3}/options");
+    for mtu in [1279, 576, 68, 9216, 1500] {
+        lab.host(ApplyL3 { mtu, ..network(&l3) }).await.unwrap_or_else(|f| panic!("MTU {mtu}: {f}"));
+        let size = std::fs::read_to_string(format!("/sys/class/net/{veth}/mtu")).unwrap();
+        assert_eq!(size.trim().parse(), Ok(mtu.max(1280)), "MTU {mtu}");
+        assert!(!run("ip", &["-6", "address", "show", "dev", &veth]).contains("inet6"), "MTU {mtu}");
+        let options = std::fs::read_to_string(&told).unwrap_or_else(|e| panic!("{told}: {e}"));
+        assert!(options.contains(&format!("option:mtu,{mtu}")), "{options}");
+    }
+    let wrong = lab.host(ApplyL3 { mtu: 67, ..network(&l3) }).await.unwrap_err();
+    assert!(wrong.details.contains("68 to 65535"), "{wrong}");
     lab.host(RemoveL3 { l3_network: l3 }).await.unwrap();
     lab.host(RemoveL3 { l3_network: new_uuid() }).await.unwrap();
     lab.host(RemoveBridge { l2_network: l2, bridge: BRIDGE.into() }).await.unwrap();
