@@ -6,6 +6,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use cairn_types::{Fault, Result};
 
+/// Addresses that no network of guests may have, first and last.
+pub const RESERVED: [(&str, &str, &str); 5] = [
+    ("0.0.0.0", "0.255.255.255", "addresses of this network"),
+    ("127.0.0.0", "127.255.255.255", "addresses of the machine itself"),
+    ("169.254.0.0", "169.254.255.255", LINK_LOCAL),
+    ("224.0.0.0", "239.255.255.255", "multicast addresses"),
+    ("240.0.0.0", "255.255.255.255", "reserved addresses"),
+];
+const LINK_LOCAL: &str = "link-local addresses";
+
 /// An address of either family.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address(u128);
@@ -27,6 +37,21 @@ impl Address {
             Some(_) => Err(wrong("; IPv6 is not supported yet")),
             None => Err(wrong("")),
         }
+    }
+
+    /// The address of some other machine in a parameter, such as a server's; `SYS.1007` if no machine can have it.
+    pub fn of_machine(parameter: &str, text: &str) -> Result<Self> {
+        let address = Self::v4(parameter, text)?;
+        for (first, last, what) in RESERVED.iter().filter(|r| r.2 != LINK_LOCAL) {
+            let (Some(low), Some(high)) = (Self::parse(first), Self::parse(last)) else { continue };
+            if (low..=high).contains(&address) {
+                let text = format!(
+                    "parameter {parameter} is {address}; {first} to {last} are {what}, which no server has"
+                );
+                return Err(Fault::argument(text).with("parameter", parameter));
+            }
+        }
+        Ok(address)
     }
 
     /// Whether it is an IPv4 address.

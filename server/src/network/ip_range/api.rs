@@ -9,7 +9,7 @@ use super::ENTITY;
 use super::delete::DeleteIpRange;
 use crate::call::{Call, id, opt_id};
 use crate::handlers::{Handlers, Launch};
-use crate::network::address::{Address, Subnet};
+use crate::network::address::{Address, RESERVED, Subnet};
 use crate::{inventory, rows};
 
 pub(in crate::network) fn handlers(h: &mut Handlers) {
@@ -119,15 +119,6 @@ fn insert(call: &Call, tx: &mut dyn Tx, range: &New) -> Result<Value> {
     rows::changed(tx, "L3NetworkVO", range.l3, &json!({ "changed": ["ipRanges"] }))?;
     inventory::answer(tx, "IpRangeInventory", range.uuid, call.dates)
 }
-
-/// Addresses that no network of guests may have.
-const RESERVED: [(&str, &str, &str); 5] = [
-    ("0.0.0.0", "0.255.255.255", "addresses of this network"),
-    ("127.0.0.0", "127.255.255.255", "addresses of the machine itself"),
-    ("169.254.0.0", "169.254.255.255", "link-local addresses"),
-    ("224.0.0.0", "239.255.255.255", "multicast addresses"),
-    ("240.0.0.0", "255.255.255.255", "reserved addresses"),
-];
 
 fn overlap(a: (Address, Address), b: (Address, Address)) -> bool {
     a.0 <= b.1 && b.0 <= a.1

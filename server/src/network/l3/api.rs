@@ -151,7 +151,7 @@ async fn types(_call: Call, _op: ops::GetL3NetworkTypes) -> Result<Value> {
 
 fn add_dns(call: &Call, tx: &mut dyn Tx, op: &ops::AddDnsToL3Network) -> Result<Value> {
     let l3: L3 = id("l3NetworkUuid", &op.l3_network_uuid)?;
-    let dns = Address::v4("dns", &op.dns)?.to_string();
+    let dns = Address::of_machine("dns", &op.dns)?.to_string();
     rows::claim(tx, ENTITY, l3)?;
     if tx.exists("SELECT 1 FROM l3_network_dns WHERE l3_network_uuid = ? AND dns = ?", params![l3, &dns])? {
         return Err(

@@ -97,7 +97,17 @@ async fn l3_01_dns_servers_keep_their_order_and_reach_guests() {
     let told = || host.snapshot().l3_networks[&world.l3].dns.clone();
     eventually("DNS on the host", || told() == ["9.9.9.9", "1.1.1.1", "8.8.8.8"]).await;
     assert_eq!(api.fails("AddDnsToL3Network", dns("1.1.1.1")).await.code(), code::OPERATION_ERROR);
-    for bad in ["x", "fd00::1", "1.1.1", "$(reboot)"] {
+    for bad in [
+        "x",
+        "fd00::1",
+        "1.1.1",
+        "$(reboot)",
+        "0.0.0.0",
+        "127.0.0.1",
+        "224.0.0.1",
+        "240.0.0.1",
+        "255.255.255.255",
+    ] {
         assert_eq!(api.fails("AddDnsToL3Network", dns(bad)).await.code(), code::INVALID_ARGUMENT, "{bad}");
     }
     let got = api.make("RemoveDnsFromL3Network", dns("1.1.1.1")).await;
