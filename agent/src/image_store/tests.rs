@@ -370,9 +370,12 @@ async fn a_cancelled_fetch_does_not_wait_for_a_server_that_trickles() {
     let b = Bench::new().await;
     let (cancel, cancelled) = tokio::sync::watch::channel(false);
     let (begun, mut told) = mpsc::unbounded_channel();
-    let call = Call::new(cancelled, Arc::new(move |percent, _: &str| {
+    let call = Call::new(
+        cancelled,
+        Arc::new(move |percent, _: &str| {
             let _ = begun.send(percent);
-        }));
+        }),
+    );
     let fetch = b.store.fetch(b.fetch(&url), call);
     let stop = async {
         assert_eq!(told.recv().await, Some(0), "one byte of a million");

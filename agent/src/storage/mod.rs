@@ -49,6 +49,19 @@ pub fn ensure_room(path: &Path, bytes: u64, what: &str) -> Result<()> {
     Ok(())
 }
 
+/// Bytes that the files in a folder take on the disk, holes left out.
+fn taken_bytes(folder: &Path) -> std::io::Result<u64> {
+    use std::os::unix::fs::MetadataExt;
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let meta = entry?.metadata()?;
+        if meta.is_file() {
+            bytes += meta.blocks() * 512;
+        }
+    }
+    Ok(bytes)
+}
+
 impl FolderStorage {
     async fn open(path: &str) -> Result<Capacity> {
         let storage = Storage::at(path)?;
@@ -68,10 +81,16 @@ impl FolderStorage {
             names.sort_unstable();
             names
         };
-        let volumes = names(&[storage.root().join("rootVolumes"), storage.root().join("dataVolumes")]);
+        let folders = [storage.root().join("rootVolumes"), storage.root().join("dataVolumes")];
+        let volumes = names(&folders);
+        let bytes = |volume: &String| {
+            let taken = folders.iter().filter_map(|f| taken_bytes(&f.join(volume)).ok()).sum();
+            (volume.clone(), taken)
+        };
+        let volume_bytes = volumes.iter().map(bytes).collect();
         let cached = names(&[storage.root().join("imageCache")]);
         let images = cached.into_iter().filter(|i| storage.cached(i).is_some()).collect();
-        Ok(StorageContent { volumes, images })
+        Ok(StorageContent { volumes, images, volume_bytes })
     }
 }
 

@@ -87,7 +87,8 @@ async fn an_image_is_downloaded_once_and_volumes_stand_on_it() {
     let read = ReadVolume { storage_path: b.path(), volume: wanted.volume.clone(), r#type: "Root".into() };
     assert_eq!(b.storage.read_volume(read.clone()).await.unwrap(), made);
     let content = b.storage.list(ListStorage { storage_path: b.path() }).await.unwrap();
-    assert_eq!(content, StorageContent { volumes: vec![wanted.volume.clone()], images: vec![image.clone()] });
+    assert_eq!((content.volumes, content.images), (vec![wanted.volume.clone()], vec![image.clone()]));
+    assert!(content.volume_bytes[&wanted.volume] >= 4096, "{:?}", content.volume_bytes);
 
     let uncache = UncacheImage { storage_path: b.path(), image: image.clone() };
     assert_eq!(b.storage.uncache_image(uncache.clone()).await.unwrap_err().code, "RES.8001");

@@ -1,5 +1,7 @@
 //! Local primary storage of a simulated host.
 
+use std::collections::BTreeMap;
+
 use cairn_api::agent::Done;
 use cairn_api::agent::storage::{
     CacheImage, CachedImage, Capacity, ConnectLocalStorage, CreateVolume, DeleteVolume, ListStorage,
@@ -141,9 +143,11 @@ pub(crate) fn list(host: &mut Host, o: &ListStorage) -> Result<StorageContent> {
     need_folder(content, &o.storage_path)?;
     let volumes = content.volumes.iter().filter(|(_, v)| v.storage_path == o.storage_path);
     let images = content.images.iter().filter(|(_, i)| i.storage_path == o.storage_path);
+    let volume_bytes = volumes.map(|(uuid, v)| (uuid.clone(), v.actual_bytes)).collect::<BTreeMap<_, _>>();
     Ok(StorageContent {
-        volumes: volumes.map(|(uuid, _)| uuid.clone()).collect(),
+        volumes: volume_bytes.keys().cloned().collect(),
         images: images.map(|(uuid, _)| uuid.clone()).collect(),
+        volume_bytes,
     })
 }
 

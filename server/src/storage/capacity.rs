@@ -11,7 +11,7 @@ use cairn_store::{Tx, Value as Column, params};
 use cairn_types::{Fault, Id, Result, kind};
 use serde_json::{Value, json};
 
-use super::connect::{lost, measure, note};
+use super::connect::{lost, measure, measure_volumes, note};
 use super::primary_storage::{self, LOCAL, Storage, hosts};
 use super::{backup_storage, cache};
 use crate::app::App;
@@ -64,8 +64,9 @@ async fn check_primary_storage(app: &Arc<App>) -> Result<()> {
         .await?;
     for (storage, hosts) in all {
         let (here, away): (Vec<_>, Vec<_>) = hosts.into_iter().partition(|h| app.agents.is_connected(h));
-        let measured = measure(app, &storage, here).await;
+        let measured = measure(app, &storage, here.clone()).await;
         note(app, &storage, measured).await?;
+        measure_volumes(app, &storage, here).await?;
         if !away.is_empty() {
             let uuid = storage.uuid;
             app.store

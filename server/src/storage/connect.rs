@@ -36,7 +36,10 @@ pub async fn host_storages(app: &Arc<App>, host: Id<kind::Host>) -> Result<()> {
         if is_ready {
             let list = ListStorage { storage_path: storage.url.clone() };
             match app.agents.call(host, &list, CallOptions::default()).await {
-                Ok(content) => compare_cache(app, &storage, host, content, began).await?,
+                Ok(content) => {
+                    note_sizes(app, &storage, host, &content).await?;
+                    compare_cache(app, &storage, host, content, began).await?;
+                }
                 Err(f) => {
                     tracing::warn!(%host, storage = %storage.uuid, error = %f, "the content of a storage can't be listed")
                 }
@@ -179,6 +182,61 @@ pub(crate) fn judge(tx: &mut dyn Tx, storage: Id<kind::PrimaryStorage>) -> Resul
         rows::changed(tx, ENTITY, storage, &json!({ "status": status }))?;
     }
     Ok(())
+}
+
+/// Asks hosts how much the volumes of a storage take there, many at a time, and writes it down (VOL-01). A host that does
+/// not answer is asked again the next time.
+pub(super) async fn measure_volumes(
+    app: &Arc<App>,
+    storage: &Storage,
+    hosts: Vec<Id<kind::Host>>,
+) -> Result<()> {
+    let at_once =
+        usize::try_from(app.settings.int("primaryStorage", "ping.parallelismDegree")).unwrap_or(1).max(1);
+    let ask = |host: Id<kind::Host>| {
+        let op = ListStorage { storage_path: storage.url.clone() };
+        async move { (host, app.agents.call(host, &op, CallOptions::default()).await) }
+    };
+    let mut answers = futures_util::stream::iter(hosts.into_iter().map(ask)).buffer_unordered(at_once);
+    while let Some((host, answer)) = answers.next().await {
+        match answer {
+            Ok(content) => note_sizes(app, storage, host, &content).await?,
+            Err(f) => tracing::debug!(%host, error = %f, "the volumes of host {host} could not be measured"),
+        }
+    }
+    Ok(())
+}
+
+async fn note_sizes(
+    app: &Arc<App>,
+    storage: &Storage,
+    host: Id<kind::Host>,
+    content: &StorageContent,
+) -> Result<()> {
+    let (storage, seen) = (storage.uuid, content.volume_bytes.clone());
+    if seen.is_empty() {
+        return Ok(());
+    }
+    let known = "SELECT v.uuid, v.actual_size FROM local_storage_resource_ref r JOIN volume v ON v.uuid = r.resource_uuid
+                 WHERE r.host_uuid = ? AND r.primary_storage_uuid = ? AND v.install_path IS NOT NULL";
+    let rows = app.store.read(move |tx| tx.query(known, params![host, storage])).await?;
+    let mut changed = Vec::new();
+    for row in rows {
+        let (volume, was) = (row.text("uuid")?, row.opt_int("actual_size")?);
+        if let Some(bytes) = seen.get(&volume).copied().filter(|b| i64::try_from(*b).ok() != was) {
+            changed.push((volume, bytes));
+        }
+    }
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let work = move |tx: &mut dyn Tx| {
+        changed.iter().try_for_each(|(volume, bytes)| {
+            tx.execute("UPDATE volume SET actual_size = ? WHERE uuid = ?", params![*bytes, volume])
+                .map(|_| ())
+        })
+    };
+    app.store.write(work).await
 }
 
 /// Forgets cached images that the host no longer has. `began`: rows younger than the listing are left alone.

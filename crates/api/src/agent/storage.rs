@@ -2,6 +2,8 @@
 //!
 //! Layout below the storage's folder: `rootVolumes/<volume>/<volume>.qcow2`, `dataVolumes/…`, `imageCache/<image>/<image>.qcow2`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Done, agent_op};
@@ -139,4 +141,7 @@ pub struct StorageContent {
     pub volumes: Vec<String>,
     /// Cached images.
     pub images: Vec<String>,
+    /// Bytes that the files of volumes take, by volume.
+    #[serde(default)]
+    pub volume_bytes: BTreeMap<String, u64>,
 }

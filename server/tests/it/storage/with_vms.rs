@@ -73,3 +73,22 @@ async fn ps_07_image_below_a_volume_is_never_cleared_away() {
     assert_eq!(sweep().await, 1);
     assert!(cloud.machines.host(&world.hosts[0]).cached_images().is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn vol_01_what_a_volume_takes_is_measured_again() {
+    let cloud = Cloud::start().await;
+    let (world, api) = (cloud.world().await, &cloud.admin);
+    let vm = world.create_vm(api, "vm").await;
+    let volume = vm["rootVolumeUuid"].as_str().unwrap();
+    let before = api.one("QueryVolume", volume).await["actualSize"].as_i64().unwrap();
+    let machine = cloud.machines.host(&world.hosts[0]);
+    machine.grow_volume(volume, 7 << 20);
+    cloud.inside(|app| async move { cairn_server::storage::capacity::refresh(&app).await }).await.unwrap();
+    let now = api.one("QueryVolume", volume).await;
+    assert_ne!(before, 7 << 20);
+    assert_eq!(
+        (now["actualSize"].as_i64(), now["size"].as_i64()),
+        (Some(7 << 20), vm["allVolumes"][0]["size"].as_i64())
+    );
+    cloud.assert_sane("a volume grew").await;
+}
