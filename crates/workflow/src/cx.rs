@@ -241,6 +241,11 @@ impl<E: Env> Cx<E> {
         self.engine.note_step_progress(self.run.uuid, self.index, from.min(100), text);
     }
 
+    /// Where the run will stand when the next step begins, for a step that names a span: it may be seen before that does.
+    pub fn progress_of_next(&self, percent: u8, text: &str) {
+        self.engine.note_step_progress(self.run.uuid, self.index + 1, percent.min(100), text);
+    }
+
     /// Where somebody else, such as an agent, tells how far the work of this step is, 0..=100. It moves the run through the
     /// span that was named, or through the step.
     pub fn progress_within(&self) -> impl Fn(u8, &str) + Send + Sync + use<E> {

@@ -71,6 +71,7 @@ impl Workflow for AddImage {
     async fn step(&mut self, cx: &mut Cx<App>, step: Step, dir: Dir) -> Result<()> {
         match (step, dir) {
             (Register, Dir::Do | Dir::Plan) => {
+                cx.progress_of_next(0, "downloading the image");
                 cx.tx(self, |w, tx| w.new.register(tx, w.is_simulated_url)).await
             }
             (Register, Dir::Undo) => cx.tx(self, |w, tx| w.new.unregister(tx)).await,
