@@ -160,7 +160,7 @@ status() {
 }
 
 main() {
-    DIR=${2:-$SCRIPTS/../.run/hypervisor}
+    DIR=${2:-${CAIRN_TEST_HOST:-$SCRIPTS/../.run}/hypervisor}
     DIR=$(realpath -m "$DIR")
     case ${1:-} in
     start | stop | status) "$1" ;;
