@@ -51,7 +51,7 @@ fn changed(call: &Call, tx: &mut dyn Tx, setting: &'static Setting, value: Optio
         crate::network::apply::setting_changed(app, setting.category, setting.name);
     });
     Ok(json!({ "inventory": {
-        "category": setting.category, "name": setting.name, "description": setting.description,
+        "category": setting.category, "name": setting.name, "description": setting.shown_description(),
         "defaultValue": setting.default_value(), "value": shown,
     } }))
 }

@@ -47,7 +47,7 @@ fn settings(app: &App, is_admin: bool) -> String {
     };
     let row = |s: &Setting| {
         json!({
-            "category": s.category, "name": s.name, "description": s.description, "default_value": s.default_value(),
+            "category": s.category, "name": s.name, "description": s.shown_description(), "default_value": s.default_value(),
             "value": value(s),
         })
     };

@@ -4,6 +4,7 @@ mod forms;
 mod own;
 mod table_a_to_l;
 mod table_m_to_z;
+mod unused;
 
 use std::sync::LazyLock;
 
@@ -35,6 +36,18 @@ impl Setting {
     /// Holds a secret: shown to nobody but the admin.
     pub const fn is_secret(&self) -> bool {
         self.default.is_none()
+    }
+
+    /// Whether this version acts on it.
+    pub fn is_used(&self) -> bool {
+        let Self { category, name, .. } = self;
+        !unused::UNUSED.iter().any(|u| u.split_once('/') == Some((category, name)))
+    }
+
+    /// The description as the API shows it: it says so if the setting has no effect.
+    pub fn shown_description(&self) -> String {
+        let note = if self.is_used() { "" } else { " (Kept, but this version does not act on it.)" };
+        format!("{}{note}", self.description)
     }
 
     /// Not part of the original API.

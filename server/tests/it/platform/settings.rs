@@ -183,3 +183,38 @@ async fn set_01_a_stored_value_that_is_no_longer_taken_gives_way_to_the_default(
     assert_eq!(cloud.app().settings.int("rest", "completedApi.expiredPeriod"), 10800);
     still_serves(&cloud, "a value of old").await;
 }
+
+/// All sources of the server, but for the tables of settings.
+fn sources(folder: &std::path::Path, all: &mut String) {
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            if !path.ends_with("api/src/settings") {
+                sources(&path, all);
+            }
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            all.push_str(&std::fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
+#[tokio::test]
+async fn set_01_a_setting_that_nothing_reads_says_so() {
+    let mut code = String::new();
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for folder in
+        ["server/src", "crates/api/src", "crates/query/src", "crates/store/src", "crates/workflow/src"]
+    {
+        sources(&root.join(folder), &mut code);
+    }
+    for setting in cairn_api::settings::all() {
+        let is_read = code.contains(setting.name);
+        assert_eq!(setting.is_used(), is_read, "{}/{}", setting.category, setting.name);
+    }
+    let cloud = Cloud::start().await;
+    for (name, note) in [("primaryStorage.deletePool", true), ("session.timeout", false)] {
+        let found = cloud.admin.list("QueryGlobalConfig", &[&format!("name={name}")]).await;
+        let says = found[0]["description"].as_str().unwrap().contains("does not act on it");
+        assert_eq!(says, note, "{found:?}");
+    }
+}
