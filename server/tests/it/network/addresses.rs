@@ -163,16 +163,18 @@ async fn l3_05_static_addresses_of_stopped_vms() {
     let other_ip = api.one("QueryVmInstance", &other).await["vmNics"][0]["ip"].clone();
     let vm = uuid(&world.create_vm(api, "vm").await);
     let set = |ip: &Value| json!({ "vmInstanceUuid": vm, "l3NetworkUuid": world.l3, "ip": ip });
-    assert!(api.call("SetVmStaticIp", set(&json!("10.7.0.99"))).await.is_err(), "it runs");
+    let free = api.ok("GetFreeIpOfL3Network", json!({ "l3NetworkUuid": world.l3, "limit": 1 })).await;
+    let free = ips(&free)[0].to_owned();
+    assert!(api.call("SetVmStaticIp", set(&json!(free))).await.is_err(), "it runs");
     api.ok("StopVmInstance", json!({ "uuid": vm, "type": "cold" })).await;
     let before = api.one("QueryVmInstance", &vm).await;
     assert_eq!(api.fails("SetVmStaticIp", set(&other_ip)).await.code(), code::L3_ALLOCATE_IP);
     assert_eq!(api.one("QueryVmInstance", &vm).await["vmNics"][0]["ip"], before["vmNics"][0]["ip"]);
-    api.ok("SetVmStaticIp", set(&json!("10.7.0.99"))).await;
-    assert_eq!(api.one("QueryVmInstance", &vm).await["vmNics"][0]["ip"], "10.7.0.99");
+    api.ok("SetVmStaticIp", set(&json!(free))).await;
+    assert_eq!(api.one("QueryVmInstance", &vm).await["vmNics"][0]["ip"], json!(free));
     api.ok("StartVmInstance", json!({ "uuid": vm })).await;
     let leases = cloud.machines.host(&world.hosts[0]).leases(&world.l3).unwrap();
-    assert!(leases.iter().any(|l| l.vm == vm && l.ip == "10.7.0.99"));
+    assert!(leases.iter().any(|l| l.vm == vm && l.ip == free));
     cloud.assert_sane("static address").await;
 }
 
