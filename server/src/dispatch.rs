@@ -240,7 +240,9 @@ pub fn is_closed(op: &Operation) -> bool {
     // Progress is asked for by whoever owns the job; the handler looks at that.
     let open = ["SetImageQga", "GetImageQga", "GetTaskProgress"].contains(&op.name);
     let unnamed = op.rbac.category.is_none() && op.session && op.kind != Kind::Query;
-    !open && (op.rbac.admin_only || unnamed)
+    // Sharing and giving away stand in a class that other accounts have too, and are the administrators' all the same.
+    let admins = ["ShareResource", "RevokeResourceSharing", "ChangeResourceOwner"].contains(&op.name);
+    !open && (op.rbac.admin_only || unnamed || admins)
 }
 
 /// Checks that what the parameters name exists and may be used by the caller. `Some`: what shall be deleted is gone

@@ -50,6 +50,9 @@ const FOREIGN: &[(usize, &[u8], &str)] = &[
     (0, b"<html", "a web page, not an image"),
 ];
 
+/// No disk is smaller, in bytes.
+const SECTOR: usize = 512;
+
 /// Largest disk that we believe, in bytes.
 const MAX_VIRTUAL: u64 = 64 << 40;
 
@@ -88,6 +91,10 @@ pub fn kind(head: &[u8]) -> Kind {
     // Volume descriptors begin at sector 16; an ISO that boots as a disk has one too.
     if head.get(0x8001..0x8006) == Some(b"CD001") {
         return Kind::Iso;
+    }
+    // Anything can be a raw disk, but none is this small.
+    if head.len() < SECTOR {
+        return Kind::Refused("smaller than one sector of a disk");
     }
     Kind::Raw
 }
@@ -214,6 +221,7 @@ mod tests {
         assert!(matches!(kind(b"KDMV...."), Kind::Refused(_)));
         assert!(matches!(kind(b"<!DOCTYPE html>"), Kind::Refused("a web page, not an image")));
         assert_eq!(kind(&[0; 512]), Kind::Raw);
+        assert!(matches!(kind(b"404 not here"), Kind::Refused(_)));
         let mut iso = vec![0; 64 << 10];
         iso[0x8001..0x8006].copy_from_slice(b"CD001");
         assert_eq!(kind(&iso), Kind::Iso);

@@ -503,14 +503,24 @@ impl StartVm {
 
     async fn plan_addresses(&self, cx: &mut Cx<App>) -> Result<()> {
         let vm = self.vm;
-        let sql = "SELECT n.ip, n.mac, l.name FROM vm_nic n JOIN l3_network l ON l.uuid = n.l3_network_uuid
+        // Which address is free may have changed by the time of the deed.
+        let picked: Vec<String> = self
+            .create
+            .iter()
+            .flat_map(|new| &new.nics)
+            .filter(|n| n.ip.is_none())
+            .map(|n| n.nic.to_string())
+            .collect();
+        let sql =
+            "SELECT n.uuid, n.ip, n.mac, l.name FROM vm_nic n JOIN l3_network l ON l.uuid = n.l3_network_uuid
                    WHERE n.vm_instance_uuid = ? ORDER BY n.device_id";
         let nics = cx.read(move |tx| tx.query(sql, params![vm])).await?;
         let mut addresses = Vec::new();
         for nic in &nics {
             let (ip, network) =
                 (nic.opt_text("ip")?.unwrap_or_else(|| "no address".into()), nic.text("name")?);
-            cx.tell("Reserve", format!("a NIC on network {network:?} with {ip}"), "");
+            let such = if picked.contains(&nic.text("uuid")?) { "a free address, such as " } else { "" };
+            cx.tell("Reserve", format!("a NIC on network {network:?} with {such}{ip}"), "");
             addresses.push(ip);
         }
         cx.fact("addresses", addresses);

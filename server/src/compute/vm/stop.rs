@@ -60,7 +60,11 @@ impl Workflow for StopVm {
 
             (PowerOff, Dir::Do) => self.power_off(cx).await,
             (PowerOff, Dir::Plan) => {
-                let how = if self.cold { "power the guest off" } else { "ask the guest to shut down" };
+                let how = if self.cold {
+                    "power the guest off".to_owned()
+                } else {
+                    format!("ask the guest to shut down, and power it off after {} s", grace_seconds(cx))
+                };
                 cx.tell("PowerOff", how, "");
                 Ok(())
             }
@@ -89,6 +93,11 @@ impl Workflow for StopVm {
         let text = format!("VM {} could not be stopped: {}", self.vm, cause.details);
         Fault::new(code::VM_STOP, text).with("vm", self.vm.to_string()).caused_by(cause)
     }
+}
+
+/// Seconds that a guest has to shut down by itself.
+fn grace_seconds(cx: &Cx<App>) -> u64 {
+    u64::try_from(cx.env().settings.int("cairn", "vm.stopTimeout")).unwrap_or(60).max(1)
 }
 
 impl StopVm {
@@ -130,8 +139,7 @@ impl StopVm {
 
     async fn power_off(&mut self, cx: &mut Cx<App>) -> Result<()> {
         let (Some(host), true) = (self.host, self.held) else { return Ok(()) };
-        let seconds = cx.env().settings.int("cairn", "vm.stopTimeout").max(1);
-        let grace_ms = if self.cold { 0 } else { u64::try_from(seconds).unwrap_or(60) * 1000 };
+        let grace_ms = if self.cold { 0 } else { grace_seconds(cx) * 1000 };
         let op = StopCommand { vm: self.vm.to_string(), grace_ms };
         self.stopped = Some(cx.agent(host, "stop", &op).await?);
         Ok(())
@@ -149,7 +157,9 @@ impl StopVm {
                 return Ok(());
             }
             let forced = w.stopped.as_ref().is_some_and(|s| s.forced);
-            let reason = forced.then_some("powered off: the guest did not shut down in time");
+            // Cold means without asking the guest: there is nothing to explain.
+            let late = forced && !w.cold;
+            let reason = late.then_some("powered off: the guest did not shut down in time");
             store::release(tx, w.vm, run, VmState::Stopped, reason)?;
             Ok(())
         })
