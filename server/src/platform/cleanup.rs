@@ -1,7 +1,8 @@
 //! Work that must be done sooner or later: commands for hosts that could not be reached when they were due, and results for
 //! web hooks. Rows of table `cleanup`, tried until they succeed.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use cairn_api::agent::AgentOp;
@@ -81,7 +82,30 @@ fn read(tx: &mut dyn Tx, sql: &str, values: &[cairn_store::Value]) -> Result<Vec
         .collect()
 }
 
+/// One lock for each kept command that is being sent. An agent answers a command once, so whoever sends the same one at the same
+/// moment would wait for an answer that the other got.
+static SENDING: Mutex<BTreeMap<String, Weak<tokio::sync::Mutex<()>>>> = Mutex::new(BTreeMap::new());
+
+fn lock_of(item: &str) -> Arc<tokio::sync::Mutex<()>> {
+    let mut all = SENDING.lock().unwrap_or_else(PoisonError::into_inner);
+    all.retain(|_, lock| lock.strong_count() > 0);
+    if let Some(lock) = all.get(item).and_then(Weak::upgrade) {
+        return lock;
+    }
+    let lock = Arc::<tokio::sync::Mutex<()>>::default();
+    all.insert(item.to_owned(), Arc::downgrade(&lock));
+    lock
+}
+
 async fn send(app: &Arc<App>, item: &Waiting) -> Result<()> {
+    let lock = lock_of(&item.uuid);
+    let _turn = lock.lock().await;
+    let uuid = item.uuid.clone();
+    let still = move |tx: &mut dyn Tx| tx.exists("SELECT 1 FROM cleanup WHERE uuid = ?", params![&uuid]);
+    if !app.store.read(still).await? {
+        // Somebody else had it carried out meanwhile.
+        return Ok(());
+    }
     let op = item.data["op"].as_str().unwrap_or_default().to_owned();
     let options = CallOptions { id: format!("cleanup-{}", item.uuid), ..CallOptions::default() };
     let args = item.data["args"].clone();
