@@ -4,7 +4,9 @@
 //! A closure may run more than once (a second database server repeats it on conflict), so it must have no effect but
 //! through its [`Tx`]. An answer, of a write or of a read, leaves only when all that it tells of is on disk.
 
+mod batch;
 mod checkpoint;
+mod logical;
 mod migrate;
 mod reader;
 mod row;
@@ -18,9 +20,11 @@ use std::sync::Arc;
 use cairn_types::{Fault, Result, code};
 use tokio::sync::{oneshot, watch};
 
+use logical::Guard;
+
+pub use batch::Rehearsal;
 pub use migrate::MIGRATIONS;
 pub use row::{Row, Value};
-pub use writer::Rehearsal;
 
 /// One logical transaction. Parameters are positional and written `?`.
 pub trait Tx {
@@ -28,6 +32,20 @@ pub trait Tx {
     fn execute(&mut self, sql: &str, params: &[Value]) -> Result<usize>;
     /// Runs a query.
     fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>>;
+    /// UTC milliseconds by the clock that all servers on this database share: that of the database server, on SQLite that of
+    /// this machine. Leases are written and judged by it.
+    fn now_ms(&mut self) -> Result<i64>;
+    /// Which database this is, where one SQL text does not do for both.
+    fn dialect(&self) -> Dialect;
+}
+
+/// The databases there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// SQLite: one file, one server.
+    Sqlite,
+    /// PostgreSQL: several servers may share it.
+    Postgres,
 }
 
 impl dyn Tx + '_ {
@@ -67,6 +85,7 @@ struct Inner {
     writer: writer::Writer,
     readers: reader::Readers,
     durable: sync::Durable,
+    guard: Guard,
     path: PathBuf,
 }
 
@@ -81,10 +100,11 @@ impl Store {
         migrate::run(&mut connection)?;
         let (sender, requests) = std::sync::mpsc::channel();
         let (commits, durable) = sync::start(sync, sender.clone())?;
-        let writer = writer::Writer::start(connection, (sender, requests), commits)?;
+        let guard = Guard::default();
+        let writer = writer::Writer::start(connection, (sender, requests), commits, guard.clone())?;
         let readers = reader::Readers::start(path, readers)?;
         checkpoint::start(path, durable.syncs())?;
-        Ok(Self { inner: Arc::new(Inner { writer, readers, durable, path: path.to_owned() }) })
+        Ok(Self { inner: Arc::new(Inner { writer, readers, durable, guard, path: path.to_owned() }) })
     }
 
     /// Makes the log as long as it gets, once: then a commit changes no size of a file, and a sync costs half. Does not wait.
@@ -102,9 +122,40 @@ impl Store {
         T: Send + 'static,
         F: FnMut(&mut dyn Tx) -> Result<T> + Send + 'static,
     {
+        self.submit(f, true).await
+    }
+
+    /// Like [`Store::write`], but runs whatever the guard says. For what the guard judges itself: taking, renewing and giving
+    /// up the lease of this server.
+    pub async fn write_unguarded<T, F>(&self, f: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut dyn Tx) -> Result<T> + Send + 'static,
+    {
+        self.submit(f, false).await
+    }
+
+    async fn submit<T, F>(&self, f: F, guarded: bool) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut dyn Tx) -> Result<T> + Send + 'static,
+    {
         let (sender, receiver) = oneshot::channel();
-        self.inner.writer.submit(f, sender);
+        self.inner.writer.submit(logical::pending(f, guarded, sender));
         receiver.await.map_err(|_| stopped())?
+    }
+
+    /// Sets what must hold for this server to write, such as "my lease is still mine, by the clock of the database". It runs
+    /// in the transaction of every batch, before the first [`Store::write`] in it and again after each
+    /// [`Store::write_unguarded`] in between, and should only read. While it fails, writes are refused with its fault and
+    /// leave nothing. No other server can write between its word and the COMMIT. A later call replaces the guard.
+    pub fn set_guard(&self, guard: impl Fn(&mut dyn Tx) -> Result<()> + Send + Sync + 'static) {
+        self.inner.guard.set(Arc::new(guard));
+    }
+
+    /// Which database this is. Several servers may share PostgreSQL only.
+    pub fn dialect(&self) -> Dialect {
+        Dialect::Sqlite
     }
 
     /// Runs a read. It sees one consistent state that includes every write finished before the call.

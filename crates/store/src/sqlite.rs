@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use cairn_types::{Fault, Result, code};
+use cairn_types::{Fault, Result, code, time};
 use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql};
 
-use crate::{Row, Tx, Value};
+use crate::{Dialect, Row, Tx, Value};
 
 /// Opens the file with the settings every connection uses.
 pub(crate) fn open(path: &Path, read_only: bool) -> Result<Connection> {
@@ -69,6 +69,14 @@ impl Tx for Connection {
             out.push(Row::new(names.clone(), values.map_err(|e| sql_fault(&e, sql))?));
         }
         Ok(out)
+    }
+
+    fn now_ms(&mut self) -> Result<i64> {
+        Ok(time::now_ms())
+    }
+
+    fn dialect(&self) -> Dialect {
+        Dialect::Sqlite
     }
 }
 

@@ -210,3 +210,65 @@ async fn a_reserved_log_holds_what_it_held_and_what_comes() {
     std::fs::copy(crate::sync::log_of(&path), crate::sync::log_of(&copy)).unwrap();
     assert_eq!(Store::open(&copy, 1).unwrap().read(count).await.unwrap(), 2);
 }
+
+/// A guard that looks at the database: writes are allowed as long as a row is there.
+fn guarded() -> (tempfile::TempDir, Store) {
+    let (dir, store) = store();
+    store.set_guard(|tx| {
+        let mine = tx.exists("SELECT 1 FROM global_config WHERE category = 'lease'", params![])?;
+        if mine { Ok(()) } else { Err(Fault::new(code::NOT_READY, "the lease is lost").retry()) }
+    });
+    (dir, store)
+}
+
+fn lease(tx: &mut dyn Tx) -> Result<usize> {
+    tx.execute("INSERT INTO global_config VALUES ('lease', 'l', 'v', 0)", params![])
+}
+
+fn no_lease(tx: &mut dyn Tx) -> Result<usize> {
+    tx.execute("DELETE FROM global_config WHERE category = 'lease'", params![])
+}
+
+#[tokio::test]
+async fn ops_14_while_the_guard_refuses_nothing_is_written() {
+    let (_dir, store) = guarded();
+    let refused = store.write(|tx| put(tx, "early")).await.unwrap_err();
+    assert_eq!((refused.code.as_str(), refused.retryable), (code::NOT_READY, true));
+    store.write_unguarded(lease).await.unwrap();
+    store.write(|tx| put(tx, "mine")).await.unwrap();
+    store.write_unguarded(no_lease).await.unwrap();
+    assert!(store.write(|tx| put(tx, "late")).await.is_err());
+    assert_eq!(store.read(count).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn ops_14_a_lease_given_up_in_a_batch_holds_for_what_comes_after_it_only() {
+    let (_dir, store) = guarded();
+    store.write_unguarded(lease).await.unwrap();
+    // Held up, so that the others share a batch.
+    let busy = store.clone();
+    let wait = |_: &mut dyn Tx| -> Result<()> {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        Ok(())
+    };
+    let busy = tokio::spawn(async move { busy.write(wait).await });
+    tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+    let before = store.write(|tx| put(tx, "before"));
+    let (given_up, after) = (store.write_unguarded(no_lease), store.write(|tx| put(tx, "after")));
+    // A neighbour that fails has the batch run again.
+    let fails = store.write_unguarded(|tx| put(tx, "twice").and_then(|_| put(tx, "twice")));
+    let (before, given_up, after, fails) = tokio::join!(biased; before, given_up, after, fails);
+    busy.await.unwrap().unwrap();
+    assert_eq!(before.unwrap(), 1);
+    assert_eq!(given_up.unwrap(), 1);
+    assert_eq!(after.unwrap_err().code, code::NOT_READY);
+    assert!(is_duplicate(&fails.unwrap_err()));
+    assert_eq!(store.read(count).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn ops_14_the_clock_of_the_database_is_near_ours() {
+    let (_dir, store) = store();
+    let theirs = store.write(|tx| tx.now_ms()).await.unwrap();
+    assert!((theirs - cairn_types::time::now_ms()).abs() < 60_000, "{theirs}");
+}

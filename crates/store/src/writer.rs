@@ -1,75 +1,30 @@
-//! The writer thread: many logical transactions, up to [`BATCH`] of them, share one BEGIN IMMEDIATE … COMMIT; answers leave once
+//! The writer thread: many logical transactions, up to [`crate::batch::BATCH`] of them, share one BEGIN IMMEDIATE … COMMIT; answers leave once
 //! that is on disk (see [`crate::sync`]).
 //!
 //! A COMMIT made while the disk is busy with the one before would wait for it anyway. So the batch stays open until the disk is
 //! free, and takes in whatever comes meanwhile: the busier the disk, the larger the batch.
 //!
-//! They run without savepoints, which would copy every page that each of them touches. When one fails after it has written
-//! something, the batch is taken back and all of it runs again, each in a savepoint of its own.
+//! How a batch is run is in [`crate::batch`].
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::{Duration, Instant};
 
-use cairn_types::{Fault, Result, code};
+use cairn_types::{Fault, Result};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use crate::batch::{BATCH, Batch, Rehearsal, Session, rehearse};
+use crate::logical::{Guard, Work};
 use crate::sqlite::run;
 use crate::sync::Commit;
 use crate::{Tx, stopped};
 
-/// Most logical transactions in one COMMIT.
-const BATCH: usize = 512;
-/// How long a rehearsal may hold up the writers.
-const REHEARSAL: Duration = Duration::from_secs(2);
-
-/// One logical transaction that waits for its turn.
-pub(crate) trait Logical: Send {
-    /// Runs it, perhaps again; says whether to keep its changes.
-    fn run(&mut self, connection: &mut Connection) -> bool;
-    /// Makes it fail.
-    fn fail(&mut self, fault: Fault);
-    /// Tells the caller how it ended.
-    fn answer(self: Box<Self>, committed: Result<()>);
-}
-pub(crate) type Work = Box<dyn Logical>;
-
-struct Pending<T, F> {
-    f: F,
-    result: Option<Result<T>>,
-    answer: oneshot::Sender<Result<T>>,
-}
-
-impl<T, F> Logical for Pending<T, F>
-where
-    T: Send + 'static,
-    F: FnMut(&mut dyn Tx) -> Result<T> + Send + 'static,
-{
-    fn run(&mut self, connection: &mut Connection) -> bool {
-        let result = catch_unwind(AssertUnwindSafe(|| (self.f)(connection)))
-            .unwrap_or_else(|_| Err(Fault::internal("a transaction panicked and was taken back")));
-        self.result.insert(result).is_ok()
-    }
-
-    fn fail(&mut self, fault: Fault) {
-        self.result = Some(Err(fault));
-    }
-
-    fn answer(self: Box<Self>, committed: Result<()>) {
-        let result = self.result.unwrap_or_else(|| Err(stopped()));
-        // Nobody may wait any more; the commit stands all the same.
-        let _ = self.answer.send(result.and_then(|v| committed.map(|()| v)));
-    }
-}
-
 pub(crate) enum Request {
     Write(Work),
-    Rehearse(Receiver<Work>, oneshot::Sender<()>),
+    Rehearse(Receiver<Work>, oneshot::Sender<Result<()>>),
     /// Makes the log this long.
     Reserve(File, u64),
     /// Everything up to this commit is on disk.
@@ -88,9 +43,10 @@ impl Writer {
         connection: Connection,
         (sender, requests): (Sender<Request>, Receiver<Request>),
         commits: Sender<Commit>,
+        guard: Guard,
     ) -> Result<Self> {
         let last = Arc::<AtomicU64>::default();
-        let mut thread = Thread { connection, requests, commits, last: last.clone(), synced: 0 };
+        let mut thread = Thread { connection, requests, commits, guard, last: last.clone(), synced: 0 };
         std::thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || thread.serve())
@@ -98,20 +54,16 @@ impl Writer {
         Ok(Self { sender, last })
     }
 
-    pub(crate) fn submit<T, F>(&self, f: F, answer: oneshot::Sender<Result<T>>)
-    where
-        T: Send + 'static,
-        F: FnMut(&mut dyn Tx) -> Result<T> + Send + 'static,
-    {
-        // A closed channel drops `answer`, which the caller sees as "stopping".
-        let _ = self.sender.send(Request::Write(Box::new(Pending { f, result: None, answer })));
+    pub(crate) fn submit(&self, work: Work) {
+        // A closed channel drops the work with its answer, which the caller sees as "stopping".
+        let _ = self.sender.send(Request::Write(work));
     }
 
     pub(crate) async fn rehearse(&self) -> Result<Rehearsal> {
         let (sender, receiver) = channel();
         let (ready, is_ready) = oneshot::channel();
         self.sender.send(Request::Rehearse(receiver, ready)).map_err(|_| stopped())?;
-        is_ready.await.map_err(|_| stopped())?;
+        is_ready.await.map_err(|_| stopped())??;
         Ok(Rehearsal { sender })
     }
 
@@ -136,6 +88,7 @@ struct Thread {
     connection: Connection,
     requests: Receiver<Request>,
     commits: Sender<Commit>,
+    guard: Guard,
     last: Arc<AtomicU64>,
     /// The newest commit that is on disk.
     synced: u64,
@@ -175,9 +128,9 @@ impl Thread {
 
     /// Runs one batch. Returns a request that was taken from the queue but belongs to no batch.
     fn batch(&mut self, first: Work) -> Option<Request> {
-        let mut batch =
-            Batch { begun: run(&self.connection, "BEGIN IMMEDIATE"), apart: false, all: Vec::new() };
+        let guard = self.guard.clone();
         let before = self.connection.total_changes();
+        let mut batch = Batch::begin(&mut self.connection, &guard);
         batch.add(&mut self.connection, first);
         let mut left = None;
         while batch.all.len() < BATCH && left.is_none() {
@@ -208,60 +161,34 @@ impl Thread {
     }
 }
 
+impl Session for Connection {
+    fn tx(&mut self) -> &mut dyn Tx {
+        self
+    }
+
+    fn begin(&mut self) -> Result<()> {
+        run(self, "BEGIN IMMEDIATE")
+    }
+
+    fn roll_back(&mut self) {
+        if let Err(error) = self.execute_batch("ROLLBACK") {
+            tracing::error!(%error, "a transaction could not be taken back");
+        }
+    }
+
+    fn control(&mut self, sql: &'static str) -> Result<()> {
+        run(self, sql)
+    }
+
+    fn changes(&self) -> u64 {
+        self.total_changes()
+    }
+}
+
 fn fill(mut log: &File, bytes: u64) -> std::io::Result<()> {
     let end = log.seek(SeekFrom::End(0))?;
     std::io::copy(&mut std::io::repeat(0).take(bytes.saturating_sub(end)), &mut log)?;
     log.sync_all()
-}
-
-struct Batch {
-    begun: Result<()>,
-    /// Each logical transaction has a savepoint.
-    apart: bool,
-    all: Vec<Work>,
-}
-
-impl Batch {
-    fn add(&mut self, connection: &mut Connection, mut work: Work) {
-        if let Err(fault) = &self.begun {
-            work.fail(fault.clone());
-        } else if self.apart {
-            in_savepoint(connection, work.as_mut());
-        } else {
-            let before = connection.total_changes();
-            // What failed before it wrote anything is told so and costs its neighbours nothing.
-            let clean = work.run(connection) || connection.total_changes() == before;
-            self.all.push(work);
-            if !clean {
-                self.again(connection);
-            }
-            return;
-        }
-        self.all.push(work);
-    }
-
-    /// Takes everything back and runs it again, each apart from the others.
-    fn again(&mut self, connection: &mut Connection) {
-        self.apart = true;
-        self.begun = run(connection, "ROLLBACK").and_then(|()| run(connection, "BEGIN IMMEDIATE"));
-        for work in &mut self.all {
-            match &self.begun {
-                Ok(()) => in_savepoint(connection, work.as_mut()),
-                Err(fault) => work.fail(fault.clone()),
-            }
-        }
-    }
-}
-
-/// Runs one logical transaction so that it can be taken back alone.
-fn in_savepoint(connection: &mut Connection, work: &mut dyn Logical) {
-    if let Err(fault) = run(connection, "SAVEPOINT t") {
-        return work.fail(fault);
-    }
-    let kept = if work.run(connection) { Ok(()) } else { run(connection, "ROLLBACK TO t") };
-    if let Err(fault) = kept.and_then(|()| run(connection, "RELEASE t")) {
-        work.fail(fault);
-    }
 }
 
 fn commit(connection: &Connection) -> Result<()> {
@@ -269,38 +196,4 @@ fn commit(connection: &Connection) -> Result<()> {
         tracing::error!(error = %f, detail = ?f.operator, "a commit failed; its transactions are taken back");
         let _ = connection.execute_batch("ROLLBACK");
     })
-}
-
-/// A transaction that will be taken back. See [`crate::Store::rehearse`].
-pub struct Rehearsal {
-    sender: Sender<Work>,
-}
-
-impl Rehearsal {
-    /// Runs statements on the state that the earlier ones of this rehearsal left.
-    pub async fn run<T, F>(&self, f: F) -> Result<T>
-    where
-        T: Send + 'static,
-        F: FnMut(&mut dyn Tx) -> Result<T> + Send + 'static,
-    {
-        let (sender, receiver) = oneshot::channel();
-        let late = || Fault::new(code::TIMEOUT, "the plan took too long to make").retry();
-        self.sender.send(Box::new(Pending { f, result: None, answer: sender })).map_err(|_| late())?;
-        receiver.await.map_err(|_| late())?
-    }
-}
-
-fn rehearse(connection: &mut Connection, requests: &Receiver<Work>, ready: oneshot::Sender<()>) {
-    if connection.execute_batch("BEGIN IMMEDIATE").is_err() || ready.send(()).is_err() {
-        let _ = connection.execute_batch("ROLLBACK");
-        return;
-    }
-    let end = Instant::now() + REHEARSAL;
-    while let Ok(mut work) = requests.recv_timeout(end.saturating_duration_since(Instant::now())) {
-        in_savepoint(connection, work.as_mut());
-        work.answer(Ok(()));
-    }
-    if let Err(e) = connection.execute_batch("ROLLBACK") {
-        tracing::error!(error = %e, "a rehearsal could not be taken back");
-    }
 }
