@@ -1,7 +1,8 @@
 //! Group commit, whatever the database: many logical transactions in one transaction of the database.
 //!
 //! They run without savepoints, which cost a round trip or a copy of every page. When one fails after it has written
-//! something, the batch is taken back and all of it runs again, each in a savepoint of its own.
+//! something, the batch is taken back and all of it runs again, each in a savepoint of its own. The same is done when the
+//! database itself gave the transaction up (a lost connection, a deadlock), a few times.
 
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
@@ -16,6 +17,8 @@ use crate::logical::{Guard, Work, pending};
 pub(crate) const BATCH: usize = 512;
 /// How long a rehearsal may hold up the writers.
 const REHEARSAL: Duration = Duration::from_secs(2);
+/// How often a batch is run again in savepoints when the database gives it up.
+const TRIES: usize = 3;
 
 /// A connection that writes.
 pub(crate) trait Session {
@@ -29,6 +32,21 @@ pub(crate) trait Session {
     fn control(&mut self, sql: &'static str) -> Result<()>;
     /// Grows with everything that is written.
     fn changes(&self) -> u64;
+
+    /// Why the transaction as a whole is lost, if it is; it may be run again.
+    fn lost(&self) -> Option<Fault> {
+        None
+    }
+    /// Whether a statement failed since the transaction, or the savepoint, began and the database refuses those after it.
+    fn is_poisoned(&self) -> bool {
+        false
+    }
+    /// Whether statements were refused only because one before them had failed.
+    fn went_on(&self) -> bool {
+        false
+    }
+    /// Makes a failed statement leave those after it alone, at a cost.
+    fn set_careful(&mut self, _: bool) {}
 }
 
 /// The logical transactions of one COMMIT.
@@ -48,21 +66,26 @@ impl<'a> Batch<'a> {
     }
 
     pub(crate) fn add(&mut self, session: &mut impl Session, mut work: Work) {
-        if let Err(fault) = &self.begun {
-            work.fail(fault.clone());
-        } else if self.apart {
-            self.in_savepoint(session, &mut work);
-        } else {
-            let before = session.changes();
-            // What failed before it wrote anything is told so and costs its neighbours nothing.
-            let clean = self.run(session, &mut work) || session.changes() == before;
-            self.all.push(work);
-            if !clean {
-                self.again(session);
+        let clean = match &self.begun {
+            Err(fault) => {
+                work.fail(fault.clone());
+                true
             }
-            return;
-        }
+            Ok(()) if self.apart => {
+                self.in_savepoint(session, &mut work);
+                session.lost().is_none()
+            }
+            Ok(()) => {
+                let before = session.changes();
+                let kept = self.run(session, &mut work);
+                // What failed before it wrote anything is told so and costs its neighbours nothing.
+                session.lost().is_none() && !session.is_poisoned() && (kept || session.changes() == before)
+            }
+        };
         self.all.push(work);
+        if !clean {
+            self.again(session);
+        }
     }
 
     /// Runs one if it may; says whether to keep its changes.
@@ -81,36 +104,54 @@ impl<'a> Batch<'a> {
     }
 
     /// Takes the batch back and runs all of it again, each in a savepoint.
-    fn again(&mut self, session: &mut impl Session) {
-        session.roll_back();
+    pub(crate) fn again(&mut self, session: &mut impl Session) {
         self.apart = true;
-        self.allowed = None;
-        self.begun = session.begin();
-        for mut work in std::mem::take(&mut self.all) {
-            match &self.begun {
-                Ok(()) => self.in_savepoint(session, &mut work),
-                Err(fault) => work.fail(fault.clone()),
+        for _ in 0..TRIES {
+            session.roll_back();
+            self.allowed = None;
+            self.begun = session.begin();
+            if self.begun.is_err() {
+                break;
             }
-            self.all.push(work);
+            let mut all = std::mem::take(&mut self.all);
+            all.iter_mut().for_each(|work| self.in_savepoint(session, work));
+            self.all = all;
+            if session.lost().is_none() {
+                return;
+            }
+        }
+        if let Some(fault) = session.lost() {
+            session.roll_back();
+            self.begun = Err(fault);
+        }
+        if let Err(fault) = &self.begun {
+            self.all.iter_mut().for_each(|work| work.fail(fault.clone()));
         }
     }
 
     fn in_savepoint(&mut self, session: &mut impl Session, work: &mut Work) {
-        let kept = session.control("SAVEPOINT t").map(|()| self.run(session, work));
-        end_savepoint(session, work, kept);
+        let ended = apart(session, |session| self.run(session, work));
+        if let Err(fault) = ended {
+            work.fail(fault);
+        }
     }
 }
 
-/// Ends the savepoint of one logical transaction.
-fn end_savepoint(session: &mut impl Session, work: &mut Work, kept: Result<bool>) {
-    let ended = match kept {
-        Ok(true) => session.control("RELEASE t"),
-        Ok(false) => session.control("ROLLBACK TO t").and_then(|()| session.control("RELEASE t")),
-        Err(fault) => Err(fault),
-    };
-    if let Err(fault) = ended {
-        work.fail(fault);
+/// Runs one logical transaction in a savepoint. `run` says whether to keep its changes.
+fn apart<S: Session>(session: &mut S, mut run: impl FnMut(&mut S) -> bool) -> Result<()> {
+    session.control("SAVEPOINT t")?;
+    let mut kept = run(session);
+    // It takes failures of statements in its stride, which PostgreSQL does not unless told to.
+    if session.is_poisoned() && (kept || session.went_on()) {
+        session.control("ROLLBACK TO t")?;
+        session.set_careful(true);
+        kept = run(session);
+        session.set_careful(false);
     }
+    if !kept {
+        session.control("ROLLBACK TO t")?;
+    }
+    session.control("RELEASE t")
 }
 
 /// A transaction that will be taken back. See [`crate::Store::rehearse`].
@@ -146,8 +187,9 @@ pub(crate) fn rehearse(
     }
     let end = Instant::now() + REHEARSAL;
     while let Ok(mut work) = requests.recv_timeout(end.saturating_duration_since(Instant::now())) {
-        let kept = session.control("SAVEPOINT t").map(|()| work.run(session.tx()));
-        end_savepoint(session, &mut work, kept);
+        if let Err(fault) = apart(session, |session| work.run(session.tx())) {
+            work.fail(fault);
+        }
         work.answer(Ok(()));
     }
     session.roll_back();

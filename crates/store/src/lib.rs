@@ -1,20 +1,20 @@
-//! The database. A [`Store`] runs short synchronous closures over `&mut dyn Tx`: writes on one thread with group commit
-//! (many logical transactions share one COMMIT), made durable on a second one, reads on a few others.
+//! The database, SQLite or PostgreSQL. A [`Store`] runs short synchronous closures over `&mut dyn Tx`: writes on one thread
+//! with group commit (many logical transactions share one COMMIT), reads on a few others.
 //!
-//! A closure may run more than once (a second database server repeats it on conflict), so it must have no effect but
+//! A closure may run more than once (after a failed neighbour, after a lost connection), so it must have no effect but
 //! through its [`Tx`]. An answer, of a write or of a read, leaves only when all that it tells of is on disk.
 
 mod batch;
-mod checkpoint;
 mod logical;
 mod migrate;
+mod postgres;
 mod reader;
 mod row;
+#[cfg(any(test, feature = "scratch"))]
+pub mod scratch;
 mod sqlite;
-mod sync;
-mod writer;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use cairn_types::{Fault, Result, code};
@@ -24,6 +24,7 @@ use logical::Guard;
 
 pub use batch::Rehearsal;
 pub use migrate::MIGRATIONS;
+pub use postgres::PostgresUrl;
 pub use row::{Row, Value};
 
 /// One logical transaction. Parameters are positional and written `?`.
@@ -72,9 +73,6 @@ macro_rules! params {
     ($($value:expr),+ $(,)?) => { &[$($crate::Value::from($value)),+] as &[$crate::Value] };
 }
 
-/// As long as the log gets before a commit moves it into the database: 16,384 pages with a header each (`sqlite.rs`).
-const LOG_BYTES: u64 = 16_384 * (4096 + 24) + 32;
-
 /// A handle to the database; cheap to clone.
 #[derive(Clone)]
 pub struct Store {
@@ -82,38 +80,42 @@ pub struct Store {
 }
 
 struct Inner {
-    writer: writer::Writer,
-    readers: reader::Readers,
-    durable: sync::Durable,
+    database: Database,
     guard: Guard,
-    path: PathBuf,
+}
+
+enum Database {
+    Sqlite(sqlite::Database),
+    Postgres(postgres::Database),
 }
 
 impl Store {
     /// Opens or creates the database file and brings its schema up to date. Blocks; call before serving.
     pub fn open(path: &Path, readers: usize) -> Result<Self> {
-        Self::open_with(path, readers, sync::of_log(path))
+        Self::open_with(path, readers, sqlite::sync::of_log(path))
     }
 
-    fn open_with(path: &Path, readers: usize, sync: sync::Sync) -> Result<Self> {
-        let mut connection = sqlite::open(path, false)?;
-        migrate::run(&mut connection)?;
-        let (sender, requests) = std::sync::mpsc::channel();
-        let (commits, durable) = sync::start(sync, sender.clone())?;
+    fn open_with(path: &Path, readers: usize, sync: sqlite::sync::Sync) -> Result<Self> {
         let guard = Guard::default();
-        let writer = writer::Writer::start(connection, (sender, requests), commits, guard.clone())?;
-        let readers = reader::Readers::start(path, readers)?;
-        checkpoint::start(path, durable.syncs())?;
-        Ok(Self { inner: Arc::new(Inner { writer, readers, durable, guard, path: path.to_owned() }) })
+        let database = Database::Sqlite(sqlite::Database::open(path, readers, sync, guard.clone())?);
+        Ok(Self { inner: Arc::new(Inner { database, guard }) })
+    }
+
+    /// Connects to a PostgreSQL database, which must exist, and brings its schema up to date. Other servers may be connected
+    /// to it. Blocks; call before serving.
+    pub fn connect(url: &PostgresUrl, readers: usize) -> Result<Self> {
+        let guard = Guard::default();
+        let database = Database::Postgres(postgres::Database::connect(url, readers, guard.clone())?);
+        Ok(Self { inner: Arc::new(Inner { database, guard }) })
     }
 
     /// Makes the log as long as it gets, once: then a commit changes no size of a file, and a sync costs half. Does not wait.
+    /// PostgreSQL does so by itself.
     pub fn reserve_log(&self) -> Result<()> {
-        let log = std::fs::File::options().append(true).open(sync::log_of(&self.inner.path));
-        let log =
-            log.map_err(|e| Fault::internal("the log of the database can't be opened").for_operator(e))?;
-        self.inner.writer.reserve(log, LOG_BYTES);
-        Ok(())
+        match &self.inner.database {
+            Database::Sqlite(database) => database.reserve_log(),
+            Database::Postgres(_) => Ok(()),
+        }
     }
 
     /// Runs a write transaction. An error takes all of it back. Durable when this returns `Ok`.
@@ -141,7 +143,11 @@ impl Store {
         F: FnMut(&mut dyn Tx) -> Result<T> + Send + 'static,
     {
         let (sender, receiver) = oneshot::channel();
-        self.inner.writer.submit(logical::pending(f, guarded, sender));
+        let work = logical::pending(f, guarded, sender);
+        match &self.inner.database {
+            Database::Sqlite(database) => database.submit(sqlite::Request::Write(work)),
+            Database::Postgres(database) => database.submit(postgres::Request::Write(work)),
+        }
         receiver.await.map_err(|_| stopped())?
     }
 
@@ -155,42 +161,74 @@ impl Store {
 
     /// Which database this is. Several servers may share PostgreSQL only.
     pub fn dialect(&self) -> Dialect {
-        Dialect::Sqlite
+        match &self.inner.database {
+            Database::Sqlite(_) => Dialect::Sqlite,
+            Database::Postgres(_) => Dialect::Postgres,
+        }
     }
 
-    /// Runs a read. It sees one consistent state that includes every write finished before the call.
+    /// Runs a read. It sees one consistent state that includes every write finished before the call, also those of other
+    /// servers.
     pub async fn read<T, F>(&self, f: F) -> Result<T>
     where
         T: Send + 'static,
         F: FnOnce(&mut dyn Tx) -> Result<T> + Send + 'static,
     {
         let (sender, receiver) = oneshot::channel();
-        self.inner.readers.submit(f, sender);
-        let found = receiver.await.map_err(|_| stopped())?;
-        self.inner.durable.wait(self.inner.writer.newest()).await?;
-        found
+        let read = reader::pending(f, sender);
+        match &self.inner.database {
+            Database::Sqlite(database) => {
+                database.submit_read(read);
+                let found = receiver.await.map_err(|_| stopped())?;
+                database.kept().await?;
+                found
+            }
+            // What can be seen there is on disk.
+            Database::Postgres(database) => {
+                database.submit_read(read);
+                receiver.await.map_err(|_| stopped())?
+            }
+        }
     }
 
     /// Opens a transaction that will be taken back: statements run, nothing stays. Plans are made on it. It holds up
     /// writers, so it ends by itself after two seconds.
     pub async fn rehearse(&self) -> Result<Rehearsal> {
-        self.inner.writer.rehearse().await
+        let (sender, requests) = std::sync::mpsc::channel();
+        let (ready, is_ready) = oneshot::channel();
+        match &self.inner.database {
+            Database::Sqlite(database) => database.submit(sqlite::Request::Rehearse(requests, ready)),
+            Database::Postgres(database) => database.submit(postgres::Request::Rehearse(requests, ready)),
+        }
+        is_ready.await.map_err(|_| stopped())??;
+        Ok(Rehearsal { sender })
     }
 
-    /// Changes when commits have become durable; tells followers of tables that they should look again.
+    /// Changes when commits have become durable, of this server and of others on the same database; tells followers of
+    /// tables that they should look again. While others can't be heard it changes every second.
     pub fn commits(&self) -> watch::Receiver<u64> {
-        self.inner.durable.syncs()
+        match &self.inner.database {
+            Database::Sqlite(database) => database.commits(),
+            Database::Postgres(database) => database.commits(),
+        }
     }
 
-    /// Copies the whole database into a new file while it is in use. Fails if the file exists.
+    /// Copies the whole database into a new file while it is in use: a database file of SQLite, an archive for `pg_restore` of
+    /// PostgreSQL. Fails if the file exists.
     pub async fn backup(&self, target: &Path) -> Result<()> {
         if target.exists() {
             return Err(Fault::operation("the backup file exists already; choose another name"));
         }
-        let target = target.to_string_lossy().into_owned();
-        let source = self.inner.path.clone();
-        let copy = move || {
-            Tx::execute(&mut sqlite::open(&source, true)?, "VACUUM INTO ?", params![target]).map(|_| ())
+        let target = target.to_owned();
+        let copy: Box<dyn FnOnce() -> Result<()> + Send> = match &self.inner.database {
+            Database::Sqlite(database) => {
+                let source = database.path().to_owned();
+                Box::new(move || sqlite::Database::copy_to(&source, &target))
+            }
+            Database::Postgres(database) => {
+                let url = database.url().clone();
+                Box::new(move || postgres::dump(&url, &target))
+            }
         };
         tokio::task::spawn_blocking(copy).await.map_err(|_| stopped())?
     }
@@ -206,4 +244,4 @@ pub fn is_duplicate(fault: &Fault) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,22 +1,47 @@
-//! Reader threads: each has its own read-only connection and takes the next read from one queue.
+//! Reader threads: each has its own connection and takes the next read from one queue.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use cairn_types::{Fault, Result};
-use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use crate::Tx;
-use crate::sqlite::{open, run};
 
-type Work = Box<dyn FnOnce(&mut Connection) + Send>;
+/// A connection that reads.
+pub(crate) trait Snapshots: Send + 'static {
+    /// Its statements.
+    fn tx(&mut self) -> &mut dyn Tx;
+    /// From here on every statement sees the same state.
+    fn begin_read(&mut self) -> Result<()>;
+    /// Lets go of that state.
+    fn end_read(&mut self);
+}
+
+/// A read that waits for its turn.
+pub(crate) type Read = Box<dyn FnOnce(&mut dyn Snapshots) + Send>;
+
+/// Makes a closure wait for its turn; its result goes to `answer`.
+pub(crate) fn pending<T, F>(f: F, answer: oneshot::Sender<Result<T>>) -> Read
+where
+    T: Send + 'static,
+    F: FnOnce(&mut dyn Tx) -> Result<T> + Send + 'static,
+{
+    Box::new(move |session| {
+        let result = session.begin_read().and_then(|()| {
+            catch_unwind(AssertUnwindSafe(|| f(session.tx())))
+                .unwrap_or_else(|_| Err(Fault::internal("a read panicked")))
+        });
+        // Nobody may wait any more.
+        let _ = answer.send(result);
+        session.end_read();
+    })
+}
 
 #[derive(Default)]
 struct Queue {
-    work: VecDeque<Work>,
+    work: VecDeque<Read>,
     closed: bool,
 }
 
@@ -25,29 +50,22 @@ pub(crate) struct Readers {
 }
 
 impl Readers {
-    pub(crate) fn start(path: &Path, count: usize) -> Result<Self> {
+    /// Starts a thread for each of these connections.
+    pub(crate) fn start<S: Snapshots>(sessions: Vec<S>) -> Result<Self> {
         let queue = Arc::new((Mutex::new(Queue::default()), Condvar::new()));
-        for n in 0..count.max(1) {
-            let connection = open(path, true)?;
+        for (n, session) in sessions.into_iter().enumerate() {
             let queue = queue.clone();
             std::thread::Builder::new()
                 .name(format!("store-reader-{n}"))
-                .spawn(move || serve(connection, &queue))
+                .spawn(move || serve(session, &queue))
                 .map_err(|e| Fault::internal(format!("a reader thread could not be started: {e}")))?;
         }
         Ok(Self { queue })
     }
 
-    pub(crate) fn submit<T, F>(&self, f: F, answer: oneshot::Sender<Result<T>>)
-    where
-        T: Send + 'static,
-        F: FnOnce(&mut dyn Tx) -> Result<T> + Send + 'static,
-    {
-        let work: Work = Box::new(move |connection| {
-            let _ = answer.send(in_snapshot(connection, f));
-        });
+    pub(crate) fn submit(&self, read: Read) {
         let (queue, wake) = &*self.queue;
-        queue.lock().unwrap_or_else(PoisonError::into_inner).work.push_back(work);
+        queue.lock().unwrap_or_else(PoisonError::into_inner).work.push_back(read);
         wake.notify_one();
     }
 }
@@ -60,26 +78,14 @@ impl Drop for Readers {
     }
 }
 
-/// Several statements of one read see the same state.
-fn in_snapshot<T>(connection: &mut Connection, f: impl FnOnce(&mut dyn Tx) -> Result<T>) -> Result<T> {
-    run(connection, "BEGIN DEFERRED")?;
-    let result = catch_unwind(AssertUnwindSafe(|| f(connection)))
-        .unwrap_or_else(|_| Err(Fault::internal("a read panicked")));
-    if let Err(f) = run(connection, "COMMIT") {
-        tracing::warn!(error = %f, "a read transaction did not end cleanly");
-        let _ = connection.execute_batch("ROLLBACK");
-    }
-    result
-}
-
-fn serve(mut connection: Connection, queue: &(Mutex<Queue>, Condvar)) {
+fn serve(mut session: impl Snapshots, queue: &(Mutex<Queue>, Condvar)) {
     let (queue, wake) = queue;
     loop {
-        let work = {
+        let read = {
             let mut guard = queue.lock().unwrap_or_else(PoisonError::into_inner);
             loop {
-                if let Some(work) = guard.work.pop_front() {
-                    break work;
+                if let Some(read) = guard.work.pop_front() {
+                    break read;
                 }
                 if guard.closed {
                     return;
@@ -87,6 +93,6 @@ fn serve(mut connection: Connection, queue: &(Mutex<Queue>, Condvar)) {
                 guard = wake.wait(guard).unwrap_or_else(PoisonError::into_inner);
             }
         };
-        work(&mut connection);
+        read(&mut session);
     }
 }

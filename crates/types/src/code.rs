@@ -85,6 +85,8 @@ codes! {
     QUERY_TOO_DEEP = "QUERY.8000";
     STORE = "STORE.8000";
     STORE_FULL = "STORE.8001";
+    STORE_UNREACHABLE = "STORE.8002";
+    STORE_UNCERTAIN = "STORE.8003";
     DELETING = "RES.8000";
     IN_USE = "RES.8001";
     UUID_TAKEN = "RES.8002";
@@ -264,6 +266,8 @@ pub const CODES: &[(&str, &str)] = &[
     ("SG.1000", "the VM NIC could not be added to the security group"),
     ("STORE.8000", "the database refused or failed"),
     ("STORE.8001", "the database disk is full"),
+    ("STORE.8002", "the database cannot be reached; nothing was changed"),
+    ("STORE.8003", "the connection to the database broke at the end of a change; whether it stands is not known"),
     ("SYS.1000", "internal error"),
     ("SYS.1001", "timed out"),
     ("SYS.1002", "a resource could not be created"),

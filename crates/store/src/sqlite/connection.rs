@@ -8,6 +8,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql};
 
+use crate::migrate::Schema;
+use crate::reader::Snapshots;
 use crate::{Dialect, Row, Tx, Value};
 
 /// Opens the file with the settings every connection uses.
@@ -120,5 +122,32 @@ pub(crate) fn fault(error: &rusqlite::Error) -> Fault {
                 .for_operator(error)
         }
         _ => Fault::new(code::STORE, "the database failed").for_operator(error),
+    }
+}
+
+impl Snapshots for Connection {
+    fn tx(&mut self) -> &mut dyn Tx {
+        self
+    }
+
+    fn begin_read(&mut self) -> Result<()> {
+        run(self, "BEGIN DEFERRED")
+    }
+
+    fn end_read(&mut self) {
+        if let Err(f) = run(self, "COMMIT") {
+            tracing::warn!(error = %f, "a read transaction did not end cleanly");
+            let _ = self.execute_batch("ROLLBACK");
+        }
+    }
+}
+
+impl Schema for Connection {
+    fn script(&mut self, sql: &str) -> Result<()> {
+        self.execute_batch(sql).map_err(|e| fault(&e))
+    }
+
+    fn keep(&mut self) -> Result<()> {
+        run(self, "COMMIT")
     }
 }

@@ -14,8 +14,8 @@ use std::sync::{Arc, OnceLock};
 use cairn_types::{Fault, Result, code};
 use tokio::sync::watch;
 
+use super::Request;
 use crate::stopped;
-use crate::writer::Request;
 
 /// Makes the log durable.
 pub(crate) type Sync = Box<dyn FnMut() -> std::io::Result<()> + Send>;

@@ -1,5 +1,5 @@
 //! The writer thread: many logical transactions, up to [`crate::batch::BATCH`] of them, share one BEGIN IMMEDIATE … COMMIT; answers leave once
-//! that is on disk (see [`crate::sync`]).
+//! that is on disk (see [`super::sync`]).
 //!
 //! A COMMIT made while the disk is busy with the one before would wait for it anyway. So the batch stays open until the disk is
 //! free, and takes in whatever comes meanwhile: the busier the disk, the larger the batch.
@@ -10,17 +10,17 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender};
 
 use cairn_types::{Fault, Result};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use crate::batch::{BATCH, Batch, Rehearsal, Session, rehearse};
+use super::connection::run;
+use super::sync::{Answer, Commit};
+use crate::Tx;
+use crate::batch::{BATCH, Batch, Session, rehearse};
 use crate::logical::{Guard, Work};
-use crate::sqlite::run;
-use crate::sync::Commit;
-use crate::{Tx, stopped};
 
 pub(crate) enum Request {
     Write(Work),
@@ -54,21 +54,9 @@ impl Writer {
         Ok(Self { sender, last })
     }
 
-    pub(crate) fn submit(&self, work: Work) {
-        // A closed channel drops the work with its answer, which the caller sees as "stopping".
-        let _ = self.sender.send(Request::Write(work));
-    }
-
-    pub(crate) async fn rehearse(&self) -> Result<Rehearsal> {
-        let (sender, receiver) = channel();
-        let (ready, is_ready) = oneshot::channel();
-        self.sender.send(Request::Rehearse(receiver, ready)).map_err(|_| stopped())?;
-        is_ready.await.map_err(|_| stopped())??;
-        Ok(Rehearsal { sender })
-    }
-
-    pub(crate) fn reserve(&self, log: File, bytes: u64) {
-        let _ = self.sender.send(Request::Reserve(log, bytes));
+    /// A closed channel drops the work with its answer, which the caller sees as "stopping".
+    pub(crate) fn submit(&self, request: Request) {
+        let _ = self.sender.send(request);
     }
 
     /// Number of the newest commit that anybody may have seen.
@@ -148,7 +136,7 @@ impl Thread {
         let answers = batch
             .all
             .into_iter()
-            .map(|work| -> crate::sync::Answer { Box::new(move |committed| work.answer(committed)) });
+            .map(|work| -> Answer { Box::new(move |committed| work.answer(committed)) });
         // Nobody receives once the store is dropped; then the answers are dropped too, which reads as "stopping".
         let _ = self.commits.send(Commit { number, wrote, end, answers: answers.collect() });
         left

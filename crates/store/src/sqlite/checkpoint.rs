@@ -9,7 +9,7 @@ use std::time::Duration;
 use cairn_types::{Fault, Result};
 use tokio::sync::watch;
 
-use crate::sqlite::open;
+use super::connection::open;
 
 /// Pause between two looks at whether there were commits.
 const PAUSE: Duration = Duration::from_millis(500);
