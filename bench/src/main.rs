@@ -6,10 +6,13 @@
 mod http;
 mod interrupt;
 mod machine;
+mod metrics;
 mod report;
 mod sample;
+mod scale;
 mod scenario;
 mod server;
+mod world;
 
 use anyhow::Result;
 
@@ -39,7 +42,7 @@ fn main() {
         eprintln!("\n{name} could not be measured: {error:#}");
         failed = true;
     }
-    println!("\n{}\n\n{}", machine::describe(), report.table());
+    println!("\n{}\n{:9} {}\n\n{}", machine::describe(), "command", command(), report.table());
     match report.write() {
         Ok(path) => println!("\n{}\nwritten to {}", report.verdict(), path.display()),
         Err(error) => {
@@ -48,6 +51,13 @@ fn main() {
         }
     }
     std::process::exit(i32::from(failed));
+}
+
+/// The command that measures this again.
+fn command() -> String {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let scale = std::env::var("CAIRN_BENCH_SCALE").map_or(String::new(), |s| format!("CAIRN_BENCH_SCALE={s} "));
+    if args.is_empty() { format!("{scale}make bench") } else { format!("{scale}scripts/bench.sh {}", args.join(" ")) }
 }
 
 /// `None`: the call was answered already. Without names: everything that needs no flag.

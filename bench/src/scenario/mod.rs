@@ -1,6 +1,7 @@
 //! What can be measured.
 
 mod cargo_check;
+mod create_vms;
 mod idle;
 mod query;
 mod start;
@@ -46,6 +47,11 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "query-uuid",
         about: "one VM by uuid among thousands",
         kind: Kind::Alone(query::measure),
+    },
+    Scenario {
+        name: "create-vms",
+        about: "1 to 10,000 VMs by up to 100 clients over 1,000 simulated hosts",
+        kind: Kind::Alone(create_vms::measure),
     },
     Scenario {
         name: "idle-memory",

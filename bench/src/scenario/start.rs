@@ -24,5 +24,7 @@ pub(super) fn measure(report: &mut Report) -> Result<()> {
         second.median()
     );
     report.put("server_start_ms", first.median(), how);
+    let how = format!("median of {RUNS} starts on the database of an earlier one, without resources");
+    report.put("restart_empty_ms", second.median(), how);
     Ok(())
 }
