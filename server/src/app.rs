@@ -36,6 +36,8 @@ pub struct App {
     pub secrets: Secrets,
     /// Sessions, passwords, access keys.
     pub identity: Identity,
+    /// The message bus.
+    pub bus: crate::bus::Connection,
     /// Followers of the event log.
     pub feed: Feed,
     /// Audit writer.
@@ -126,6 +128,7 @@ impl App {
         register(&engine);
         let agents = Agents::new(&config, epoch, tuning.patience.unwrap_or_default())?;
         let app = Arc::new(Self {
+            bus: crate::bus::Connection::default(),
             feed: Feed::start(store.clone()).await?,
             audit: Audit::start(store.clone()),
             recent: platform::recent::Recent::default(),

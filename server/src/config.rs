@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
+use crate::bus::BusAddress;
+
 /// Settings of the process; everything else is a global setting in the database.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -23,6 +25,8 @@ pub struct Config {
     pub agents_advertised: String,
     /// Folder into which the credentials of this machine's own agent are written; none: `data_dir/local-agent`.
     pub local_agent_dir: PathBuf,
+    /// The message bus; none: the server has none.
+    pub nats: Option<BusAddress>,
 }
 
 /// The optional file `<data-dir>/server.json`.
@@ -35,11 +39,14 @@ struct File {
     agent_advertised: Option<String>,
     page_dir: Option<PathBuf>,
     local_agent_dir: Option<PathBuf>,
+    nats: Option<String>,
+    nats_authority: Option<PathBuf>,
 }
 
 const USAGE: &str =
     "usage: cairn-server [--data-dir DIR] [--page-dir DIR] [--api ADDR] [--page ADDR] [--agents ADDR]
-                    [--agents-advertised HOST:PORT] [--local-agent-dir DIR] [--version]";
+                    [--agents-advertised HOST:PORT] [--local-agent-dir DIR] [--version]
+       CAIRN_NATS=nats://user:password@host:4222 names the message bus, CAIRN_NATS_CA=FILE its authority.";
 
 impl Config {
     /// Everything at its default below this folder, on free ports of the loopback address. For tests.
@@ -53,6 +60,7 @@ impl Config {
             agents: any,
             agents_advertised: String::new(),
             local_agent_dir: data_dir.join("local-agent"),
+            nats: None,
         }
     }
 
@@ -99,6 +107,7 @@ impl Config {
         };
         let agents = address("--agents", file.agent_address, 7443)?;
         let advertised = given.get("--agents-advertised").cloned().or(file.agent_advertised);
+        let nats = bus(std::env::var("CAIRN_NATS").ok().or(file.nats), file.nats_authority)?;
         Ok(Self {
             page_dir: given.get("--page-dir").map(PathBuf::from).or(file.page_dir),
             api: address("--api", file.api_address, 8080)?,
@@ -110,9 +119,19 @@ impl Config {
                 .map(PathBuf::from)
                 .or(file.local_agent_dir)
                 .unwrap_or_else(|| data_dir.join("local-agent")),
+            nats,
             data_dir,
         })
     }
+}
+
+/// From the environment or the file, not from the command line, which everybody on the machine can read.
+fn bus(address: Option<String>, authority: Option<PathBuf>) -> Result<Option<BusAddress>> {
+    let Some(text) = address.filter(|a| !a.trim().is_empty()) else { return Ok(None) };
+    let mut address: BusAddress =
+        text.parse().map_err(|f: cairn_types::Fault| anyhow::anyhow!("CAIRN_NATS: {}", f.details))?;
+    address.authority = std::env::var_os("CAIRN_NATS_CA").map(PathBuf::from).or(authority);
+    Ok(Some(address))
 }
 
 fn read_file(path: &Path) -> Result<File> {

@@ -1,4 +1,4 @@
-//! The way of a call: route, session, parameters, permission, checks, handler. The same for HTTP and, later, the bus.
+//! The way of a call: route, session, parameters, permission, checks, handler. The same for HTTP and the bus.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -5,6 +5,7 @@
 
 pub mod agents;
 pub mod app;
+pub mod bus;
 pub mod call;
 pub mod cascade;
 pub mod compute;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_server::app::{App, Tuning};
+use cairn_server::bus::BusAddress;
 use cairn_server::config::Config;
 use cairn_server::http::{self, Served};
 use cairn_simhost::SimCloud;
@@ -26,6 +27,7 @@ pub struct Cloud {
     /// What is on the simulated machines; it outlives the server.
     pub machines: SimCloud,
     tuning: Tuning,
+    nats: Option<BusAddress>,
     running: Option<Running>,
     folder: TempDir,
 }
@@ -44,6 +46,11 @@ impl Cloud {
 
     /// The same with another tuning, such as a probe of the fault harness.
     pub async fn with(change: impl FnOnce(&mut Tuning)) -> Self {
+        Self::on_bus(None, change).await
+    }
+
+    /// The same with a message bus.
+    pub async fn on_bus(nats: Option<BusAddress>, change: impl FnOnce(&mut Tuning)) -> Self {
         let machines = SimCloud::new(7);
         let mut tuning = Tuning {
             fast_hash: true,
@@ -53,7 +60,7 @@ impl Cloud {
         };
         change(&mut tuning);
         let folder = tempfile::tempdir().expect("a folder");
-        let mut cloud = Self { admin: Api::new(""), machines, tuning, running: None, folder };
+        let mut cloud = Self { admin: Api::new(""), machines, tuning, nats, running: None, folder };
         cloud.boot().await;
         cloud
     }
@@ -65,7 +72,8 @@ impl Cloud {
             .enable_all()
             .build()
             .expect("a runtime");
-        let (config, tuning) = (Config::ephemeral(self.folder.path()), self.tuning.clone());
+        let (mut config, tuning) = (Config::ephemeral(self.folder.path()), self.tuning.clone());
+        config.nats = self.nats.clone();
         let start = async move {
             let app = App::start(config, tuning).await?;
             let served = http::serve(&app).await?;

@@ -42,6 +42,7 @@ pub async fn serve(app: &Arc<App>) -> Result<Served> {
     let served = Served { api: local(&api)?, page: local(&page)?, agents: local(&agents)? };
     app.page_port.store(served.page.port(), std::sync::atomic::Ordering::Relaxed);
     app.agents.listen(agents, served.agents);
+    crate::bus::start(app).await?;
     tokio::spawn(serve::run(api, api_router(app)));
     tokio::spawn(serve::run(page, page_router(app)));
     Ok(served)
@@ -64,6 +65,7 @@ fn api_routes() -> Router<Arc<App>> {
         .route("/zstack/v1/cairn/events", get(events::stream))
         .route("/openapi.json", get(openapi))
         .route("/metrics", get(metrics))
+        .route("/health", get(health))
         .layer(DefaultBodyLimit::max(MAX_BODY))
 }
 
@@ -83,6 +85,13 @@ fn page_router(app: &Arc<App>) -> Router {
 
 async fn openapi() -> impl IntoResponse {
     ([("content-type", "application/json; charset=utf-8")], cairn_api::openapi::document_text())
+}
+
+/// For load balancers and supervisors: 200 while the server serves, with or without its bus.
+async fn health(axum::extract::State(app): axum::extract::State<Arc<App>>) -> impl IntoResponse {
+    axum::Json(
+        serde_json::json!({ "ready": true, "managementNode": app.node, "messageBus": crate::bus::health(&app) }),
+    )
 }
 
 async fn metrics(axum::extract::State(app): axum::extract::State<Arc<App>>) -> impl IntoResponse {

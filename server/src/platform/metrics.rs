@@ -57,6 +57,11 @@ impl Metrics {
             "# HELP cairn_resident_bytes Resident memory of the server.\n# TYPE cairn_resident_bytes gauge\n",
         );
         let _ = writeln!(out, "cairn_resident_bytes {}", resident_bytes());
+        let bus = crate::bus::health(app);
+        if bus != "off" {
+            out.push_str("# HELP cairn_bus_connected Whether the message bus can be reached.\n# TYPE cairn_bus_connected gauge\n");
+            let _ = writeln!(out, "cairn_bus_connected {}", u8::from(bus == "connected"));
+        }
         self.render_calls(&mut out);
         out
     }

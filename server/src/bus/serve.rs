@@ -1,0 +1,106 @@
+//! Answers the calls that come over the bus, with the same code as those that come over HTTP.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cairn_types::{Fault, Result, code};
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use tokio::sync::Semaphore;
+
+use super::request::{self, JOB_SUBJECT, Wanted};
+use super::{Bus, Message};
+use crate::app::App;
+use crate::dispatch::{Answer, dispatch};
+
+/// Where calls are sent.
+pub const CALL_SUBJECT: &str = "cairn.api.call";
+/// All servers of an installation; each call goes to one of them.
+const GROUP: &str = "cairn-servers";
+/// Largest request, as over HTTP. What the bus takes is less, if it is not set up otherwise.
+const MOST_BYTES: usize = 4 << 20;
+/// Calls at work at the same time, waits for jobs among them.
+const MOST: usize = 1024;
+/// How long the end of a job is waited for, to tell it on the bus.
+const LONGEST_JOB: Duration = Duration::from_secs(24 * 3600);
+
+/// Connects the server to its bus, if it is configured to have one, and answers what comes.
+pub async fn start(app: &Arc<App>) -> Result<()> {
+    let Some(address) = &app.config.nats else { return Ok(()) };
+    let bus = super::connect(address, &format!("cairn-server {}", app.node)).await?;
+    app.bus.set(bus.clone());
+    app.bus.ends.follow(app);
+    let calls = bus.subscribe(CALL_SUBJECT, Some(GROUP)).await?;
+    tokio::spawn(serve(Arc::downgrade(app), bus, calls));
+    Ok(())
+}
+
+async fn serve(app: std::sync::Weak<App>, bus: Arc<dyn Bus>, mut calls: BoxStream<'static, Message>) {
+    let room = Arc::new(Semaphore::new(MOST));
+    while let Some(message) = calls.next().await {
+        let Some(app) = app.upgrade() else { return };
+        // Nobody would hear the answer: a call is not made by accident.
+        let Some(reply) = message.reply.clone() else { continue };
+        let bus = bus.clone();
+        match room.clone().try_acquire_owned() {
+            Ok(permit) => {
+                tokio::spawn(async move {
+                    let answer = answer(&app, &bus, &message.body).await;
+                    send(&bus, &reply, &answer).await;
+                    drop(permit);
+                });
+            }
+            Err(_) => {
+                let text =
+                    format!("this server is at work on {MOST} calls of the bus; try again in a moment");
+                let full = Fault::new(code::NOT_READY, text).retry();
+                tokio::spawn(async move { send(&bus, &reply, &full.into()).await });
+            }
+        }
+    }
+}
+
+async fn answer(app: &Arc<App>, bus: &Arc<dyn Bus>, message: &[u8]) -> Answer {
+    if message.len() > MOST_BYTES {
+        return Answer::Text(413, format!("the request has more than {MOST_BYTES} bytes"));
+    }
+    let (request, wait) = match request::read(message) {
+        Ok(Wanted::Call(request, wait)) => (request, wait),
+        Ok(Wanted::Job { job, schema, time, wait }) => {
+            return app.bus.ends.wait(app, &job, (schema, time.as_deref()), wait).await;
+        }
+        Err(answer) => return answer,
+    };
+    let form = (request.schema, request.time.clone());
+    let answer = dispatch(app, *request).await;
+    let Answer::Accepted(job) = answer else { return answer };
+    tokio::spawn(tell_end(app.clone(), bus.clone(), job.clone(), form.clone()));
+    if wait.is_zero() {
+        return Answer::Accepted(job);
+    }
+    match app.bus.ends.wait(app, &job, (form.0, form.1.as_deref()), wait).await {
+        Answer::Json(202, _) => Answer::Accepted(job),
+        ended => ended,
+    }
+}
+
+/// Publishes how a job ended. If this server ends before it, nobody does, and the job has to be asked for.
+async fn tell_end(app: Arc<App>, bus: Arc<dyn Bus>, job: String, (schema, time): (bool, Option<String>)) {
+    let ended = app.bus.ends.wait(&app, &job, (schema, time.as_deref()), LONGEST_JOB).await;
+    send(&bus, &format!("{JOB_SUBJECT}.{job}"), &ended).await;
+}
+
+async fn send(bus: &Arc<dyn Bus>, subject: &str, answer: &Answer) {
+    let mut message = request::write(answer);
+    let most = bus.most_bytes();
+    if message.len() > most {
+        let text = format!(
+            "the answer has {} bytes and the message bus takes {most}; ask for less with limit and start, or over HTTP",
+            message.len()
+        );
+        message = request::write(&Answer::Text(413, text));
+    }
+    if let Err(f) = bus.publish(subject, message).await {
+        tracing::warn!(error = %f, "an answer could not be sent over the message bus");
+    }
+}
