@@ -17,6 +17,7 @@ pub mod http;
 pub mod identity;
 pub mod inventory;
 pub mod network;
+pub mod nodes;
 pub mod platform;
 pub mod rows;
 pub mod storage;

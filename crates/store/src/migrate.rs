@@ -12,6 +12,7 @@ pub const MIGRATIONS: &[(i64, &str, &str)] = &[
     (3, "l2_owner", include_str!("../migrations/0003_l2_owner.sql")),
     (4, "audit_running", include_str!("../migrations/0004_audit_running.sql")),
     (5, "departed_guest", include_str!("../migrations/0005_departed_guest.sql")),
+    (6, "nodes", include_str!("../migrations/0006_nodes.sql")),
 ];
 
 /// Which migrations a database has.

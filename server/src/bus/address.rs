@@ -108,10 +108,8 @@ mod tests {
             ("nats://u:s3cret@a:1, nats://b:2", vec!["nats://a:1", "nats://b:2"], user("u", "s3cret")),
         ] {
             let read: BusAddress = text.parse().unwrap();
-            assert_eq!(
-                (read.servers(), &read.credentials),
-                (&servers.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>()[..], &credentials)
-            );
+            assert_eq!(read.servers(), servers);
+            assert!(read.credentials == credentials, "{text}");
             assert!(!format!("{read:?} {read}").contains("s3cret") && !format!("{read}").contains("a@b"));
         }
         for text in [

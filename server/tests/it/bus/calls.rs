@@ -193,7 +193,7 @@ async fn api_02_an_answer_that_the_bus_can_not_carry_says_so() {
     let text = "x".repeat(2000);
     for n in 0..600 {
         let offering =
-            json!({ "name": format!("o{n}"), "description": text, "cpuNum": 1, "memorySize": 1 << 20 });
+            json!({ "name": format!("o{n}"), "description": text, "cpuNum": 1, "memorySize": 16 << 20 });
         stage.cloud.admin.ok("CreateInstanceOffering", offering).await;
     }
     let session = stage.cloud.admin.session();
@@ -207,6 +207,41 @@ async fn api_02_an_answer_that_the_bus_can_not_carry_says_so() {
         .send(json!({ "action": "QueryInstanceOffering", "params": { "limit": 10 }, "session": session }))
         .await;
     assert_eq!(some["body"]["inventories"].as_array().map(Vec::len), Some(10));
+}
+
+#[tokio::test]
+async fn api_02_more_calls_than_a_server_works_on_are_refused_and_later_taken() {
+    let Some(stage) = Stage::set().await else { return };
+    let world = stage.cloud.world().await;
+    let host = stage.cloud.machines.host(&world.hosts[0]);
+    host.hang("vm.start");
+    let session = stage.cloud.admin.session();
+    let vm =
+        json!({ "action": "CreateVmInstance", "params": world.vm("slow"), "session": session, "job": JOB });
+    assert_eq!(stage.send(vm).await["status"], 202);
+    let wait = json!({ "job": JOB, "wait": 60 }).to_string().into_bytes();
+    let mut waiting = Vec::new();
+    for _ in 0..1024 {
+        let (client, wait) = (stage.client.clone(), wait.clone());
+        waiting.push(tokio::spawn(async move {
+            client.request("cairn.api.call", wait, Duration::from_secs(60)).await
+        }));
+    }
+    let mut refused = Value::Null;
+    for _ in 0..100 {
+        refused = stage.send(json!({ "action": "GetVersion" })).await;
+        if refused["status"] == 503 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(refused["body"]["error"]["code"], "SYS.1010", "{refused}");
+    host.release();
+    for waited in waiting {
+        let answer: Value = serde_json::from_slice(&waited.await.unwrap().unwrap()).unwrap();
+        assert_eq!(answer["status"], 200, "{answer}");
+    }
+    assert_eq!(stage.send(json!({ "action": "GetVersion" })).await["status"], 200);
 }
 
 #[tokio::test]
