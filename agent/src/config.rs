@@ -14,10 +14,13 @@ use serde::{Deserialize, Serialize};
 pub struct Enrolment {
     /// The agent's uuid: the common name of its certificate.
     pub agent: String,
-    /// Where the server listens for agents: `host:7443`.
+    /// Where the server listens for agents: `host:7443`; of several servers all, with commas.
     pub server: String,
     /// The name in the server's certificate.
     pub server_name: String,
+    /// There are others to dial when this one is gone.
+    #[serde(skip)]
+    pub is_one_of_several: bool,
 }
 
 /// The agent's folder.
@@ -68,6 +71,33 @@ impl AgentDir {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e),
         }
+    }
+
+    /// Keeps where the servers are, for the time when the one that told is gone.
+    pub fn keep_servers(&self, addresses: &[String]) -> io::Result<()> {
+        let (file, text) = (self.state().join("servers"), addresses.join(","));
+        if std::fs::read_to_string(&file).is_ok_and(|kept| kept == text) {
+            return Ok(());
+        }
+        let part = file.with_extension("part");
+        std::fs::write(&part, text)?;
+        std::fs::rename(part, file)
+    }
+
+    /// The enrolment with one server of those that are known: at each attempt the next one.
+    pub fn one_of_several(&self, mut enrolment: Enrolment, attempt: usize) -> Enrolment {
+        let kept = std::fs::read_to_string(self.state().join("servers")).unwrap_or_default();
+        let mut known: Vec<&str> = Vec::new();
+        // What the last server told comes first; what was written when the host was added may be out of date.
+        for address in kept.split(',').chain(enrolment.server.split(',')).map(str::trim) {
+            if !address.is_empty() && !known.contains(&address) {
+                known.push(address);
+            }
+        }
+        let (count, chosen) = (known.len(), known.get(attempt % known.len().max(1)).map(|a| (*a).to_owned()));
+        enrolment.is_one_of_several = count > 1;
+        enrolment.server = chosen.unwrap_or(enrolment.server);
+        enrolment
     }
 
     /// Takes the folder for this process until it ends; fails if another agent has it.
@@ -123,6 +153,26 @@ mod tests {
             std::fs::write(dir.file(file), "x").unwrap();
         }
         assert_eq!(dir.enrolment().unwrap().unwrap().server, "h:7443");
+    }
+
+    #[test]
+    fn ops_14_the_agent_dials_all_servers_in_turn_and_first_those_it_heard_of_last() {
+        let tmp = tempfile::tempdir().unwrap();
+        let dir = AgentDir::open(tmp.path()).unwrap();
+        let told = |server: &str| Enrolment {
+            agent: "a".into(),
+            server: server.into(),
+            server_name: "s".into(),
+            is_one_of_several: false,
+        };
+        let alone = dir.one_of_several(told("h:1"), 3);
+        assert_eq!((alone.server.as_str(), alone.is_one_of_several), ("h:1", false));
+        dir.keep_servers(&["n:1".into(), "n:2".into()]).unwrap();
+        let order: Vec<String> = (0..4).map(|n| dir.one_of_several(told("h:1, n:2"), n).server).collect();
+        assert_eq!(order, ["n:1", "n:2", "h:1", "n:1"]);
+        assert!(dir.one_of_several(told("h:1"), 0).is_one_of_several);
+        dir.keep_servers(&[]).unwrap();
+        assert_eq!(dir.one_of_several(told("h:1"), 1).server, "h:1");
     }
 
     #[test]

@@ -25,6 +25,11 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 /// The server must take what we send within this time, else the connection is lost.
 const SEND_LIMIT: Duration = Duration::from_secs(3 * HEARTBEAT_S);
 
+/// A server that is alone may be silent as long as it likes.
+const ALONE: Duration = Duration::from_secs(365 * 86_400);
+/// How long dialling may take: where there is another server to dial, not long.
+const DIAL: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(4));
+
 /// Tells which targets do not answer, for heartbeats.
 pub type Health = Arc<dyn Fn() -> Vec<(String, Fault)> + Send + Sync>;
 
@@ -49,8 +54,8 @@ impl Link {
     pub async fn run(&self) {
         let mut pause = BACKOFF.0;
         let mut last_error = String::new();
-        loop {
-            let enrolment = self.wait_for_enrolment().await;
+        for attempt in 0_usize.. {
+            let enrolment = self.dir.one_of_several(self.wait_for_enrolment().await, attempt);
             let mut welcome = false;
             let end = self.session(&enrolment, &mut welcome).await;
             self.outbox.connect(None);
@@ -87,9 +92,8 @@ impl Link {
 
     /// One connection from dial to loss.
     async fn session(&self, enrolment: &Enrolment, welcome: &mut bool) -> io::Result<()> {
-        let stream = timeout(Duration::from_secs(10), dial(&self.dir, enrolment))
-            .await
-            .map_err(io::Error::other)??;
+        let patience = if enrolment.is_one_of_several { DIAL.1 } else { DIAL.0 };
+        let stream = timeout(patience, dial(&self.dir, enrolment)).await.map_err(io::Error::other)??;
         let (mut reader, mut writer) = cairn_link::split(stream);
         let hello = AgentFrame::Hello {
             protocols: PROTOCOLS.to_vec(),
@@ -122,8 +126,16 @@ impl Link {
     }
 
     async fn receive(&self, mut reader: FrameReader<impl AsyncRead + Unpin>) -> io::Result<()> {
+        let mut silence = ALONE;
         loop {
-            match reader.next::<ServerFrame>().await {
+            let next = timeout(silence, reader.next::<ServerFrame>()).await;
+            match next.map_err(|_| io::Error::other("the server has fallen silent"))? {
+                Ok(Some(ServerFrame::Servers { addresses, beat_ms })) => {
+                    silence = Duration::from_millis(beat_ms.saturating_mul(3));
+                    if let Err(e) = self.dir.keep_servers(&addresses) {
+                        tracing::warn!("the addresses of the servers could not be kept: {e}");
+                    }
+                }
                 Ok(Some(ServerFrame::Command(command))) => self.dispatcher.command(command),
                 Ok(Some(ServerFrame::Cancel { id })) => self.dispatcher.cancel(&id),
                 Ok(Some(ServerFrame::Acknowledge { ids })) => self.dispatcher.acknowledge(&ids),

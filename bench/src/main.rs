@@ -56,8 +56,13 @@ fn main() {
 /// The command that measures this again.
 fn command() -> String {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let scale = std::env::var("CAIRN_BENCH_SCALE").map_or(String::new(), |s| format!("CAIRN_BENCH_SCALE={s} "));
-    if args.is_empty() { format!("{scale}make bench") } else { format!("{scale}scripts/bench.sh {}", args.join(" ")) }
+    let scale =
+        std::env::var("CAIRN_BENCH_SCALE").map_or(String::new(), |s| format!("CAIRN_BENCH_SCALE={s} "));
+    if args.is_empty() {
+        format!("{scale}make bench")
+    } else {
+        format!("{scale}scripts/bench.sh {}", args.join(" "))
+    }
 }
 
 /// `None`: the call was answered already. Without names: everything that needs no flag.

@@ -88,13 +88,7 @@ impl Report {
 }
 
 fn missed(metric: &Metric, value: f64) -> String {
-    format!(
-        "{} is {} {} and must be {}",
-        metric.name,
-        figure(value),
-        metric.unit,
-        metric.bound(metric.must)
-    )
+    format!("{} is {} {} and must be {}", metric.name, figure(value), metric.unit, metric.bound(metric.must))
 }
 
 fn rounded(value: f64) -> f64 {

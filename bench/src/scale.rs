@@ -6,7 +6,8 @@ use anyhow::{Context, Result, ensure};
 /// The share of the full size, from the environment; 1 without.
 pub fn scale() -> Result<f64> {
     let Ok(text) = std::env::var("CAIRN_BENCH_SCALE") else { return Ok(1.0) };
-    let scale: f64 = text.parse().with_context(|| format!("CAIRN_BENCH_SCALE is {text:?}, which is no number"))?;
+    let scale: f64 =
+        text.parse().with_context(|| format!("CAIRN_BENCH_SCALE is {text:?}, which is no number"))?;
     ensure!(scale > 0.0 && scale <= 1.0, "CAIRN_BENCH_SCALE must be above 0 and at most 1, not {scale}");
     Ok(scale)
 }

@@ -54,7 +54,6 @@ impl World {
     }
 }
 
-
 /// The uuid of an inventory.
 pub fn uuid(inventory: &Value) -> Result<String> {
     Ok(inventory["uuid"].as_str().with_context(|| format!("no uuid in {inventory}"))?.to_owned())
@@ -105,7 +104,12 @@ fn add_hosts(server: &Server, api: &Api, cluster: &str, hosts: usize) -> Result<
                     let host = json!({ "params": { "name": format!("host-{n}"), "clusterUuid": &*cluster,
                         "managementIp": address, "memoryCapacity": HOST_MEMORY, "cpuCapacity": HOST_CPUS } });
                     client
-                        .finish("POST", "/zstack/v1/hosts/simulators", &host.to_string(), Duration::from_millis(5))
+                        .finish(
+                            "POST",
+                            "/zstack/v1/hosts/simulators",
+                            &host.to_string(),
+                            Duration::from_millis(5),
+                        )
                         .await?;
                 }
             }));

@@ -13,6 +13,7 @@ use crate::call::ADMIN;
 use crate::config::Config;
 use crate::handlers::Handlers;
 use crate::identity::Identity;
+use crate::nodes::lease::Lease;
 use crate::platform::audit::Audit;
 use crate::platform::events::Feed;
 use crate::platform::secrets::Secrets;
@@ -58,10 +59,22 @@ pub struct App {
     pub storage: storage::Memory,
     /// Uuid of this management node.
     pub node: String,
+    /// The right to lead, if this is one of several servers.
+    pub lease: Option<Arc<Lease>>,
     /// When the process began to serve.
     pub started: Instant,
     /// Port of the page, once it is open.
     pub(crate) page_port: AtomicU16,
+}
+
+/// What makes one of several servers the one that leads.
+pub struct Leading {
+    /// Its row.
+    pub node: String,
+    /// Its right; what it did not renew in time is refused.
+    pub lease: Arc<Lease>,
+    /// Where agents find the servers that live.
+    pub servers: tokio::sync::watch::Receiver<Vec<String>>,
 }
 
 /// What tests change about a server.
@@ -104,19 +117,27 @@ impl App {
 
     /// Opens the database, takes up what had not ended, and starts periodic work. Serves nothing yet.
     pub async fn start(config: Config, tuning: Tuning) -> Result<Arc<Self>> {
-        std::fs::create_dir_all(&config.data_dir).map_err(|e| {
-            Fault::internal(format!("{} can't be made", config.data_dir.display())).for_operator(e)
-        })?;
-        // The database holds sessions: the folder is nobody else's, whatever umask the server was started with.
-        let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-        std::fs::set_permissions(&config.data_dir, private)
-            .map_err(|e| Fault::internal("the data folder can't be made private").for_operator(e))?;
-        let store = Store::open(&config.data_dir.join("cairn.db"), 2)?;
+        Self::begin(config, tuning, None).await
+    }
+
+    /// The same for one of several servers, which has the lead. Every write asks first whether it still has it.
+    pub async fn lead(config: Config, tuning: Tuning, leading: Leading) -> Result<Arc<Self>> {
+        Self::begin(config, tuning, Some(leading)).await
+    }
+
+    async fn begin(config: Config, tuning: Tuning, leading: Option<Leading>) -> Result<Arc<Self>> {
+        private_folder(&config)?;
+        let store = open_store(&config)?;
+        if let Some(Leading { node, lease, .. }) = &leading {
+            let (node, epoch) = (node.clone(), lease.epoch);
+            store.set_guard(move |tx| crate::nodes::store::still_leads(tx, &node, epoch));
+        }
         let secrets = Secrets::open(&config.data_dir.join("secret.key"))?;
         let settings = Settings::load(&store, &secrets).await?;
         let identity = Identity::new(tuning.fast_hash);
         let first_password = identity.hash_blocking(&crate::identity::password::client_digest("password"))?;
-        let (node, epoch) = store.write(move |tx| join(tx, &first_password)).await?;
+        let known = leading.as_ref().map(|l| (l.node.clone(), l.lease.epoch));
+        let (node, epoch) = store.write(move |tx| join(tx, &first_password, known.clone())).await?;
         let options = Options {
             server: node.clone(),
             epoch,
@@ -127,6 +148,10 @@ impl App {
         let engine = Engine::new(store.clone(), options);
         register(&engine);
         let agents = Agents::new(&config, epoch, tuning.patience.unwrap_or_default())?;
+        let lease = leading.map(|leading| {
+            agents.lead(leading.lease.clone(), leading.servers);
+            leading.lease
+        });
         let app = Arc::new(Self {
             bus: crate::bus::Connection::default(),
             feed: Feed::start(store.clone()).await?,
@@ -148,6 +173,7 @@ impl App {
             secrets,
             identity,
             node,
+            lease,
         });
         app.engine.attach(&app);
         app.agents.attach(&app);
@@ -163,27 +189,52 @@ impl App {
     }
 }
 
-/// Registers this server as the management node with a new epoch, and the admin account on the first start.
-fn join(tx: &mut dyn Tx, first_password: &str) -> Result<(String, i64)> {
+/// Opens the database that the configuration names.
+pub(crate) fn open_store(config: &Config) -> Result<Store> {
+    Store::open(&config.data_dir.join("cairn.db"), 2)
+}
+
+/// Makes the data folder.
+pub(crate) fn private_folder(config: &Config) -> Result<()> {
+    std::fs::create_dir_all(&config.data_dir).map_err(|e| {
+        Fault::internal(format!("{} can't be made", config.data_dir.display())).for_operator(e)
+    })?;
+    // The database holds sessions: the folder is nobody else's, whatever umask the server was started with.
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(&config.data_dir, private)
+        .map_err(|e| Fault::internal("the data folder can't be made private").for_operator(e))
+}
+
+/// Name of this machine.
+pub(crate) fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
+}
+
+/// Registers this server as the management node with a new epoch, unless it is `known` as one of several already, and the
+/// admin account on the first start.
+fn join(tx: &mut dyn Tx, first_password: &str, known: Option<(String, i64)>) -> Result<(String, i64)> {
     let now = time::now_ms();
     if !tx.exists("SELECT 1 FROM account WHERE uuid = ?", params![ADMIN])? {
         crate::identity::account::insert(tx, ADMIN, "admin", None, "SystemAdmin", first_password)?;
     }
     platform::first_rows(tx)?;
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    if let Some(known) = known {
+        return Ok(known);
+    }
+    let host = host_name();
     let known = tx.query_opt("SELECT uuid, epoch FROM management_node ORDER BY uuid LIMIT 1", params![])?;
     match known {
         Some(row) => {
             let (uuid, epoch) = (row.text("uuid")?, next_epoch(row.int("epoch")?, now));
             let sql = "UPDATE management_node SET epoch = ?, host_name = ?, join_ms = ?, heart_beat_ms = ?, state = 'RUNNING' WHERE uuid = ?";
-            tx.execute(sql, params![epoch, host.trim(), now, now, &uuid])?;
+            tx.execute(sql, params![epoch, &host, now, now, &uuid])?;
             Ok((uuid, epoch))
         }
         None => {
             let uuid = new_uuid();
             let sql = "INSERT INTO management_node (uuid, host_name, state, epoch, join_ms, heart_beat_ms) VALUES (?, ?, 'RUNNING', ?, ?, ?)";
             let epoch = next_epoch(0, now);
-            tx.execute(sql, params![&uuid, host.trim(), epoch, now, now])?;
+            tx.execute(sql, params![&uuid, &host, epoch, now, now])?;
             Ok((uuid, epoch))
         }
     }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -25,6 +26,12 @@ pub struct Config {
     pub agents_advertised: String,
     /// Folder into which the credentials of this machine's own agent are written; none: `data_dir/local-agent`.
     pub local_agent_dir: PathBuf,
+    /// Where the other servers reach this one, if it is one of several.
+    pub peers: SocketAddr,
+    /// Host under which other machines find this one; none: found out.
+    pub advertised_host: Option<String>,
+    /// How long the lease of one of several servers lasts.
+    pub lease: Duration,
     /// The message bus; none: the server has none.
     pub nats: Option<BusAddress>,
 }
@@ -39,13 +46,15 @@ struct File {
     agent_advertised: Option<String>,
     page_dir: Option<PathBuf>,
     local_agent_dir: Option<PathBuf>,
+    peer_address: Option<SocketAddr>,
+    advertised_host: Option<String>,
     nats: Option<String>,
     nats_authority: Option<PathBuf>,
 }
 
 const USAGE: &str =
     "usage: cairn-server [--data-dir DIR] [--page-dir DIR] [--api ADDR] [--page ADDR] [--agents ADDR]
-                    [--agents-advertised HOST:PORT] [--local-agent-dir DIR] [--version]
+                    [--agents-advertised HOST:PORT] [--local-agent-dir DIR] [--peers ADDR] [--advertised-host HOST] [--version]
        CAIRN_NATS=nats://user:password@host:4222 names the message bus, CAIRN_NATS_CA=FILE its authority.";
 
 impl Config {
@@ -60,6 +69,9 @@ impl Config {
             agents: any,
             agents_advertised: String::new(),
             local_agent_dir: data_dir.join("local-agent"),
+            peers: any,
+            advertised_host: None,
+            lease: LEASE,
             nats: None,
         }
     }
@@ -83,7 +95,9 @@ impl Config {
                 | "--page"
                 | "--agents"
                 | "--agents-advertised"
-                | "--local-agent-dir" => {
+                | "--local-agent-dir"
+                | "--peers"
+                | "--advertised-host" => {
                     let value = args.next().with_context(|| format!("{arg} needs a value\n{USAGE}"))?;
                     given.insert(arg, value);
                 }
@@ -119,10 +133,23 @@ impl Config {
                 .map(PathBuf::from)
                 .or(file.local_agent_dir)
                 .unwrap_or_else(|| data_dir.join("local-agent")),
+            peers: address("--peers", file.peer_address, 7444)?,
+            advertised_host: given.get("--advertised-host").cloned().or(file.advertised_host),
+            lease: lease()?,
             nats,
             data_dir,
         })
     }
+}
+
+/// How long a lease lasts if nothing else is said.
+const LEASE: Duration = Duration::from_secs(5);
+
+fn lease() -> Result<Duration> {
+    let Ok(text) = std::env::var("CAIRN_LEASE_MS") else { return Ok(LEASE) };
+    let ms = text.parse().ok().filter(|ms| (1000..=60_000).contains(ms));
+    ms.map(Duration::from_millis)
+        .with_context(|| format!("CAIRN_LEASE_MS is {text}; it must be 1000 to 60000"))
 }
 
 /// From the environment or the file, not from the command line, which everybody on the machine can read.

@@ -89,8 +89,11 @@ impl From<Refusal> for Answer {
 
 /// Answers a request.
 pub async fn dispatch(app: &Arc<App>, request: Request) -> Answer {
-    match walk(app, &request).await {
-        Ok(answer) | Err(answer) => answer,
+    let (Ok(answer) | Err(answer)) = walk(app, &request).await;
+    // What a server says that was cut off meanwhile may be long out of date.
+    match app.lease.as_ref().map(|lease| lease.check()) {
+        Some(Err(fault)) => fault.into(),
+        Some(Ok(())) | None => answer,
     }
 }
 

@@ -42,7 +42,8 @@ pub(super) fn measure(report: &mut Report) -> Result<()> {
     let hosts = scaled(HOSTS)?;
     eprintln!("  adding {hosts} simulated hosts");
     let world = Arc::new(World::build(&server, &api, hosts)?);
-    let bench = Bench { server: &server, session: api.session().to_owned(), world, made: AtomicUsize::new(0) };
+    let bench =
+        Bench { server: &server, session: api.session().to_owned(), world, made: AtomicUsize::new(0) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     for (vms, clients, times, theirs) in ROUNDS {
         runtime.block_on(bench.round(report, hosts, (*vms, *clients, *times), theirs))?;

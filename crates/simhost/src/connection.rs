@@ -19,6 +19,8 @@ use crate::agent::{Core, Gate, lock};
 const BATCH: usize = 256;
 /// The server answers Hello within this time.
 const WELCOME: Duration = Duration::from_secs(30);
+/// A server that is alone may be silent as long as it likes.
+const ALONE: Duration = Duration::from_secs(365 * 86_400);
 /// Longest pause between two dials, in multiples of the first.
 const SLOWEST: u32 = 16;
 
@@ -88,10 +90,18 @@ impl SimAgent {
         let mut outgoing = Outgoing { core: &self.core, frames };
         let mut heartbeat = self.heartbeats();
         let mut batch = Vec::with_capacity(BATCH);
+        // One of several servers says something now and then.
+        let (mut heard, mut silence) = (Instant::now(), ALONE);
         loop {
             tokio::select! {
                 frame = reader.next() => match frame? {
-                    Some(frame) => self.core.receive(frame),
+                    Some(frame) => {
+                        heard = Instant::now();
+                        if let ServerFrame::Servers { beat_ms, .. } = &frame {
+                            silence = Duration::from_millis(beat_ms * 3);
+                        }
+                        self.core.receive(frame);
+                    }
                     None => return Ok(Ended::Closed),
                 },
                 count = outgoing.frames.recv_many(&mut batch, BATCH) => {
@@ -102,6 +112,9 @@ impl SimAgent {
                     for frame in batch.drain(..) {
                         writer.push(&frame)?;
                     }
+                }
+                () = tokio::time::sleep_until(heard + silence) => {
+                    return Err(LinkError::Io(io::ErrorKind::TimedOut.into()));
                 }
                 written = writer.flush(), if writer.pending() > 0 => written?,
                 _ = heartbeat.tick() => {

@@ -89,13 +89,8 @@ pub struct Api {
 impl Api {
     /// A client of the server at `host:port`, without a session.
     pub fn new(address: &str) -> Self {
-        let config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .timeout_global(Some(PATIENCE))
-            .build();
         Self {
-            agent: config.into(),
+            agent: agent(PATIENCE),
             base: format!("http://{address}"),
             headers: Vec::new(),
             account: String::new(),
@@ -106,6 +101,12 @@ impl Api {
     #[must_use]
     pub fn at(&self, address: &str) -> Self {
         Self { base: format!("http://{address}"), ..self.clone() }
+    }
+
+    /// The same client, waiting no longer than this for an answer.
+    #[must_use]
+    pub fn patient(&self, patience: Duration) -> Self {
+        Self { agent: agent(patience), ..self.clone() }
     }
 
     /// Logs in with a plain password.
@@ -279,6 +280,15 @@ impl Api {
             tokio::time::sleep(Duration::from_millis(3)).await;
         }
     }
+}
+
+fn agent(patience: Duration) -> ureq::Agent {
+    let config = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .timeout_global(Some(patience))
+        .build();
+    config.into()
 }
 
 fn failure(reply: Reply) -> Failure {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use cairn_api::agent::vm::PowerState;
 use cairn_simhost::{CloudSnapshot, HostSnapshot};
-use cairn_store::{Tx, params};
+use cairn_store::{Store, Tx, params};
 use cairn_types::Result;
 use cairn_types::state::VmState;
 
@@ -73,11 +73,7 @@ impl Cloud {
 
     /// One line for each thing that must not be, now.
     pub async fn violations(&self) -> Vec<String> {
-        let snapshot = self.machines.snapshot();
-        let mut lines = snapshot.violations();
-        let rows = self.app().store.read(move |tx| of_rows(tx, &snapshot)).await;
-        lines.extend(rows.expect("the rows can be read"));
-        lines
+        violations(&self.app().store, self.machines.snapshot()).await
     }
 
     /// Waits until everything has settled, and fails if it does not or if anything is wrong then.
@@ -93,6 +89,14 @@ impl Cloud {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
+}
+
+/// One line for each thing that must not be, in these rows and on these machines, while nothing is at work.
+pub async fn violations(store: &Store, machines: CloudSnapshot) -> Vec<String> {
+    let mut lines = machines.violations();
+    let rows = store.read(move |tx| of_rows(tx, &machines)).await;
+    lines.extend(rows.expect("the rows can be read"));
+    lines
 }
 
 fn of_rows(tx: &mut dyn Tx, snapshot: &CloudSnapshot) -> Result<Vec<String>> {

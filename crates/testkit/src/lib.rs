@@ -23,14 +23,17 @@ mod faults;
 mod nats;
 mod receiver;
 mod rows;
+mod servers;
 mod tables;
 mod world;
 
 pub use api::{Api, Failure, Reply, digest};
+pub use check::violations;
 pub use cloud::{Cloud, TEST_PASSWORD};
 pub use faults::{Fault, Faults, Trouble};
 pub use nats::NatsServer;
 pub use receiver::{Received, Receiver};
 pub use rows::Rows;
+pub use servers::Servers;
 pub use tables::Tables;
 pub use world::World;

@@ -49,7 +49,13 @@ impl Cloud {
 
     /// A world with several hosts.
     pub async fn world_of(&self, hosts: usize) -> World {
-        let api = &self.admin;
+        World::make(&self.admin, hosts).await
+    }
+}
+
+impl World {
+    /// Makes a world with so many hosts through the API.
+    pub async fn make(api: &Api, hosts: usize) -> World {
         let mut w = World {
             zone: uuid(&api.make("CreateZone", json!({ "name": "zone" })).await),
             ..World::default()
@@ -67,9 +73,7 @@ impl Cloud {
             uuid(&api.make("CreateDiskOffering", json!({ "name": "disk", "diskSize": 1 << 30 })).await);
         w
     }
-}
 
-impl World {
     /// Adds a host to the cluster.
     pub async fn add_host(&mut self, api: &Api, number: usize) -> String {
         let host = uuid(&api.make("AddSimulatorHost", self.host(number)).await);

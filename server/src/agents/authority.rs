@@ -67,6 +67,11 @@ impl Authority {
         Ok(Self { issuer: Issuer::new(ca_params(), key), ca_pem })
     }
 
+    /// Tells this authority from another one.
+    pub fn fingerprint(&self) -> String {
+        fingerprint(self.ca_pem.trim().as_bytes())
+    }
+
     /// Issues a certificate to an agent; its uuid is the common name.
     pub fn issue(&self, agent: &str) -> Result<Credentials> {
         let key = KeyPair::generate().map_err(wrong("an agent's key"))?;

@@ -21,6 +21,7 @@ use super::authority::{Authority, fingerprint};
 use super::link::{self, Identity, Link};
 use crate::app::App;
 use crate::config::Config;
+use crate::nodes::lease::Lease;
 
 /// How long a call waits for a lost agent to come back before it gives up.
 const COME_BACK: Duration = Duration::from_secs(10);
@@ -58,12 +59,19 @@ pub(super) struct Inner {
     pub(super) tls: Arc<ServerConfig>,
     pub(super) epoch: u64,
     pub(super) app: OnceLock<Weak<App>>,
+    pub(super) lead: OnceLock<Lead>,
     pub(super) targets: RwLock<HashMap<String, Arc<Link>>>,
     pub(super) links: Mutex<HashMap<String, Arc<Link>>>,
     pub(super) changes: watch::Sender<u64>,
     advertised: Mutex<String>,
     started: Instant,
     patience: Patience,
+}
+
+/// What the leader of several servers knows.
+pub(super) struct Lead {
+    pub(super) lease: Arc<Lease>,
+    pub(super) servers: watch::Receiver<Vec<String>>,
 }
 
 /// How long calls wait for agents that are not connected.
@@ -91,6 +99,7 @@ impl Agents {
             tls,
             epoch: u64::try_from(epoch).unwrap_or(0),
             app: OnceLock::new(),
+            lead: OnceLock::new(),
             targets: RwLock::default(),
             links: Mutex::default(),
             changes: watch::channel(0).0,
@@ -106,6 +115,11 @@ impl Agents {
         let _ = self.inner.app.set(Arc::downgrade(app));
     }
 
+    /// This is one of several servers: it commands nobody once its lease is over, and agents hear of the others.
+    pub(crate) fn lead(&self, lease: Arc<Lease>, servers: watch::Receiver<Vec<String>>) {
+        let _ = self.inner.lead.set(Lead { lease, servers });
+    }
+
     /// The certificate authority.
     pub fn authority(&self) -> &Authority {
         &self.inner.authority
@@ -114,6 +128,9 @@ impl Agents {
     /// `host:port` at which an agent on a machine finds this server: as configured, or by this server's address towards
     /// that machine.
     pub fn advertised(&self, towards: &str) -> String {
+        if let Some(lead) = self.inner.lead.get() {
+            return lead.servers.borrow().join(",");
+        }
         let configured = self.inner.advertised.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(port) = configured.strip_prefix(':') else { return configured };
         let own = std::net::UdpSocket::bind("0.0.0.0:0").and_then(|s| {
@@ -148,6 +165,11 @@ impl Agents {
                 }
             }
         });
+    }
+
+    /// Serves a connection of an agent that was accepted elsewhere, to its end.
+    pub(crate) async fn accept(&self, stream: tokio::net::TcpStream, peer: SocketAddr) {
+        self.clone().secure(stream, peer).await;
     }
 
     async fn secure(self, stream: tokio::net::TcpStream, peer: SocketAddr) {
@@ -298,6 +320,7 @@ impl Agents {
             };
             // If the connection goes at once, the caller hears of it after this time at the earliest.
             command.receive_by_ms = self.inner.clock_ms((Instant::now() + come_back).min(end));
+            self.inner.check_lead()?;
             match link.request(command.clone(), end, options.on_progress.clone()).await {
                 Some(Err(f)) if f.code == code::AGENT_STALE => {
                     // The agent was held up, and is there: nothing was done yet, and somebody still waits.
@@ -319,6 +342,11 @@ impl Agents {
 }
 
 impl Inner {
+    /// An error once the lease of this server is over.
+    pub(super) fn check_lead(&self) -> Result<()> {
+        self.lead.get().map_or(Ok(()), |lead| lead.lease.check())
+    }
+
     /// The clock by which commands say until when they are wanted. Never 0, which means no time.
     pub(super) fn clock_ms(&self, at: Instant) -> u64 {
         u64::try_from(at.saturating_duration_since(self.started).as_millis()).unwrap_or(u64::MAX - 1) + 1

@@ -153,6 +153,7 @@ where
             tokio::spawn(arrived(app.clone(), target));
         }
         drop(app);
+        tell_servers(&hub, &link);
         let why = talk(&hub, &link, &mut reader, &mut writer, &mut outbox).await;
         tracing::warn!(agent = %link.agent, why, "agent {} is gone: {why}", link.agent);
     }
@@ -248,6 +249,27 @@ pub(crate) async fn targets_of(app: &Arc<App>, agent: String) -> Result<Vec<Targ
         .await
 }
 
+/// Longest silence of a leader towards its agents.
+const BEAT: Duration = Duration::from_secs(3);
+
+/// One of several servers tells the agent where the others are, again and again: so the agent hears that this one lives.
+fn tell_servers(hub: &Agents, link: &Arc<Link>) {
+    let Some(lead) = hub.inner.lead.get() else { return };
+    let (mut servers, link) = (lead.servers.clone(), Arc::downgrade(link));
+    let beat_ms = u64::try_from(BEAT.as_millis()).unwrap_or(0);
+    tokio::spawn(async move {
+        loop {
+            let addresses = servers.borrow_and_update().clone();
+            let Some(link) = link.upgrade().filter(|l| !l.closed.load(Ordering::Acquire)) else { return };
+            link.send(ServerFrame::Servers { addresses, beat_ms });
+            drop(link);
+            if let Ok(Err(_)) = timeout(BEAT, servers.changed()).await {
+                return;
+            }
+        }
+    });
+}
+
 /// Passes frames on until the connection ends; says why it did.
 async fn talk<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
     hub: &Agents,
@@ -276,6 +298,10 @@ async fn talk<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
                     if writer.push(&more).is_err() {
                         return "a command is too large";
                     }
+                }
+                // A process that was stopped must not wake up with commands in its hands.
+                if hub.inner.check_lead().is_err() {
+                    return "this server does not lead any more";
                 }
                 match timeout(silence, writer.flush()).await {
                     Ok(Ok(())) => {}

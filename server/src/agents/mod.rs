@@ -1,6 +1,6 @@
 //! Connections to agents: the listener, the certificate authority, and the hub through which commands go.
 
-mod authority;
+pub mod authority;
 mod calls;
 mod hub;
 mod link;

@@ -30,7 +30,10 @@ pub async fn start(app: &Arc<App>) -> Result<()> {
     let bus = super::connect(address, &format!("cairn-server {}", app.node)).await?;
     app.bus.set(bus.clone());
     app.bus.ends.follow(app);
-    let calls = bus.subscribe(CALL_SUBJECT, Some(GROUP)).await?;
+    // Each leader is a group of its own: what reaches one that is cut off reaches the next one too.
+    let group =
+        app.lease.as_ref().map_or_else(|| GROUP.to_owned(), |lease| format!("{GROUP}-{}", lease.epoch));
+    let calls = bus.subscribe(CALL_SUBJECT, Some(&group)).await?;
     tokio::spawn(serve(Arc::downgrade(app), bus, calls));
     Ok(())
 }
@@ -46,6 +49,10 @@ async fn serve(app: std::sync::Weak<App>, bus: Arc<dyn Bus>, mut calls: BoxStrea
             Ok(permit) => {
                 tokio::spawn(async move {
                     let answer = answer(&app, &bus, &message.body).await;
+                    if app.lease.as_ref().is_some_and(|lease| !lease.holds()) {
+                        // Another server leads, and answers.
+                        return;
+                    }
                     send(&bus, &reply, &answer).await;
                     drop(permit);
                 });

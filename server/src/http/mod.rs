@@ -17,6 +17,8 @@ use tokio::net::TcpListener;
 
 use crate::app::App;
 
+pub(crate) use serve::connection;
+
 /// Largest body of a call, in bytes.
 const MAX_BODY: usize = 4 << 20;
 
@@ -48,13 +50,18 @@ pub async fn serve(app: &Arc<App>) -> Result<Served> {
     Ok(served)
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener> {
+pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|e| {
         Fault::operation(format!(
             "port {} can't be opened: {e}; stop what listens there or choose another",
             address
         ))
     })
+}
+
+/// What the ports of API and page serve.
+pub(crate) fn routers(app: &Arc<App>) -> (Router, Router) {
+    (api_router(app), page_router(app))
 }
 
 fn api_routes() -> Router<Arc<App>> {

@@ -45,7 +45,8 @@ pub(super) async fn run(listener: TcpListener, router: Router) {
     }
 }
 
-async fn connection(stream: TcpStream, client: SocketAddr, router: Router) {
+/// Serves one connection to its end.
+pub(crate) async fn connection(stream: TcpStream, client: SocketAddr, router: Router) {
     // Small answers must not wait for more bytes.
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |mut request: Request<Incoming>| {

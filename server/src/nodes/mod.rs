@@ -6,8 +6,14 @@
 //! since each of its transactions looks at the lease first, nor command, since agents refuse older epochs; it starts again
 //! and joins anew.
 
+mod address;
+mod front;
 pub mod lease;
+mod peers;
 pub mod rendezvous;
+mod run;
 pub mod store;
 #[cfg(test)]
 mod tests;
+
+pub use run::{Ended, serve};

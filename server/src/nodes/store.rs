@@ -93,10 +93,12 @@ pub fn tick(tx: &mut dyn Tx, me: &Me, held: Option<i64>) -> Result<View> {
         tx.execute("UPDATE leadership SET lease_until_ms = ? WHERE name = ?", params![until, ALL])?;
         return view(tx, now, Some((node, epoch)), true);
     }
-    if lease > now {
+    // What stands in this server's name and it does not know of is of its last life: it takes it anew.
+    let is_of_last_life = node == me.uuid && held.is_none();
+    if lease > now && !is_of_last_life {
         return view(tx, now, Some((node, epoch)), false);
     }
-    if held.is_some() || !is_next(tx, me, epoch, lease, now)? {
+    if held.is_some() || !is_of_last_life && !is_next(tx, me, epoch, lease, now)? {
         // One that led and lost it starts again first; one that is not next leaves it to the other.
         return view(tx, now, None, false);
     }

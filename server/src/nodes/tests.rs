@@ -135,6 +135,16 @@ async fn ops_14_one_that_lost_its_lead_does_not_take_it_again_as_the_same() {
 }
 
 #[tokio::test]
+async fn ops_14_one_that_starts_again_within_its_lease_leads_on_in_a_new_epoch() {
+    let stage = Stage::with(2).await;
+    let (first, epoch) = stage.elect(&[1, 2]).await;
+    stage.store.write(move |tx| store::join(tx, &me(first))).await.unwrap();
+    let view = stage.tick(first, None).await;
+    assert!(view.is_mine && view.leader.unwrap().epoch > epoch);
+    assert!(!stage.may_write(first, epoch).await, "its last life writes nothing more");
+}
+
+#[tokio::test]
 async fn ops_14_one_that_leaves_is_followed_at_once() {
     let stage = Stage::with(2).await;
     let (first, epoch) = stage.elect(&[1, 2]).await;

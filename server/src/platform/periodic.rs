@@ -115,9 +115,11 @@ pub async fn expire(app: &Arc<App>) -> Result<()> {
     let days = |name: &str| app.settings.int("cairn", name);
     let (event_days, audit_days, run_days) =
         (days("event.keepDays"), days("audit.keepDays"), days("run.keepDays"));
+    let node = app.node.clone();
     app.store
         .write(move |tx: &mut dyn Tx| {
-            tx.execute("UPDATE management_node SET heart_beat_ms = ?", params![time::now_ms()])?;
+            let sql = "UPDATE management_node SET heart_beat_ms = ? WHERE uuid = ?";
+            tx.execute(sql, params![time::now_ms(), &node])?;
             events::prune(tx, event_days)?;
             audit::prune(tx, audit_days)?;
             subscriptions::prune(tx)?;

@@ -13,6 +13,7 @@ use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 /// Seals and opens secrets.
 pub struct Secrets {
     key: LessSafeKey,
+    fingerprint: String,
 }
 
 impl Secrets {
@@ -25,7 +26,14 @@ impl Secrets {
         };
         let key =
             UnboundKey::new(&AES_256_GCM, &bytes).map_err(|_| Fault::internal("the key file is damaged"))?;
-        Ok(Self { key: LessSafeKey::new(key) })
+        let digest =
+            ring::digest::digest(&ring::digest::SHA256, &[b"cairn key file", bytes.as_slice()].concat());
+        Ok(Self { key: LessSafeKey::new(key), fingerprint: STANDARD.encode(&digest.as_ref()[..12]) })
+    }
+
+    /// Tells this key file from another one without telling what is in it.
+    pub fn fingerprint(&self) -> String {
+        self.fingerprint.clone()
     }
 
     fn create(path: &Path) -> Result<Vec<u8>> {

@@ -12,6 +12,7 @@ mod hostile;
 mod identity;
 mod kit;
 mod network;
+mod nodes;
 mod one_foreign;
 mod plans;
 mod platform;

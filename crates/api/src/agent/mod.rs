@@ -72,6 +72,14 @@ pub enum ServerFrame {
         /// The new list.
         targets: Vec<Target>,
     },
+    /// Where the agent finds this server and those that may take its place. Sent by one of several servers, which from then on
+    /// says something at least every `beat_ms` milliseconds; after three times that the agent dials again.
+    Servers {
+        /// `host:port` each.
+        addresses: Vec<String>,
+        /// Longest silence of the server.
+        beat_ms: u64,
+    },
     /// Do something. The answer is one [`AgentFrame::Result`] with the same id.
     Command(Command),
     /// The caller no longer waits; the agent may stop the command if that leaves nothing half done.

@@ -183,6 +183,8 @@ impl Core {
             ServerFrame::Cancel { id } => self.cancel(&id),
             ServerFrame::Acknowledge { ids } => self.acknowledge(&ids),
             ServerFrame::Targets { targets } | ServerFrame::Welcome { targets, .. } => self.assign(targets),
+            // Who dials these agents knows the servers already.
+            ServerFrame::Servers { .. } => {}
             ServerFrame::Refuse { .. } => self.drop_connection(),
         }
     }

@@ -1,0 +1,13 @@
+//! OPS-14, servers: three real processes on one PostgreSQL and one NATS server, simulated hosts behind the agent protocol, load over
+//! all three; one is killed, or stopped for longer than its lease.
+//!
+//! Not part of `cargo test`: `cargo test -p cairn-server --test ops_14 -- --test-threads=1`, or `scripts/test.sh ops-14`.
+
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+mod cluster;
+mod hosts;
+mod kill;
+mod load;
+mod partition;
+mod postgres;
