@@ -92,6 +92,8 @@ pub struct Tuning {
     pub fast_hash: bool,
     /// What is on simulated machines already, from an earlier server.
     pub machines: Option<cairn_simhost::SimCloud>,
+    /// Simulated machines run there, not in this process.
+    pub elsewhere: Option<Arc<dyn hardware::Elsewhere>>,
     /// How long calls wait for agents that are not connected.
     pub patience: Option<Patience>,
 }
@@ -161,7 +163,7 @@ impl App {
             metrics: Metrics::default(),
             networks: network::apply::Memory::default(),
             consoles: compute::console::Consoles::default(),
-            hardware: hardware::Hardware::new(tuning.machines.clone()),
+            hardware: hardware::Hardware::new(tuning.machines.clone(), tuning.elsewhere.clone()),
             storage: storage::Memory::default(),
             started: Instant::now(),
             page_port: AtomicU16::new(config.page.port()),

@@ -238,6 +238,12 @@ fn stopped() -> Fault {
     Fault::new(code::NOT_READY, "the server is stopping").retry()
 }
 
+/// A look at a database that another process writes: one connection that can change nothing. It sees what is committed,
+/// whether it is durable yet or not.
+pub fn look(path: &Path) -> Result<Box<dyn Tx + Send>> {
+    Ok(Box::new(sqlite::open(path, true)?))
+}
+
 /// True when a fault says that a row with this unique key exists already.
 pub fn is_duplicate(fault: &Fault) -> bool {
     fault.params.get("constraint").and_then(|v| v.as_str()) == Some("unique")

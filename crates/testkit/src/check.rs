@@ -94,12 +94,13 @@ impl Cloud {
 /// One line for each thing that must not be, in these rows and on these machines, while nothing is at work.
 pub async fn violations(store: &Store, machines: CloudSnapshot) -> Vec<String> {
     let mut lines = machines.violations();
-    let rows = store.read(move |tx| of_rows(tx, &machines)).await;
+    let rows = store.read(move |tx| row_violations(tx, &machines)).await;
     lines.extend(rows.expect("the rows can be read"));
     lines
 }
 
-fn of_rows(tx: &mut dyn Tx, snapshot: &CloudSnapshot) -> Result<Vec<String>> {
+/// One line for each row that must not be, and for each difference between rows and machines. Holds when nothing is at work.
+pub fn row_violations(tx: &mut dyn Tx, snapshot: &CloudSnapshot) -> Result<Vec<String>> {
     let mut lines = Vec::new();
     for (what, sql) in ROWS {
         for row in tx.query(sql, params![])? {

@@ -24,11 +24,12 @@ mod nats;
 mod receiver;
 mod rows;
 mod servers;
+pub mod scenarios;
 mod tables;
 mod world;
 
 pub use api::{Api, Failure, Reply, digest};
-pub use check::violations;
+pub use check::{row_violations, violations};
 pub use cloud::{Cloud, TEST_PASSWORD};
 pub use faults::{Fault, Faults, Trouble};
 pub use nats::NatsServer;

@@ -31,7 +31,8 @@ impl Rows {
         app.store.read(Self::all).await.expect("all rows")
     }
 
-    fn all(tx: &mut dyn Tx) -> cairn_types::Result<Self> {
+    /// All rows of this database.
+    pub fn all(tx: &mut dyn Tx) -> cairn_types::Result<Self> {
         let sql = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name NOT LIKE '%migration%'";
         let mut lines = BTreeSet::new();
         for table in tx.query(sql, params![])? {

@@ -54,7 +54,7 @@ impl Cloud {
 }
 
 impl World {
-    /// Makes a world with so many hosts through the API.
+    /// A world with several hosts, made by an administrator.
     pub async fn make(api: &Api, hosts: usize) -> World {
         let mut w = World {
             zone: uuid(&api.make("CreateZone", json!({ "name": "zone" })).await),

@@ -10,6 +10,7 @@ use crate::engine::{Engine, Start};
 use crate::erased::data_of;
 use crate::journal::{self, RunInfo, RunState};
 use crate::plan::{Plan, PlanStep, PlannedResource};
+use crate::probe::{At, Inner};
 use crate::{Dir, Env, RunId, Workflow};
 
 /// Shared by a plan and the plans of its children.
@@ -128,7 +129,9 @@ impl<E: Env> Cx<E> {
             env.run_changed(tx, &next)?;
             Ok((copy, value, next, outcome))
         };
+        self.note(Inner::BeforeCommit);
         let (copy, value, next, outcome) = self.engine.store().write(work).await?;
+        self.note(Inner::Committed);
         *w = copy;
         self.run = next;
         self.committed = true;
@@ -163,7 +166,18 @@ impl<E: Env> Cx<E> {
             next.done = next.done.max(index);
             self.run = self.engine.persist(next).await?;
         }
+        self.note(Inner::Noted);
         Ok(())
+    }
+
+    /// Tells the fault harness, if there is one, where within the step the run is.
+    fn note(&self, inner: Inner) {
+        if let Some(probe) = &self.engine.options().probe {
+            let step = self.run.steps.get(self.index).map_or("", String::as_str);
+            let undo = self.dir == Dir::Undo;
+            let moment = At { workflow: &self.run.workflow, step, index: self.index, undo, after: false };
+            probe.within(&moment, inner);
+        }
     }
 
     /// Reads rows as this run sees them.

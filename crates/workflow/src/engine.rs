@@ -1,6 +1,6 @@
 //! Starts runs, drives them forward or back, and takes them up again after a restart.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
@@ -63,6 +63,7 @@ struct Inner<E: Env> {
     options: Options,
     queues: Queues,
     loaders: Mutex<HashMap<&'static str, Loader<E>>>,
+    steps: Mutex<BTreeMap<&'static str, Vec<String>>>,
     live: Mutex<HashMap<RunId, Arc<Live>>>,
     /// Places in line of children that a restart found and that their parents will ask for.
     reserved: Mutex<HashMap<RunId, Place>>,
@@ -126,6 +127,7 @@ impl<E: Env> Engine<E> {
             options,
             queues: Queues::default(),
             loaders: Mutex::default(),
+            steps: Mutex::default(),
             live: Mutex::default(),
             reserved: Mutex::default(),
             is_halted: AtomicBool::new(false),
@@ -141,6 +143,12 @@ impl<E: Env> Engine<E> {
     /// Makes a workflow known, so that its runs can be taken up after a restart.
     pub fn register<W: Workflow<Env = E>>(&self) {
         lock(&self.inner.loaders).insert(W::NAME, load::<W>);
+        lock(&self.inner.steps).insert(W::NAME, step_names::<W>());
+    }
+
+    /// Every registered workflow with the names of its steps, in order.
+    pub fn steps(&self) -> BTreeMap<&'static str, Vec<String>> {
+        lock(&self.inner.steps).clone()
     }
 
     /// Names of all registered workflows.

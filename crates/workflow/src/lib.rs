@@ -39,7 +39,7 @@ pub use cx::Cx;
 pub use engine::{Engine, Handle, Options, Reported, Start};
 pub use journal::{RunInfo, RunState};
 pub use plan::{FieldChange, Plan, PlanStep, PlannedChange, PlannedResource};
-pub use probe::{Act, At, Probe};
+pub use probe::{Act, At, Inner, Probe};
 
 /// What a step is asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

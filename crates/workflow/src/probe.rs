@@ -15,6 +15,17 @@ pub struct At<'a> {
     pub after: bool,
 }
 
+/// A moment within a step, between what the step does outside and what the database knows of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Inner {
+    /// The journal says that the step has begun; nothing outside the database was touched yet.
+    Noted,
+    /// The commands are through; the step's transaction was not handed in yet.
+    BeforeCommit,
+    /// The step's transaction is on disk; the run does not know it yet.
+    Committed,
+}
+
 /// What shall happen at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Act {
@@ -32,4 +43,7 @@ pub enum Act {
 pub trait Probe: Send + Sync + 'static {
     /// Asked before and after every step of every run.
     fn at(&self, moment: &At<'_>) -> Act;
+
+    /// Told of moments within a step, where nothing but the end of the process can be arranged.
+    fn within(&self, _moment: &At<'_>, _inner: Inner) {}
 }

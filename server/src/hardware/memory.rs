@@ -1,15 +1,21 @@
 //! What this group keeps in memory.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cairn_simhost::{SimAgent, SimCloud};
 use tokio::task::JoinHandle;
+
+use super::Elsewhere;
 
 /// Simulated machines of this process and their agents.
 pub struct Hardware {
     /// What is on the simulated machines.
     pub machines: SimCloud,
+    /// Where they run instead of in this process.
+    pub elsewhere: Option<Arc<dyn Elsewhere>>,
+    /// Agents that serve elsewhere.
+    served: Mutex<HashSet<String>>,
     agents: Mutex<HashMap<String, Running>>,
 }
 
@@ -20,11 +26,21 @@ struct Running {
 
 impl Hardware {
     /// Over machines that are there already (of an earlier server in the same test), or over none.
-    pub fn new(machines: Option<SimCloud>) -> Self {
-        Self { machines: machines.unwrap_or_default(), agents: Mutex::default() }
+    pub fn new(machines: Option<SimCloud>, elsewhere: Option<Arc<dyn Elsewhere>>) -> Self {
+        Self {
+            machines: machines.unwrap_or_default(),
+            elsewhere,
+            served: Mutex::default(),
+            agents: Mutex::default(),
+        }
     }
 
-    fn agents(&self) -> std::sync::MutexGuard<'_, HashMap<String, Running>> {
+    /// Agents that serve elsewhere.
+    pub(super) fn served(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.served.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn agents(&self) -> MutexGuard<'_, HashMap<String, Running>> {
         self.agents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -38,13 +54,19 @@ impl Hardware {
 
     /// Whether an agent of this uuid runs here.
     pub(super) fn has(&self, agent: &str) -> bool {
-        self.agents().get(agent).is_some_and(|r| r.agent.uuid() == agent && !r.task.is_finished())
+        let is_here =
+            self.agents().get(agent).is_some_and(|r| r.agent.uuid() == agent && !r.task.is_finished());
+        is_here || self.served().contains(agent)
     }
 
     /// Ends an agent. Its machine stays as it is.
     pub(super) fn end(&self, agent: &str) {
         if let Some(running) = self.agents().remove(agent) {
             running.task.abort();
+        }
+        if let Some(elsewhere) = &self.elsewhere {
+            self.served().remove(agent);
+            elsewhere.end(agent);
         }
     }
 }

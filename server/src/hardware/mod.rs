@@ -1,6 +1,7 @@
 //! Zones, clusters and hosts.
 
 pub mod cluster;
+mod elsewhere;
 pub mod host;
 pub mod memory;
 pub mod simulator;
@@ -14,6 +15,7 @@ use cairn_types::{Fault, Id, Result};
 use cairn_workflow::Engine;
 use serde_json::json;
 
+pub use elsewhere::Elsewhere;
 pub use memory::Hardware;
 
 use crate::app::App;

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Weak};
 
+use cairn_api::agent::{Target, TargetKind};
 use cairn_simhost::HostShape;
 use cairn_store::params;
 use cairn_types::{Id, Result, kind};
@@ -34,6 +35,12 @@ pub async fn start(app: &Arc<App>, host: Id<kind::Host>, agent: &str) -> Result<
         let (cpus, memory) = (row.int("total_cpu")?, row.bytes("total_memory")?);
         shape.cpu_num = u32::try_from(cpus).unwrap_or(shape.cpu_num);
         shape.memory_bytes = memory;
+    }
+    if let Some(elsewhere) = &app.hardware.elsewhere {
+        let target = Target { uuid: host.to_string(), kind: TargetKind::Host };
+        elsewhere.serve(agent, &target, &shape, 0);
+        app.hardware.served().insert(agent.to_owned());
+        return Ok(());
     }
     let machine = app.hardware.machines.agent().uuid(agent).shape(shape).host(host.to_string()).build();
     let (server, name): (Weak<App>, String) = (Arc::downgrade(app), agent.to_owned());

@@ -7,7 +7,8 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use cairn_api::agent::image_store::FetchImage;
-use cairn_simhost::SimAgent;
+use cairn_api::agent::{Target, TargetKind};
+use cairn_simhost::{HostShape, SimAgent};
 use cairn_store::{Tx, params};
 use cairn_types::{Fault, Id, Result, code, kind};
 use tokio::task::JoinHandle;
@@ -17,14 +18,16 @@ use super::image::simulated_policy;
 use crate::agents::CallOptions;
 use crate::app::App;
 
-/// A simulated store at work; it ends with this.
+/// A simulated store at work; it ends with this, unless it runs elsewhere.
 pub struct Simulated {
-    task: JoinHandle<()>,
+    task: Option<JoinHandle<()>>,
 }
 
 impl Drop for Simulated {
     fn drop(&mut self) {
-        self.task.abort();
+        if let Some(task) = &self.task {
+            task.abort();
+        }
     }
 }
 
@@ -47,13 +50,19 @@ pub(super) fn start(app: &Arc<App>, store: Id<kind::BackupStorage>, room: u64) {
     if all.contains_key(&store.to_string()) {
         return;
     }
+    if let Some(elsewhere) = &app.hardware.elsewhere {
+        let target = Target { uuid: store.to_string(), kind: TargetKind::ImageStore };
+        elsewhere.serve(&store.to_string(), &target, &HostShape::default(), room);
+        all.insert(store.to_string(), Simulated { task: None });
+        return;
+    }
     // One cloud of machines, or simulated hosts would not find the images of simulated stores.
     let cloud = &app.hardware.machines;
     let agent = cloud.agent().uuid(store.to_string()).image_store(store.to_string()).build();
     if room > 0 {
         cloud.image_store(store.to_string()).resize(room);
     }
-    let task = serve(app, &agent);
+    let task = Some(serve(app, &agent));
     all.insert(store.to_string(), Simulated { task });
 }
 
@@ -74,6 +83,9 @@ fn serve(app: &Arc<App>, agent: &SimAgent) -> JoinHandle<()> {
 /// Ends a simulated store.
 pub(super) fn stop(app: &App, store: Id<kind::BackupStorage>) {
     app.storage.simulated.lock().unwrap_or_else(PoisonError::into_inner).remove(&store.to_string());
+    if let Some(elsewhere) = &app.hardware.elsewhere {
+        elsewhere.end(&store.to_string());
+    }
 }
 
 /// Waits until the store's agent is there.

@@ -2,12 +2,11 @@
 //! it is taken back, every undo runs twice, every undo fails once. Afterwards the call has ended, nothing is held or half
 //! done, what is on the machines is what the rows say, and a change that failed has left every row as it was.
 
-mod scenarios;
 mod stage;
 
+use cairn_testkit::scenarios::{Group, SCENARIOS};
 use cairn_testkit::{Cloud, Trouble};
 
-use scenarios::{Group, SCENARIOS};
 use stage::Stage;
 
 #[tokio::test]

@@ -4,19 +4,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cairn_server::agents::Patience;
-use cairn_testkit::{Cloud, Fault, Faults, Reply, Trouble, World};
+use cairn_testkit::scenarios::{self, Call, Given, Scenario, Scene};
+use cairn_testkit::{Cloud, Fault, Faults, Reply, Trouble};
 use cairn_types::random_uuid;
 use serde_json::Value;
-
-use super::scenarios::{self, Call, Given, Scenario};
 
 const PATIENCE: Duration = Duration::from_secs(6);
 
 pub struct Stage {
     pub cloud: Cloud,
-    pub world: World,
+    scene: Scene,
     faults: Arc<Faults>,
-    count: usize,
 }
 
 impl Stage {
@@ -31,19 +29,13 @@ impl Stage {
                 Some(Patience { come_back: Duration::from_secs(1), first_dial: Duration::from_secs(1) });
         })
         .await;
-        let world = cloud.world_of(2).await;
-        Self { cloud, world, faults, count: 0 }
-    }
-
-    /// A name that nothing else has.
-    pub fn name(&mut self, what: &str) -> String {
-        self.count += 1;
-        format!("{what}-{}", self.count)
+        let scene = Scene::new(cloud.admin.clone(), cloud.world_of(2).await);
+        Self { cloud, scene, faults }
     }
 
     /// Plays a scenario without a fault; the names of the workflow's steps.
     pub async fn record(&mut self, scenario: &Scenario) -> Vec<String> {
-        let given = scenarios::begin(self, scenario.title).await;
+        let given = scenarios::begin(&mut self.scene, scenario.title).await;
         let answer = self.call(&given.call, &random_uuid()).await;
         assert_eq!(answer.status, 200, "{} without a fault: {}", scenario.title, answer.text);
         self.cloud.assert_sane(scenario.title).await;
@@ -61,7 +53,7 @@ impl Stage {
         steps: usize,
         trouble: Trouble,
     ) -> Result<(), String> {
-        let given = scenarios::begin(self, scenario.title).await;
+        let given = scenarios::begin(&mut self.scene, scenario.title).await;
         if !self.cloud.converged().await {
             return Err("not calm before".into());
         }
@@ -161,6 +153,7 @@ impl Stage {
             return Err("the server did not die".into());
         }
         self.cloud.restart().await;
+        self.scene.admin = self.cloud.admin.clone();
         match call {
             Call::Api(..) => Ok(self.result(&job).await),
             Call::DropConnection(_) => {

@@ -1,24 +1,33 @@
-//! How each workflow comes to run: what must be there, and the call.
+//! How each workflow comes to run: what must be there, and the call. The fault harness and the crash sweep play them.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
 
-use super::stage::Stage;
+use crate::api::{Api, digest};
+use crate::cloud::TEST_PASSWORD;
+use crate::world::World;
 
 /// Which sweep a scenario belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Group {
+    /// VMs.
     Vm,
+    /// Networks and accounts.
     Network,
+    /// Primary and backup storage, images.
     Storage,
+    /// Zones, clusters, hosts.
     Hardware,
 }
 
 /// One way in which a workflow runs.
 pub struct Scenario {
+    /// The sweep.
     pub group: Group,
+    /// Its name.
     pub title: &'static str,
+    /// The workflow that it is about; others may run beside it.
     pub workflow: &'static str,
     /// When it fails, every row is as it was. Deletions can't promise that, and a guest that went off stays off.
     pub is_atomic: bool,
@@ -40,22 +49,23 @@ const fn partial(group: Group, title: &'static str, workflow: &'static str) -> S
     Scenario { group, title, workflow, is_atomic: false, is_brief: false }
 }
 
-use Group::{Hardware, Network, Storage, Vm};
+use Group::{Hardware, Network, Storage, Vm as Vms};
 
+/// Every scenario.
 pub const SCENARIOS: &[Scenario] = &[
-    whole(Vm, "create a VM", "vm.start/1").brief(),
-    whole(Vm, "create a VM that stays off", "vm.start/1").brief(),
-    whole(Vm, "create a VM from a fresh image", "vm.start/1"),
-    whole(Vm, "record a VM", "vm.start/1").brief(),
-    whole(Vm, "start a VM", "vm.start/1"),
-    partial(Vm, "stop a VM", "vm.stop/1"),
-    partial(Vm, "stop a VM at once", "vm.stop/1").brief(),
-    partial(Vm, "reboot a VM", "vm.reboot/1"),
-    partial(Vm, "pause a VM", "vm.pause/1"),
-    partial(Vm, "resume a VM", "vm.pause/1").brief(),
-    partial(Vm, "destroy a running VM", "vm.delete/1"),
-    partial(Vm, "destroy a VM that is off", "vm.delete/1").brief(),
-    partial(Vm, "expunge a VM", "vm.delete/1"),
+    whole(Vms, "create a VM", "vm.start/1").brief(),
+    whole(Vms, "create a VM that stays off", "vm.start/1").brief(),
+    whole(Vms, "create a VM from a fresh image", "vm.start/1"),
+    whole(Vms, "record a VM", "vm.start/1").brief(),
+    whole(Vms, "start a VM", "vm.start/1"),
+    partial(Vms, "stop a VM", "vm.stop/1"),
+    partial(Vms, "stop a VM at once", "vm.stop/1").brief(),
+    partial(Vms, "reboot a VM", "vm.reboot/1"),
+    partial(Vms, "pause a VM", "vm.pause/1"),
+    partial(Vms, "resume a VM", "vm.pause/1").brief(),
+    partial(Vms, "destroy a running VM", "vm.delete/1"),
+    partial(Vms, "destroy a VM that is off", "vm.delete/1").brief(),
+    partial(Vms, "expunge a VM", "vm.delete/1"),
     whole(Network, "attach an L2 network", "l2.attach/1"),
     partial(Network, "detach an L2 network", "l2.detach/1"),
     partial(Network, "delete an L2 network", "l2.delete/1"),
@@ -95,9 +105,38 @@ pub enum Call {
 
 /// What a scenario begins with.
 pub struct Given {
+    /// The call.
     pub call: Call,
     /// Calls that remove what was made; they may fail.
     pub after: Vec<(&'static str, Value)>,
+}
+
+/// Where scenarios play.
+pub struct Scene {
+    /// The admin account, logged in.
+    pub admin: Api,
+    /// What is there; two hosts at least.
+    pub world: World,
+    count: usize,
+}
+
+impl Scene {
+    /// A scene in this world.
+    pub fn new(admin: Api, world: World) -> Self {
+        Self { admin, world, count: 0 }
+    }
+
+    /// A name that nothing else has.
+    pub fn name(&mut self, what: &str) -> String {
+        self.count += 1;
+        format!("{what}-{}", self.count)
+    }
+
+    async fn account(&self, name: &str) -> Api {
+        self.admin.ok("CreateAccount", json!({ "name": name, "password": digest(TEST_PASSWORD) })).await;
+        let in_again = self.admin.log_in(name, TEST_PASSWORD).await;
+        in_again.unwrap_or_else(|f| panic!("{name} can't log in: {f}"))
+    }
 }
 
 fn uuid(inventory: &Value) -> String {
@@ -113,12 +152,12 @@ fn given(action: &'static str, params: Value, after: Vec<(&'static str, Value)>)
 }
 
 /// Makes what a scenario needs.
-pub async fn begin(stage: &mut Stage, title: &str) -> Given {
+pub async fn begin(scene: &mut Scene, title: &str) -> Given {
     match SCENARIOS.iter().find(|s| s.title == title).map(|s| s.group) {
-        Some(Vm) => vm(stage, title).await,
-        Some(Network) => network(stage, title).await,
-        Some(Storage) => storage(stage, title).await,
-        Some(Hardware) => hardware(stage, title).await,
+        Some(Vms) => vm(scene, title).await,
+        Some(Network) => network(scene, title).await,
+        Some(Storage) => storage(scene, title).await,
+        Some(Hardware) => hardware(scene, title).await,
         None => panic!("there is no scenario {title}"),
     }
 }
@@ -127,9 +166,9 @@ fn vm_goes(vm: &str) -> Vec<(&'static str, Value)> {
     vec![("DestroyVmInstance", enforcing(vm)), ("ExpungeVmInstance", json!({ "uuid": vm }))]
 }
 
-async fn vm(stage: &mut Stage, title: &str) -> Given {
-    let name = stage.name("vm");
-    let (api, world) = (stage.cloud.admin.clone(), stage.world.clone());
+async fn vm(scene: &mut Scene, title: &str) -> Given {
+    let name = scene.name("vm");
+    let (api, world) = (scene.admin.clone(), scene.world.clone());
     let new = cairn_types::new_uuid();
     let mut params = world.vm(&name);
     params["resourceUuid"] = json!(new);
@@ -144,7 +183,7 @@ async fn vm(stage: &mut Stage, title: &str) -> Given {
             return given("CreateVmInstance", params, vm_goes(&new));
         }
         "create a VM from a fresh image" => {
-            let image = add_image(stage).await;
+            let image = add_image(scene).await;
             params["imageUuid"] = json!(image);
             let mut after = vm_goes(&new);
             after.extend(image_goes(&image));
@@ -181,16 +220,16 @@ async fn vm(stage: &mut Stage, title: &str) -> Given {
     }
 }
 
-async fn add_l2(stage: &mut Stage) -> String {
-    let (name, world) = (stage.name("l2"), stage.world.clone());
+async fn add_l2(scene: &mut Scene) -> String {
+    let (name, world) = (scene.name("l2"), scene.world.clone());
     let l2 = json!({ "name": name, "zoneUuid": world.zone, "physicalInterface": "eth1" });
-    uuid(&stage.cloud.admin.make("CreateL2NoVlanNetwork", l2).await)
+    uuid(&scene.admin.make("CreateL2NoVlanNetwork", l2).await)
 }
 
 static SUBNETS: AtomicU32 = AtomicU32::new(0);
 
-async fn add_l3(stage: &mut Stage, l2: &str) -> (String, String) {
-    let (name, api) = (stage.name("l3"), stage.cloud.admin.clone());
+async fn add_l3(scene: &mut Scene, l2: &str) -> (String, String) {
+    let (name, api) = (scene.name("l3"), scene.admin.clone());
     // Networks of one segment keep their addresses apart.
     let net = format!("10.9.{}", SUBNETS.fetch_add(1, Ordering::Relaxed) % 256);
     let l3 = json!({ "name": name, "l2NetworkUuid": l2, "type": "L3BasicNetwork" });
@@ -207,18 +246,18 @@ async fn add_l3(stage: &mut Stage, l2: &str) -> (String, String) {
     (l3, range)
 }
 
-async fn network(stage: &mut Stage, title: &str) -> Given {
-    let (api, world) = (stage.cloud.admin.clone(), stage.world.clone());
+async fn network(scene: &mut Scene, title: &str) -> Given {
+    let (api, world) = (scene.admin.clone(), scene.world.clone());
     if title == "delete an account" {
-        let name = stage.name("account");
-        let tenant = stage.cloud.account(&name).await;
+        let name = scene.name("account");
+        let tenant = scene.account(&name).await;
         world.share_with(&api, &tenant.account).await;
         let vm = world.create_vm(&tenant, &name).await;
         let mut after = vm_goes(&uuid(&vm));
         after.push(("DeleteAccount", enforcing(&tenant.account)));
         return given("DeleteAccount", enforcing(&tenant.account), after);
     }
-    let l2 = add_l2(stage).await;
+    let l2 = add_l2(scene).await;
     let attach = json!({ "l2NetworkUuid": l2, "clusterUuid": world.cluster });
     let mut after = vec![("DeleteL2Network", enforcing(&l2))];
     if title == "attach an L2 network" {
@@ -228,13 +267,13 @@ async fn network(stage: &mut Stage, title: &str) -> Given {
     if title == "detach an L2 network" {
         return given("DetachL2NetworkFromCluster", attach, after);
     }
-    let (l3, range) = add_l3(stage, &l2).await;
+    let (l3, range) = add_l3(scene, &l2).await;
     match title {
         "delete an L2 network" => given("DeleteL2Network", enforcing(&l2), after),
         "delete an L3 network" => given("DeleteL3Network", enforcing(&l3), after),
         "delete an address range" => given("DeleteIpRange", enforcing(&range), after),
         "delete an L3 network in use" => {
-            let mut params = world.vm(&stage.name("vm"));
+            let mut params = world.vm(&scene.name("vm"));
             params["l3NetworkUuids"] = json!([world.l3, l3]);
             params["defaultL3NetworkUuid"] = json!(world.l3);
             let vm = uuid(&api.make("CreateVmInstance", params).await);
@@ -249,41 +288,41 @@ fn image_goes(image: &str) -> Vec<(&'static str, Value)> {
     vec![("DeleteImage", enforcing(image)), ("ExpungeImage", json!({ "imageUuid": image }))]
 }
 
-fn image_params(stage: &mut Stage, url: &str) -> (String, Value) {
-    let (name, image) = (stage.name("image"), cairn_types::new_uuid());
+fn image_params(scene: &mut Scene, url: &str) -> (String, Value) {
+    let (name, image) = (scene.name("image"), cairn_types::new_uuid());
     let params = json!({
         "name": name, "url": url, "mediaType": "RootVolumeTemplate", "format": "qcow2", "platform": "Linux",
-        "backupStorageUuids": [stage.world.backup_storage], "resourceUuid": image,
+        "backupStorageUuids": [scene.world.backup_storage], "resourceUuid": image,
     });
     (image, params)
 }
 
-async fn add_image(stage: &mut Stage) -> String {
-    let (image, params) = image_params(stage, "http://images.example.org/tiny.qcow2");
-    stage.cloud.admin.ok("AddImage", params).await;
+async fn add_image(scene: &mut Scene) -> String {
+    let (image, params) = image_params(scene, "http://images.example.org/tiny.qcow2");
+    scene.admin.ok("AddImage", params).await;
     image
 }
 
-async fn storage(stage: &mut Stage, title: &str) -> Given {
+async fn storage(scene: &mut Scene, title: &str) -> Given {
     if title.contains("image") || title.contains("upload") {
-        return image(stage, title).await;
+        return image(scene, title).await;
     }
     if title.contains("backup") {
-        backup_storage(stage, title).await
+        backup_storage(scene, title).await
     } else {
-        primary_storage(stage, title).await
+        primary_storage(scene, title).await
     }
 }
 
-async fn image(stage: &mut Stage, title: &str) -> Given {
-    let api = stage.cloud.admin.clone();
+async fn image(scene: &mut Scene, title: &str) -> Given {
+    let api = scene.admin.clone();
     match title {
         "add an image" => {
-            let (image, params) = image_params(stage, "http://images.example.org/tiny.qcow2");
+            let (image, params) = image_params(scene, "http://images.example.org/tiny.qcow2");
             return given("AddImage", params, image_goes(&image));
         }
         "open an upload" => {
-            let (image, params) = image_params(stage, "upload://");
+            let (image, params) = image_params(scene, "upload://");
             let named = format!("upload://{image}");
             let params = {
                 let mut p = params;
@@ -294,7 +333,7 @@ async fn image(stage: &mut Stage, title: &str) -> Given {
         }
         _ => {}
     }
-    let image = add_image(stage).await;
+    let image = add_image(scene).await;
     let after = image_goes(&image);
     match title {
         "delete an image" => given("DeleteImage", enforcing(&image), after),
@@ -307,8 +346,8 @@ async fn image(stage: &mut Stage, title: &str) -> Given {
     }
 }
 
-async fn backup_storage(stage: &mut Stage, title: &str) -> Given {
-    let (api, name) = (stage.cloud.admin.clone(), stage.name("store"));
+async fn backup_storage(scene: &mut Scene, title: &str) -> Given {
+    let (api, name) = (scene.admin.clone(), scene.name("store"));
     let uuid = cairn_types::new_uuid();
     let params = json!({
         "name": name, "url": format!("/{name}"), "totalCapacity": 1_i64 << 40, "availableCapacity": 1_i64 << 40,
@@ -319,12 +358,12 @@ async fn backup_storage(stage: &mut Stage, title: &str) -> Given {
         return given("AddSimulatorBackupStorage", params, after);
     }
     api.ok("AddSimulatorBackupStorage", params).await;
-    api.ok("AttachBackupStorageToZone", json!({ "backupStorageUuid": uuid, "zoneUuid": stage.world.zone }))
+    api.ok("AttachBackupStorageToZone", json!({ "backupStorageUuid": uuid, "zoneUuid": scene.world.zone }))
         .await;
     match title {
         "reconnect a backup storage" => given("ReconnectBackupStorage", json!({ "uuid": uuid }), after),
         "delete a backup storage" => {
-            let (_, mut image) = image_params(stage, "http://images.example.org/tiny.qcow2");
+            let (_, mut image) = image_params(scene, "http://images.example.org/tiny.qcow2");
             image["backupStorageUuids"] = json!([uuid]);
             api.ok("AddImage", image).await;
             given("DeleteBackupStorage", enforcing(&uuid), after)
@@ -333,8 +372,8 @@ async fn backup_storage(stage: &mut Stage, title: &str) -> Given {
     }
 }
 
-async fn primary_storage(stage: &mut Stage, title: &str) -> Given {
-    let (api, name, world) = (stage.cloud.admin.clone(), stage.name("ps"), stage.world.clone());
+async fn primary_storage(scene: &mut Scene, title: &str) -> Given {
+    let (api, name, world) = (scene.admin.clone(), scene.name("ps"), scene.world.clone());
     if title == "measure a primary storage" {
         return given(
             "SyncPrimaryStorageCapacity",
@@ -365,8 +404,8 @@ async fn primary_storage(stage: &mut Stage, title: &str) -> Given {
     given("DetachPrimaryStorageFromCluster", link, after)
 }
 
-async fn hardware(stage: &mut Stage, title: &str) -> Given {
-    let (api, world) = (stage.cloud.admin.clone(), stage.world.clone());
+async fn hardware(scene: &mut Scene, title: &str) -> Given {
+    let (api, world) = (scene.admin.clone(), scene.world.clone());
     let mut host = world.host(9);
     let new = cairn_types::new_uuid();
     host["resourceUuid"] = json!(new);
@@ -386,7 +425,7 @@ async fn hardware(stage: &mut Stage, title: &str) -> Given {
             return given("ReconnectHost", it.clone(), vec![("ReconnectHost", it)]);
         }
         "update a host" => {
-            let host = json!({ "uuid": world.hosts[0], "name": stage.name("host"), "managementIp": host["managementIp"] });
+            let host = json!({ "uuid": world.hosts[0], "name": scene.name("host"), "managementIp": host["managementIp"] });
             return given("UpdateHost", host, Vec::new());
         }
         _ => {}
@@ -394,7 +433,7 @@ async fn hardware(stage: &mut Stage, title: &str) -> Given {
     match title {
         "delete a host" => {
             api.ok("AddSimulatorHost", host).await;
-            let mut vm = world.vm(&stage.name("vm"));
+            let mut vm = world.vm(&scene.name("vm"));
             vm["hostUuid"] = json!(new);
             let vm = uuid(&api.make("CreateVmInstance", vm).await);
             let mut after = vm_goes(&vm);
@@ -402,7 +441,7 @@ async fn hardware(stage: &mut Stage, title: &str) -> Given {
             given("DeleteHost", enforcing(&new), after)
         }
         "delete a cluster" | "delete a zone" => {
-            let name = stage.name("site");
+            let name = scene.name("site");
             let zone = uuid(&api.make("CreateZone", json!({ "name": name })).await);
             let cluster = json!({ "zoneUuid": zone, "name": name, "hypervisorType": "Simulator" });
             let cluster = uuid(&api.make("CreateCluster", cluster).await);

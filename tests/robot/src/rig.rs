@@ -1,0 +1,311 @@
+//! A server in a process of its own, and in this one the simulated machines that outlive it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use cairn_api::agent::{Target, TargetKind};
+use cairn_simhost::{HostShape, SimAgent, SimCloud};
+use cairn_store::Tx;
+use cairn_testkit::Api;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use crate::serve::{Orders, socket};
+use crate::wire::{Ask, Plot, Say, Spot};
+
+/// A server starts, and answers what it is asked, within this time.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How a server's process ended.
+#[derive(Debug, Clone)]
+pub struct Death {
+    /// Where it killed itself.
+    pub spot: Option<Spot>,
+    /// It was killed and did not end by itself.
+    pub by_signal: bool,
+}
+
+/// A server that can be killed, with its machines.
+pub struct Rig {
+    /// The admin account, logged in.
+    pub admin: Api,
+    /// What is on the machines.
+    pub machines: SimCloud,
+    /// Steps by workflow, as the server knows them.
+    pub steps: BTreeMap<String, Vec<String>>,
+    /// Address of the API, `host:port`.
+    pub address: String,
+    periodic: bool,
+    agents: Arc<Agents>,
+    server: Option<Server>,
+    folder: TempDir,
+}
+
+struct Server {
+    child: Child,
+    input: ChildStdin,
+    replies: mpsc::UnboundedReceiver<Say>,
+    end: watch::Receiver<Option<Option<Spot>>>,
+}
+
+impl Rig {
+    /// A server over an empty database. The seed decides what the machines leave to chance.
+    pub async fn start(seed: u64, periodic: bool) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("cairn-robot-").tempdir()?;
+        let machines = SimCloud::new(seed);
+        let agents = Arc::new(Agents {
+            cloud: machines.clone(),
+            socket: socket(folder.path()),
+            served: Mutex::default(),
+        });
+        let mut rig = Self {
+            admin: Api::new(""),
+            machines,
+            steps: BTreeMap::new(),
+            address: String::new(),
+            periodic,
+            agents,
+            server: None,
+            folder,
+        };
+        rig.boot(None).await?;
+        let admin = rig.nobody().log_in("admin", "password").await;
+        rig.admin = admin.map_err(|f| anyhow::anyhow!("the admin can't log in: {f}"))?;
+        Ok(rig)
+    }
+
+    /// A client without a session.
+    pub fn nobody(&self) -> Api {
+        Api::new(&self.address)
+    }
+
+    /// Starts the server over what is there. One that kills itself may be gone before it serves.
+    pub async fn boot(&mut self, plot: Option<Plot>) -> Result<()> {
+        let may_die = plot.as_ref().is_some_and(|p| p.kill.is_some());
+        let orders = Orders { folder: self.folder.path().to_owned(), plot, periodic: self.periodic };
+        let log = self.folder.path().join("server.log");
+        let log = std::fs::File::options().create(true).append(true).open(log)?;
+        let mut child = Command::new(std::env::current_exe()?)
+            .arg("serve")
+            .arg(serde_json::to_string(&orders)?)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .context("the server can't be started")?;
+        let (input, output) = (child.stdin.take(), child.stdout.take());
+        let (input, output) = (input.context("no input")?, output.context("no output")?);
+        let (sender, replies) = mpsc::unbounded_channel();
+        let (died, end) = watch::channel(None);
+        let (ready, is_ready) = oneshot::channel();
+        tokio::spawn(listen(output, self.agents.clone(), sender, died, ready));
+        self.server = Some(Server { child, input, replies, end });
+        let ready = tokio::time::timeout(PATIENCE, is_ready).await.ok().and_then(Result::ok);
+        let Some((api, steps)) = ready else {
+            if may_die && self.end().is_some_and(|e| e.borrow().is_some()) {
+                return Ok(());
+            }
+            bail!("the server did not start; its log ends with\n{}", self.log_tail(20));
+        };
+        self.admin = self.admin.at(&api);
+        self.address = api;
+        self.steps = steps;
+        Ok(())
+    }
+
+    /// The last lines of the server's log.
+    pub fn log_tail(&self, lines: usize) -> String {
+        let text = std::fs::read_to_string(self.folder.path().join("server.log")).unwrap_or_default();
+        let all: Vec<&str> = text.lines().collect();
+        all[all.len().saturating_sub(lines)..].join("\n")
+    }
+
+    fn server(&mut self) -> Result<&mut Server> {
+        self.server.as_mut().context("no server runs")
+    }
+
+    async fn ask(&mut self, ask: &Ask) -> Result<Say> {
+        let server = self.server()?;
+        let line = format!("{}\n", serde_json::to_string(ask)?);
+        server.input.write_all(line.as_bytes()).await.context("the server is gone")?;
+        let reply = tokio::time::timeout(PATIENCE, server.replies.recv()).await;
+        reply.context("the server does not answer its watcher")?.context("the server is gone")
+    }
+
+    /// From now on this goes wrong.
+    pub async fn plot(&mut self, plot: Option<Plot>) -> Result<()> {
+        self.ask(&Ask::Plot { plot }).await.map(|_| ())
+    }
+
+    /// Moments that the server passed since the plot was set, and whether the plot's step has failed.
+    pub async fn seen(&mut self) -> Result<(Vec<Spot>, bool)> {
+        match self.ask(&Ask::Seen).await? {
+            Say::Seen { spots, is_hit } => Ok((spots, is_hit)),
+            other => bail!("the server said {other:?}"),
+        }
+    }
+
+    /// Whether nothing is at work now, and nothing is kept for a machine that can be reached.
+    pub async fn is_calm(&mut self) -> Result<bool> {
+        match self.ask(&Ask::Calm).await? {
+            Say::Calm { live, kept } => Ok(live == 0 && kept == 0 && self.agents.are_connected()),
+            other => bail!("the server said {other:?}"),
+        }
+    }
+
+    /// Waits until nothing is at work twice in a row; false if that takes too long.
+    pub async fn converged(&mut self, patience: Duration) -> Result<bool> {
+        let (end, mut calm) = (Instant::now() + patience, 0);
+        while Instant::now() < end {
+            calm = if self.is_calm().await? { calm + 1 } else { 0 };
+            if calm == 2 {
+                return Ok(true);
+            }
+            tokio::time::sleep(Duration::from_millis(4)).await;
+        }
+        Ok(false)
+    }
+
+    /// Waits for the end of the server's process, which somebody else brings about; none if it does not come.
+    pub async fn death(&mut self, patience: Duration) -> Option<Death> {
+        let server = self.server.as_mut()?;
+        let spot = {
+            let end = tokio::time::timeout(patience, server.end.wait_for(Option::is_some)).await.ok()?;
+            end.ok()?.clone().flatten()
+        };
+        let status = server.child.wait().await.ok()?;
+        self.server = None;
+        Some(Death { spot, by_signal: std::os::unix::process::ExitStatusExt::signal(&status) == Some(9) })
+    }
+
+    /// Something that can be waited on while calls are made: the end of the server's process.
+    pub fn end(&self) -> Option<watch::Receiver<Option<Option<Spot>>>> {
+        self.server.as_ref().map(|s| s.end.clone())
+    }
+
+    /// Kills the server's process, wherever it is.
+    #[expect(dead_code, reason = "for robots")]
+    pub async fn kill(&mut self) -> Result<()> {
+        self.server()?.child.start_kill().context("the server can't be killed")?;
+        self.death(PATIENCE).await.context("the server did not end")?;
+        Ok(())
+    }
+
+    /// Looks at the database. Nothing holds it open afterwards: the next start finds it as the kill left it.
+    pub async fn look<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(&mut dyn Tx) -> cairn_types::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let path = self.folder.path().join("cairn.db");
+        let work = move || -> cairn_types::Result<T> {
+            let mut tx = cairn_store::look(&path)?;
+            tx.execute("BEGIN", &[])?;
+            f(tx.as_mut())
+        };
+        let found = tokio::task::spawn_blocking(work).await?;
+        found.map_err(|f| anyhow::anyhow!("{f} ({:?})", f.operator))
+    }
+
+    /// One line for each thing that must not be when nothing is at work.
+    pub async fn violations(&self) -> Result<Vec<String>> {
+        let snapshot = self.machines.snapshot();
+        let mut lines = snapshot.violations();
+        lines.extend(self.look(move |tx| cairn_testkit::row_violations(tx, &snapshot)).await?);
+        Ok(lines)
+    }
+}
+
+type Started = (String, BTreeMap<String, Vec<String>>);
+
+/// Takes in what the server says until its output ends, which is when it ends.
+async fn listen(
+    output: ChildStdout,
+    agents: Arc<Agents>,
+    replies: mpsc::UnboundedSender<Say>,
+    died: watch::Sender<Option<Option<Spot>>>,
+    ready: oneshot::Sender<Started>,
+) {
+    let (mut lines, mut ready, mut killed) = (BufReader::new(output).lines(), Some(ready), None);
+    while let Ok(Some(line)) = lines.next_line().await {
+        match serde_json::from_str(&line) {
+            Ok(Say::Ready { api, steps }) => {
+                if let Some(ready) = ready.take() {
+                    let _ = ready.send((api, steps));
+                }
+            }
+            Ok(Say::Serve { agent, target, shape, room_bytes }) => {
+                agents.serve(&agent, &target, shape, room_bytes);
+            }
+            Ok(Say::End { agent }) => agents.end(&agent),
+            Ok(Say::Killing { spot }) => killed = Some(spot),
+            Ok(reply) => drop(replies.send(reply)),
+            Err(e) => eprintln!("the server said something strange: {e}: {line}"),
+        }
+    }
+    died.send_replace(Some(killed));
+    drop(ready);
+}
+
+/// Simulated agents. They run on while the server is gone, as real ones do.
+struct Agents {
+    cloud: SimCloud,
+    socket: std::path::PathBuf,
+    served: Mutex<HashMap<String, (SimAgent, JoinHandle<()>)>>,
+}
+
+impl Agents {
+    fn served(&self) -> MutexGuard<'_, HashMap<String, (SimAgent, JoinHandle<()>)>> {
+        self.served.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn serve(&self, agent: &str, target: &Target, shape: HostShape, room_bytes: u64) {
+        let mut served = self.served();
+        if served.contains_key(agent) {
+            return;
+        }
+        let builder = self.cloud.agent().uuid(agent).redial(Duration::from_millis(10)).shape(shape);
+        let builder = match target.kind {
+            TargetKind::Host => builder.host(&target.uuid),
+            TargetKind::ImageStore => builder.image_store(&target.uuid),
+        };
+        let machine = builder.build();
+        if room_bytes > 0 {
+            self.cloud.image_store(&target.uuid).resize(room_bytes);
+        }
+        let (path, name) = (self.socket.clone(), agent.to_owned());
+        let task = machine.spawn(move || {
+            let (path, name) = (path.clone(), name.clone());
+            async move {
+                let mut stream = UnixStream::connect(path).await?;
+                stream.write_all(name.as_bytes()).await?;
+                Ok(stream)
+            }
+        });
+        served.insert(agent.to_owned(), (machine, task));
+    }
+
+    fn end(&self, agent: &str) {
+        if let Some((_, task)) = self.served().remove(agent) {
+            task.abort();
+        }
+    }
+
+    /// Whether all that may dial have a connection.
+    fn are_connected(&self) -> bool {
+        self.served().is_empty() || self.cloud.all().is_connected()
+    }
+}
+
+impl Drop for Agents {
+    fn drop(&mut self) {
+        self.served().drain().for_each(|(_, (_, task))| task.abort());
+    }
+}
