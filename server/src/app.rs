@@ -55,6 +55,8 @@ pub struct App {
     pub consoles: compute::console::Consoles,
     /// Simulated machines.
     pub hardware: hardware::Hardware,
+    /// All hosts in memory, to find one for a VM.
+    pub placement: compute::placement::Placement,
     /// What is being done to storage right now.
     pub storage: storage::Memory,
     /// Uuid of this management node.
@@ -157,6 +159,7 @@ impl App {
         let app = Arc::new(Self {
             bus: crate::bus::Connection::default(),
             feed: Feed::start(store.clone()).await?,
+            placement: compute::placement::Placement::start(&store).await?,
             audit: Audit::start(store.clone()),
             recent: platform::recent::Recent::default(),
             handlers: Handlers::all(),

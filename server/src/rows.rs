@@ -44,8 +44,13 @@ pub fn changed<T>(tx: &mut dyn Tx, entity: &str, uuid: Id<T>, data: &serde_json:
 
 /// Removes a resource: its event, tags, shares, registry row, and its own row.
 pub fn remove<T>(tx: &mut dyn Tx, entity: &str, uuid: Id<T>) -> Result<()> {
-    let name = name(tx, entity, uuid).unwrap_or_default();
-    event(tx, entity, uuid, "deleted", &json!({ "name": name }))?;
+    remove_telling(tx, entity, uuid, json!({}))
+}
+
+/// The same, with more in its event: what a follower of the log can no longer read from the row.
+pub fn remove_telling<T>(tx: &mut dyn Tx, entity: &str, uuid: Id<T>, mut data: serde_json::Value) -> Result<()> {
+    data["name"] = name(tx, entity, uuid).unwrap_or_default().into();
+    event(tx, entity, uuid, "deleted", &data)?;
     for table in ["system_tag", "user_tag", "shared_resource"] {
         tx.execute(&format!("DELETE FROM {table} WHERE resource_uuid = ?"), params![uuid])?;
     }
@@ -107,7 +112,7 @@ pub fn begin_delete<T>(tx: &mut dyn Tx, entity: &str, uuid: Id<T>, run: Id<kind:
         "UPDATE {table} SET deleting_run = ? WHERE uuid = ? AND (deleting_run IS NULL OR deleting_run = ?)"
     );
     if tx.execute(&sql, params![run, uuid, run])? == 1 {
-        return Ok(());
+        return deleting(tx, entity, uuid, true);
     }
     must_exist(tx, entity, uuid)?;
     Err(Fault::new(code::DELETING, format!("{entity} {uuid} is being deleted already")))
@@ -117,9 +122,16 @@ pub fn begin_delete<T>(tx: &mut dyn Tx, entity: &str, uuid: Id<T>, run: Id<kind:
 pub fn end_delete<T>(tx: &mut dyn Tx, entity: &str, uuid: Id<T>, run: Id<kind::Run>) -> Result<()> {
     if let Some(table) = table_of(entity) {
         let sql = format!("UPDATE {table} SET deleting_run = NULL WHERE uuid = ? AND deleting_run = ?");
-        tx.execute(&sql, params![uuid, run])?;
+        if tx.execute(&sql, params![uuid, run])? == 1 {
+            return deleting(tx, entity, uuid, false);
+        }
     }
     Ok(())
+}
+
+/// A host on its way out takes no VMs: whoever keeps an index of hosts has to hear of it.
+fn deleting<T>(tx: &mut dyn Tx, entity: &str, uuid: Id<T>, is_so: bool) -> Result<()> {
+    if entity == "HostVO" { event(tx, entity, uuid, "updated", &json!({ "isDeleting": is_so })) } else { Ok(()) }
 }
 
 /// The owner of a resource; none for infrastructure.

@@ -73,7 +73,17 @@ impl Cloud {
 
     /// One line for each thing that must not be, now.
     pub async fn violations(&self) -> Vec<String> {
-        violations(&self.app().store, self.machines.snapshot()).await
+        let mut lines = violations(&self.app().store, self.machines.snapshot()).await;
+        lines.extend(self.index_differences().await);
+        lines
+    }
+
+    /// Where the index of hosts differs from the rows.
+    async fn index_differences(&self) -> Vec<String> {
+        let placement = self.app().placement.clone();
+        placement.ready().await.expect("the index of hosts is built");
+        let differences = self.app().store.read(move |tx| placement.differences(tx)).await;
+        differences.expect("the rows can be read")
     }
 
     /// Waits until everything has settled, and fails if it does not or if anything is wrong then.

@@ -83,8 +83,10 @@ pub(super) fn vm_host(tx: &mut dyn Tx, host: &str, vm: &str) -> Result<()> {
 
 /// A volume without a VM whose storage goes: its file goes with the storage.
 pub(super) fn lost_volume(tx: &mut dyn Tx, _storage: &str, volume: &str) -> Result<()> {
+    let sql = "SELECT host_uuid FROM local_storage_resource_ref WHERE resource_uuid = ?";
+    let host = tx.query_opt(sql, params![volume])?.map(|r| r.text("host_uuid")).transpose()?;
     tx.execute("DELETE FROM local_storage_resource_ref WHERE resource_uuid = ?", params![volume])?;
-    remove_row(tx, "VolumeVO", volume)
+    rows::remove_telling(tx, "VolumeVO", id::<Any>(volume)?, json!({ "hostUuid": host }))
 }
 
 pub(super) fn instance_offering(tx: &mut dyn Tx, _account: &str, offering: &str) -> Result<()> {

@@ -6,6 +6,7 @@ mod dependencies;
 pub mod disk_offering;
 pub mod expunge;
 pub mod instance_offering;
+pub mod placement;
 pub mod vm;
 
 use cairn_workflow::Engine;

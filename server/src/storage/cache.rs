@@ -12,11 +12,13 @@ use cairn_api::agent::storage::{CacheImage, CachedImage, UncacheImage};
 use cairn_store::{Row, Tx, params};
 use cairn_types::{Fault, Id, Result, code, kind, new_uuid, random_uuid, time};
 use cairn_workflow::Cx;
+use serde_json::json;
 
 use super::backup_storage::Store;
 use super::primary_storage::Storage;
 use crate::agents::{AgentCalls, CallOptions};
 use crate::app::App;
+use crate::rows;
 
 /// An address for a host works this long.
 const ADDRESS_MS: u64 = 2 * 3_600_000;
@@ -116,6 +118,7 @@ fn begin(tx: &mut dyn Tx, p: Place) -> Result<Vec<Origin>> {
             params![new_uuid(), p.image, p.storage, p.host, first.file_bytes, p.image, now, now],
         )?;
     }
+    tell(tx, p.host, &p.image.to_string())?;
     Ok(origins)
 }
 
@@ -168,14 +171,22 @@ fn end(tx: &mut dyn Tx, p: Place, sha256: &str, cached: &CachedImage) -> Result<
                WHERE image_uuid = ? AND primary_storage_uuid = ? AND host_uuid = ?";
     let values = params![&cached.path, cached.file_bytes, sha256, time::now_ms(), p.image, p.storage, p.host];
     if tx.execute(sql, values)? == 1 {
-        return Ok(());
+        return tell(tx, p.host, &p.image.to_string());
     }
     Err(Fault::operation(format!("primary storage {} or host {} was deleted meanwhile", p.storage, p.host)))
 }
 
 fn give_up(tx: &mut dyn Tx, p: Place) -> Result<()> {
     let sql = "DELETE FROM image_cache WHERE image_uuid = ? AND primary_storage_uuid = ? AND host_uuid = ? AND state = 'creating'";
-    tx.execute(sql, params![p.image, p.storage, p.host]).map(|_| ())
+    if tx.execute(sql, params![p.image, p.storage, p.host])? == 0 {
+        return Ok(());
+    }
+    tell(tx, p.host, &p.image.to_string())
+}
+
+/// The event of a copy that came, went, or takes another amount of room.
+pub(super) fn tell(tx: &mut dyn Tx, host: Id<kind::Host>, image: &str) -> Result<()> {
+    rows::event(tx, "HostVO", host, "updated", &json!({ "cachedImage": image }))
 }
 
 /// Clears away copies that nothing needs: no volume is based on them, and their image is no longer on any backup storage or
@@ -211,11 +222,16 @@ pub async fn leave_host(app: &Arc<App>, host: Id<kind::Host>) {
             continue;
         };
         let op = UncacheImage { storage_path, image: image.clone() };
+        let named = image.clone();
         let done = match app.agents.call(host, &op, CallOptions::default()).await {
             // With the file: if the host stays after all, the image is brought there again when it is needed.
             Ok(_) => {
                 let gone = "DELETE FROM image_cache WHERE uuid = ?";
-                app.store.write(move |tx| tx.execute(gone, params![&uuid])).await.map(|_| ())
+                let forget = move |tx: &mut dyn Tx| {
+                    tx.execute(gone, params![&uuid])?;
+                    tell(tx, host, &named)
+                };
+                app.store.write(forget).await
             }
             Err(f) => Err(f),
         };
@@ -260,7 +276,14 @@ async fn clear(app: &Arc<App>, row: &Row, fresh: i64) -> Result<bool> {
         "UPDATE image_cache SET state = 'deleting' WHERE uuid = ? AND uuid IN (SELECT c.uuid FROM image_cache c
          WHERE c.uuid = ? AND c.last_op_ms <= ? AND {UNUSED})"
     );
-    if app.store.write(move |tx| tx.execute(&sql, params![&key, &key, fresh])).await? == 0 {
+    let mark = move |tx: &mut dyn Tx| {
+        let marked = tx.execute(&sql, params![&key, &key, fresh])? == 1;
+        if marked {
+            tell(tx, place.host, &place.image.to_string())?;
+        }
+        Ok(marked)
+    };
+    if !app.store.write(mark).await? {
         return Ok(false);
     }
     let op = UncacheImage { storage_path: row.text("url")?, image: place.image.to_string() };
@@ -274,9 +297,10 @@ async fn clear(app: &Arc<App>, row: &Row, fresh: i64) -> Result<bool> {
                 // The host knows better; a copy without a path never came to be.
                 (_, true) => "UPDATE image_cache SET state = CASE WHEN install_path = '' THEN 'creating' ELSE 'ready' END WHERE uuid = ? AND state = 'deleting'",
                 // Whether the file is there is open: the row stays as it is, and is tried again.
-                _ => return Ok(0),
+                _ => return Ok(()),
             };
-            tx.execute(sql, params![&uuid])
+            tx.execute(sql, params![&uuid])?;
+            tell(tx, place.host, &place.image.to_string())
         })
         .await?;
     answer.map(|_| true)

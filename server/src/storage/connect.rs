@@ -130,7 +130,9 @@ fn found(
         let sql = "UPDATE local_storage_host_ref SET total_physical = ?, available_physical = ?, status = 'Connected',
                    status_reason = NULL, last_op_ms = ? WHERE primary_storage_uuid = ? AND host_uuid = ?
                    AND (total_physical <> ? OR available_physical <> ? OR status <> 'Connected')";
-        tx.execute(sql, params![total, free, now, storage, host, total, free])?;
+        if tx.execute(sql, params![total, free, now, storage, host, total, free])? == 1 {
+            tell(tx, host, storage)?;
+        }
         return Ok(());
     }
     // Only while the storage is attached to the host's cluster; it may have been detached meanwhile.
@@ -139,8 +141,15 @@ fn found(
                SELECT r.primary_storage_uuid, h.uuid, ?, ?, 'Connected', ?, ? FROM host h
                JOIN primary_storage_cluster_ref r ON r.cluster_uuid = h.cluster_uuid
                WHERE h.uuid = ? AND r.primary_storage_uuid = ?";
-    tx.execute(sql, params![total, free, now, now, host, storage])?;
+    if tx.execute(sql, params![total, free, now, now, host, storage])? == 1 {
+        tell(tx, host, storage)?;
+    }
     Ok(())
+}
+
+/// The room or the status of a storage on one host is another one now.
+fn tell(tx: &mut dyn Tx, host: Id<kind::Host>, storage: Id<kind::PrimaryStorage>) -> Result<()> {
+    rows::event(tx, "HostVO", host, "updated", &json!({ "localStorage": storage }))
 }
 
 pub(super) fn lost(
@@ -151,7 +160,9 @@ pub(super) fn lost(
 ) -> Result<()> {
     let sql = "UPDATE local_storage_host_ref SET status = 'Disconnected', status_reason = ?, last_op_ms = ?
                WHERE primary_storage_uuid = ? AND host_uuid = ? AND (status <> 'Disconnected' OR status_reason IS NULL OR status_reason <> ?)";
-    tx.execute(sql, params![why, time::now_ms(), storage, host, why])?;
+    if tx.execute(sql, params![why, time::now_ms(), storage, host, why])? == 1 {
+        tell(tx, host, storage)?;
+    }
     Ok(())
 }
 
@@ -256,6 +267,7 @@ async fn compare_cache(
             if !content.images.contains(&image) {
                 tracing::warn!(%host, image, "the cached copy of image {image} on host {host} is gone");
                 tx.execute("DELETE FROM image_cache WHERE uuid = ?", params![row.text("uuid")?])?;
+                super::cache::tell(tx, host, &image)?;
             }
         }
         Ok(())

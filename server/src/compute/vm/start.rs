@@ -8,13 +8,14 @@ use cairn_types::state::VmState;
 use cairn_types::{Fault, Id, Result, code, kind, time};
 use cairn_workflow::{About, Cx, Dir, Workflow};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::model::VmRow;
 use super::{spec, store, track};
 use crate::agents::AgentCalls;
 use crate::app::App;
-use crate::compute::allocation::{self, Ask, Candidate};
+use crate::compute::allocation;
+use crate::compute::placement::{self, Ask, Candidate};
 use crate::identity::quota;
 use crate::platform::{departed, tags};
 use crate::{inventory, network, rows, storage};
@@ -251,13 +252,23 @@ impl StartVm {
     }
 
     async fn reserve(&mut self, cx: &mut Cx<App>) -> Result<()> {
-        let (app, run) = (cx.env().clone(), cx.run());
-        let chosen = cx
-            .tx(self, move |w, tx| match w.create.clone() {
-                Some(new) => w.reserve_new(&app, tx, &new, run),
-                None => w.reserve_existing(&app, tx, run),
-            })
-            .await?;
+        let (run, is_plan) = (cx.run(), cx.is_plan());
+        let mut tries = 0;
+        let chosen = loop {
+            let app = cx.env().clone();
+            let reserve = cx.tx(self, move |w, tx| match w.create.clone() {
+                Some(new) => w.reserve_new(&app, tx, &new, run, is_plan),
+                None => w.reserve_existing(&app, tx, run, is_plan),
+            });
+            match reserve.await {
+                // Who fits can't be said until the index of hosts is what the rows say. A plan holds up writers meanwhile.
+                Err(f) if f.has_code(code::NOT_READY) && tries < 3 && !is_plan => {
+                    tries += 1;
+                    cx.env().placement.ready().await?;
+                }
+                done => break done?,
+            }
+        };
         if let Some(c) = chosen {
             let why = "it has the processors, memory, disk and networks that are needed";
             let storage = c.storage.map_or_else(String::new, |s| format!(" with primary storage {s}"));
@@ -279,6 +290,7 @@ impl StartVm {
         tx: &mut dyn Tx,
         new: &NewVm,
         run: Id<kind::Run>,
+        is_plan: bool,
     ) -> Result<Option<Candidate>> {
         claim_all(tx, new)?;
         quota_for(tx, new, self.goal)?;
@@ -297,7 +309,7 @@ impl StartVm {
             return Ok(None);
         }
         let vm = VmRow::load(tx, self.vm)?;
-        self.take_place(app, tx, &vm, run).map(Some)
+        self.take_place(app, tx, &vm, run, is_plan).map(Some)
     }
 
     fn reserve_existing(
@@ -305,6 +317,7 @@ impl StartVm {
         app: &App,
         tx: &mut dyn Tx,
         run: Id<kind::Run>,
+        is_plan: bool,
     ) -> Result<Option<Candidate>> {
         let vm = VmRow::load(tx, self.vm)?;
         vm.allow(cairn_types::state::VmAction::StartVmInstance)?;
@@ -314,7 +327,7 @@ impl StartVm {
         for l3 in store::l3_networks(tx, self.vm)? {
             rows::claim(tx, "L3NetworkVO", l3)?;
         }
-        self.take_place(app, tx, &vm, run).map(Some)
+        self.take_place(app, tx, &vm, run, is_plan).map(Some)
     }
 
     /// Chooses host and storage and writes both down, in the same transaction that looked.
@@ -324,14 +337,15 @@ impl StartVm {
         tx: &mut dyn Tx,
         vm: &VmRow,
         run: Id<kind::Run>,
+        is_plan: bool,
     ) -> Result<Candidate> {
         let mut ask = allocation::of_existing(tx, self.vm)?;
         ask.zone = self.zone.or(ask.zone);
         ask.cluster = self.cluster.filter(|_| self.wanted_host.is_none());
         ask.host = self.wanted_host;
         ask.storage = self.wanted_storage.or(ask.storage);
-        allocation::check_named(tx, &Ask { zone: self.zone, ..ask.clone() })?;
-        let chosen = allocation::choose(app, tx, &ask)?;
+        placement::check_named(tx, &Ask { zone: self.zone, ..ask.clone() })?;
+        let chosen = placement::choose(app, tx, &ask, is_plan)?;
         let storage = chosen.storage.ok_or_else(|| Fault::internal("a host without storage was chosen"))?;
         for (entity, uuid) in [
             ("HostVO", chosen.host.cast::<kind::AnyResource>()),
@@ -471,7 +485,7 @@ impl StartVm {
             for Missing { volume, .. } in &place.missing {
                 let sql = "UPDATE volume SET install_path = ?, format = ?, size = ?, actual_size = ?, status = 'Ready' WHERE uuid = ?";
                 tx.execute(sql, params![&file.path, &file.format, file.size_bytes, file.actual_bytes, *volume])?;
-                rows::changed(tx, "VolumeVO", *volume, &serde_json::json!({ "status": "Ready" }))?;
+                rows::changed(tx, "VolumeVO", *volume, &json!({ "status": "Ready" }))?;
             }
             Ok(())
         })
@@ -481,7 +495,7 @@ impl StartVm {
     fn plan_ready(&self, tx: &mut dyn Tx) -> Result<()> {
         for Missing { volume, .. } in self.place.iter().flat_map(|p| &p.missing) {
             tx.execute("UPDATE volume SET status = 'Ready' WHERE uuid = ?", params![*volume])?;
-            rows::changed(tx, "VolumeVO", *volume, &serde_json::json!({ "status": "Ready" }))?;
+            rows::changed(tx, "VolumeVO", *volume, &json!({ "status": "Ready" }))?;
         }
         Ok(())
     }
@@ -684,10 +698,11 @@ pub fn remove_rows(tx: &mut dyn Tx, vm: Id<kind::Vm>) -> Result<()> {
         return Ok(());
     }
     departed::keep(tx, vm)?;
+    let row = VmRow::load(tx, vm)?;
     for volume in store::volumes(tx, vm)? {
         tx.execute("DELETE FROM local_storage_resource_ref WHERE resource_uuid = ?", params![volume.uuid])?;
-        rows::remove(tx, "VolumeVO", volume.uuid)?;
+        rows::remove_telling(tx, "VolumeVO", volume.uuid, json!({ "hostUuid": volume.host }))?;
     }
     network::nics::remove_all(tx, vm)?;
-    rows::remove(tx, "VmInstanceVO", vm)
+    rows::remove_telling(tx, "VmInstanceVO", vm, json!({ "hostUuid": row.host, "lastHostUuid": row.last_host }))
 }

@@ -87,12 +87,15 @@ fn leave_host(tx: &mut dyn Tx, vm: Id<kind::Vm>) -> Result<()> {
 
 /// The event of a state, with what lists show of it.
 pub fn note(tx: &mut dyn Tx, vm: Id<kind::Vm>, state: VmState) -> Result<()> {
-    let row = tx.query_opt("SELECT host_uuid, state_reason FROM vm_instance WHERE uuid = ?", params![vm])?;
-    let (host, reason) = row.map_or(Ok((None, None)), |r| {
-        Ok::<_, Fault>((r.opt_text("host_uuid")?, r.opt_text("state_reason")?))
+    let sql = "SELECT host_uuid, last_host_uuid, state_reason FROM vm_instance WHERE uuid = ?";
+    let (host, last, reason) = tx.query_opt(sql, params![vm])?.map_or(Ok((None, None, None)), |r| {
+        Ok::<_, Fault>((r.opt_text("host_uuid")?, r.opt_text("last_host_uuid")?, r.opt_text("state_reason")?))
     })?;
     let actions: Vec<&str> = state.allowed_actions().iter().map(|a| a.as_str()).collect();
     let mut data = json!({ "state": state.as_str(), "hostUuid": host, "allowedActions": actions });
+    if let Some(last) = last {
+        data["lastHostUuid"] = last.into();
+    }
     if let Some(reason) = reason {
         data["stateReason"] = reason.into();
     }

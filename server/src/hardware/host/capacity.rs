@@ -74,9 +74,15 @@ async fn capacity(call: Call, op: ops::GetCpuMemoryCapacity) -> Result<Value> {
 pub(super) fn store_facts(tx: &mut dyn Tx, host: Id<kind::Host>, facts: &HostFacts) -> Result<()> {
     let text = serde_json::to_string(&HostFacts { vms: Vec::new(), ..facts.clone() });
     let text = text.map_err(|e| Fault::internal("facts have no JSON form").for_operator(e))?;
+    let differs = "SELECT 1 FROM host WHERE uuid = ? AND (total_cpu <> ? OR total_memory <> ?)";
+    let is_new = tx.exists(differs, params![host, facts.cpu_num, facts.memory_bytes])?;
     let sql = "UPDATE host SET facts = ?, cpu_num = ?, cpu_sockets = ?, total_cpu = ?, total_memory = ? WHERE uuid = ?";
     let values = params![text, facts.cpu_num, facts.cpu_sockets, facts.cpu_num, facts.memory_bytes, host];
     tx.execute(sql, values)?;
+    if is_new {
+        let data = json!({ "totalCpu": facts.cpu_num, "totalMemory": facts.memory_bytes });
+        rows::changed(tx, ENTITY, host, &data)?;
+    }
     reserve(tx, host)?;
     let address = tx.query_opt("SELECT management_ip FROM host WHERE uuid = ?", params![host])?;
     let address = address.map(|r| r.text("management_ip")).transpose()?.unwrap_or_default();

@@ -99,6 +99,10 @@ impl DetachL2Network {
         let sql = "DELETE FROM l2_network_cluster_ref WHERE l2_network_uuid = ? AND cluster_uuid = ?";
         // A network that is not attached is detached: a success.
         self.is_unlinked = tx.execute(sql, params![self.l2, self.cluster])? == 1;
+        if self.is_unlinked {
+            let event = json!({ "detachedCluster": self.cluster.to_string() });
+            rows::event(tx, ENTITY, self.l2, "updated", &event)?;
+        }
         Ok(())
     }
 
@@ -108,7 +112,8 @@ impl DetachL2Network {
             return Ok(());
         }
         apply::cancel(tx, self.l2, self.cluster)?;
-        super::attach::insert(tx, self.l2, self.cluster)
+        super::attach::insert(tx, self.l2, self.cluster)?;
+        rows::event(tx, ENTITY, self.l2, "updated", &json!({ "attachedCluster": self.cluster.to_string() }))
     }
 }
 

@@ -1,0 +1,179 @@
+//! Choosing a host inside the transaction that takes it, or saying why nobody can be chosen.
+
+use std::time::Instant;
+
+use cairn_store::Tx;
+use cairn_types::{Fault, Result, code};
+use serde_json::json;
+
+use super::ask::{Ask, Need, Strategy};
+use super::judge::Counts;
+use super::rows::{self, Candidate, Hosts};
+use super::{Placement, SMALL, State, entry, follow, not_ready};
+use crate::app::App;
+
+/// Proposals that are tried before the index is brought up to what the transaction sees.
+const TRIES: usize = 4;
+/// Proposals of an index that is up to date which rows may refuse; more can't be.
+const CORRECTIONS: usize = 64;
+/// Rejected candidates that a fault names one by one if there are no more than these; the rest are counted by reason.
+const EXAMPLES: usize = 50;
+/// Hosts that stand for a reason each where there are many.
+const FEW_EXAMPLES: usize = 8;
+
+/// Chooses a host with a storage, or says why nobody can be chosen (`HOST_ALLOCATION.1000`). `NOT_READY` asks the caller to
+/// wait for [`Placement::ready`] and to try again. A plan takes nothing.
+pub fn choose(app: &App, tx: &mut dyn Tx, ask: &Ask, is_plan: bool) -> Result<Candidate> {
+    let need = Need::load(app, tx, ask)?;
+    let placement = &app.placement;
+    // Where only one host will do, or one is preferred, the index has nothing to add.
+    for host in [need.host, need.volumes_on, ask.preferred().map(|h| h.as_u128())].into_iter().flatten() {
+        if let Some(found) = fitting(tx, &need, host)? {
+            if !is_plan {
+                placement.lock().deduct(host, &need);
+            }
+            return Ok(found);
+        }
+    }
+    if need.host.is_none() && need.volumes_on.is_none() {
+        for _ in 0..TRIES {
+            let Some(host) = placement.lock().propose(&need, ask.strategy(), is_plan) else { break };
+            if let Some(found) = fitting(tx, &need, host)? {
+                return Ok(found);
+            }
+            let entry = entry::one(tx, host)?;
+            placement.lock().correct(host, entry.as_ref());
+        }
+    }
+    by_all(placement, tx, &need, ask.strategy(), is_plan)
+}
+
+/// The first storage with which a host can take it, by its rows.
+fn fitting(tx: &mut dyn Tx, need: &Need, host: u128) -> Result<Option<Candidate>> {
+    Ok(rows::candidates(tx, need, Hosts::One(host))?.into_iter().find(Candidate::is_accepted))
+}
+
+/// Looks at all hosts, by an index that is brought up to what this transaction sees first.
+fn by_all(
+    placement: &Placement,
+    tx: &mut dyn Tx,
+    need: &Need,
+    strategy: Strategy,
+    is_plan: bool,
+) -> Result<Candidate> {
+    let mut state = placement.lock();
+    if !state.see(tx)? {
+        let is_small = state.index.len() <= SMALL;
+        drop(state);
+        placement.distrust();
+        return if is_small { by_rows(tx, need, strategy) } else { Err(not_ready()) };
+    }
+    for _ in 0..CORRECTIONS {
+        let Some(host) = state.propose(need, strategy, is_plan) else {
+            let counts = state.index.counts(need, false);
+            let limit = if counts.total <= EXAMPLES as u64 { EXAMPLES } else { FEW_EXAMPLES };
+            let examples = state.index.examples(need, limit);
+            drop(state);
+            return Err(refused(tx, need, &counts, &examples)?);
+        };
+        if let Some(found) = fitting(tx, need, host)? {
+            return Ok(found);
+        }
+        tracing::error!("the index of hosts differs from the rows of host {host:032x}");
+        let entry = entry::one(tx, host)?;
+        state.correct(host, entry.as_ref());
+    }
+    drop(state);
+    placement.distrust();
+    Err(not_ready())
+}
+
+impl State {
+    /// A host that fits by the index; what it takes is deducted from it, unless it is only a plan.
+    fn propose(&mut self, need: &Need, strategy: Strategy, is_plan: bool) -> Option<u128> {
+        let seed = cairn_types::Id::<cairn_types::kind::AnyResource>::random().as_u128();
+        let host = self.index.propose(need, strategy, u64::try_from(seed & u128::from(u32::MAX)).unwrap_or(0))?;
+        if !is_plan {
+            self.deduct(host, need);
+        }
+        Some(host)
+    }
+
+    fn deduct(&mut self, host: u128, need: &Need) {
+        self.index.deduct(host, need);
+        self.pending.insert(host, Instant::now());
+    }
+
+    /// Takes over what a transaction sees of a host. It may be taken back, so the host is read again later.
+    fn correct(&mut self, host: u128, entry: Option<&entry::Entry>) {
+        self.index.correct(host, entry);
+        self.pending.insert(host, Instant::now());
+    }
+
+    /// Brings the index up to what a transaction sees. False if it has to be built anew for that.
+    fn see(&mut self, tx: &mut dyn Tx) -> Result<bool> {
+        let mut touched = follow::since(tx, self.cursor)?;
+        touched.resolve(tx)?;
+        if touched.everything || !self.is_exact {
+            return Ok(false);
+        }
+        // The cursor stays: what the transaction sees may be taken back, so the follower reads all of it again.
+        self.unsure.look_also_at(&touched);
+        let known = self.known(&touched);
+        let topology = touched.topology(tx, &known)?;
+        self.index.set_topology(&topology);
+        for host in touched.hosts.iter().copied().chain(self.pending.keys().copied().collect::<Vec<_>>()) {
+            let entry = entry::one(tx, host)?;
+            self.correct(host, entry.as_ref());
+        }
+        Ok(true)
+    }
+}
+
+/// Chooses by the rows of all hosts.
+fn by_rows(tx: &mut dyn Tx, need: &Need, strategy: Strategy) -> Result<Candidate> {
+    let all = rows::all(tx, need)?;
+    let good: Vec<&Candidate> = all.iter().filter(|c| c.is_accepted()).collect();
+    let random = cairn_types::Id::<cairn_types::kind::AnyResource>::random().as_u128() & u128::from(u32::MAX);
+    let nth = usize::try_from(random).unwrap_or(0) % good.len().max(1);
+    let best = match strategy {
+        Strategy::Any => good.get(nth).copied(),
+        Strategy::LeastVms => good.iter().min_by_key(|c| (c.vm_count, -c.free_memory)).copied(),
+        Strategy::MostFreeMemory => good.iter().max_by_key(|c| c.free_memory).copied(),
+    };
+    if let Some(best) = best {
+        return Ok(best.clone());
+    }
+    let mut counts = Counts::default();
+    all.iter().for_each(|c| counts.note(c.verdict));
+    let examples: Vec<Candidate> = all.into_iter().take(EXAMPLES).collect();
+    Err(fault(&counts, &examples))
+}
+
+/// The refusal, with the rows of some of the rejected.
+fn refused(tx: &mut dyn Tx, need: &Need, counts: &Counts, examples: &[u128]) -> Result<Fault> {
+    let mut shown = Vec::new();
+    for host in examples {
+        shown.extend(rows::candidates(tx, need, Hosts::One(*host))?);
+    }
+    shown.truncate(EXAMPLES);
+    Ok(fault(counts, &shown))
+}
+
+fn fault(counts: &Counts, examples: &[Candidate]) -> Fault {
+    let text = if counts.total == 0 {
+        "no host fits: there is none in the zone, cluster or host that was asked for; add a host first".to_owned()
+    } else {
+        let told = |c: &Candidate| format!("{}: {}", c.host_name, c.reasons.join(", "));
+        let lines: Vec<String> = examples.iter().take(3).map(told).collect();
+        let more = counts.total.saturating_sub(lines.len() as u64);
+        let rest = if more > 0 { format!("; and {more} more") } else { String::new() };
+        format!("no host fits. {}{rest}", lines.join("; "))
+    };
+    let mut fault = Fault::new(code::NO_AVAILABLE_HOST, text);
+    fault.opaque = Some(json!({
+        "candidates": examples.iter().map(Candidate::to_json).collect::<Vec<_>>(),
+        "rejectedBy": counts.reasons().collect::<std::collections::BTreeMap<_, _>>(), "total": counts.total,
+    }));
+    fault
+}
