@@ -241,7 +241,7 @@ fn stopped() -> Fault {
 /// A look at a database that another process writes: one connection that can change nothing. It sees what is committed,
 /// whether it is durable yet or not.
 pub fn look(path: &Path) -> Result<Box<dyn Tx + Send>> {
-    Ok(Box::new(sqlite::open(path, true)?))
+    sqlite::look(path)
 }
 
 /// True when a fault says that a row with this unique key exists already.

@@ -22,6 +22,11 @@ pub(crate) use writer::Request;
 /// As long as the log gets before a commit moves it into the database: 16,384 pages with a header each (`connection.rs`).
 pub(crate) const LOG_BYTES: u64 = 16_384 * (4096 + 24) + 32;
 
+/// One connection that can change nothing.
+pub(crate) fn look(path: &Path) -> Result<Box<dyn Tx + Send>> {
+    Ok(Box::new(connection::open(path, true)?))
+}
+
 /// An open database file.
 pub(crate) struct Database {
     writer: writer::Writer,
