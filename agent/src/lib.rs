@@ -15,6 +15,7 @@ pub mod link;
 pub mod network;
 pub mod ops;
 pub mod process;
+pub mod simulate;
 pub mod state;
 pub mod storage;
 pub mod vm;

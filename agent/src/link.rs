@@ -4,8 +4,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cairn_api::agent::{AgentFrame, HEARTBEAT_S, PROTOCOLS, ServerFrame};
-use cairn_link::{FrameReader, FrameWriter, LinkError};
+use cairn_api::agent::{AgentFrame, PROTOCOLS, ServerFrame};
+use cairn_link::{DIAL_SEND_LIMIT_MS, FrameReader, FrameWriter, LinkError, heartbeat_interval};
 use cairn_types::Fault;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
@@ -23,7 +23,7 @@ use crate::dispatch::{Dispatcher, Outbox};
 /// First pause before another try to connect, and the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// The server must take what we send within this time, else the connection is lost.
-const SEND_LIMIT: Duration = Duration::from_secs(3 * HEARTBEAT_S);
+const SEND_LIMIT: Duration = Duration::from_millis(DIAL_SEND_LIMIT_MS as u64);
 
 /// A server that is alone may be silent as long as it likes.
 const ALONE: Duration = Duration::from_secs(365 * 86_400);
@@ -104,8 +104,10 @@ impl Link {
         };
         writer.send(&hello).await.map_err(io::Error::other)?;
         let first = timeout(Duration::from_secs(15), reader.next()).await.map_err(io::Error::other)?;
+        let every;
         match first.map_err(io::Error::other)?.ok_or(io::ErrorKind::UnexpectedEof)? {
-            ServerFrame::Welcome { protocol, server, targets, now_ms } => {
+            ServerFrame::Welcome { protocol, server, targets, now_ms, heartbeat_s } => {
+                every = heartbeat_interval(heartbeat_s, fraction());
                 self.dispatcher.set_clock(now_ms);
                 tracing::info!(server, protocol, "connected; serving {} targets", targets.len());
                 self.dispatcher.set_targets(targets);
@@ -121,7 +123,7 @@ impl Link {
         tokio::select! {
             end = self.receive(reader) => end,
             end = send(writer, outgoing) => end,
-            never = self.beat() => never,
+            never = self.beat(every) => never,
         }
     }
 
@@ -152,10 +154,10 @@ impl Link {
         }
     }
 
-    async fn beat(&self) -> io::Result<()> {
+    async fn beat(&self, every: Duration) -> io::Result<()> {
         loop {
             self.outbox.send(AgentFrame::Heartbeat { failing: (self.health)() });
-            sleep(Duration::from_secs(HEARTBEAT_S)).await;
+            sleep(every).await;
         }
     }
 }
@@ -184,8 +186,7 @@ async fn dial(dir: &AgentDir, enrolment: &Enrolment) -> io::Result<TlsStream<Tcp
     let name = ServerName::try_from(enrolment.server_name.clone()).map_err(io::Error::other)?;
     let tcp = TcpStream::connect(&enrolment.server).await?;
     tcp.set_nodelay(true)?;
-    let unanswered_ms = u32::try_from(SEND_LIMIT.as_millis()).unwrap_or(15_000);
-    nix::sys::socket::setsockopt(&tcp, nix::sys::socket::sockopt::TcpUserTimeout, &unanswered_ms)?;
+    nix::sys::socket::setsockopt(&tcp, nix::sys::socket::sockopt::TcpUserTimeout, &DIAL_SEND_LIMIT_MS)?;
     TlsConnector::from(Arc::new(config)).connect(name, tcp).await
 }
 
@@ -211,9 +212,14 @@ fn tls_config(dir: &AgentDir) -> io::Result<ClientConfig> {
 
 /// Half to one and a half of the pause, so that a thousand agents do not come back in the same moment.
 fn jitter(pause: Duration) -> Duration {
+    pause / 2 + pause.mul_f64(fraction())
+}
+
+/// A random one, 0 to 1.
+fn fraction() -> f64 {
     let mut byte = [0u8; 1];
     let _ = getrandom::fill(&mut byte);
-    pause / 2 + pause * u32::from(byte[0]) / 256
+    f64::from(byte[0]) / 256.0
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use cairn_agent::agent::{self, Options};
 use cairn_agent::config::AgentDir;
+use cairn_agent::simulate;
 use clap::{Arg, ArgAction, Command};
 use tracing_subscriber::EnvFilter;
 
@@ -18,7 +19,7 @@ fn command() -> Command {
             Arg::new("dir")
                 .long("dir")
                 .value_name("FOLDER")
-                .required(true)
+                .required_unless_present("simulate")
                 .help("agent.json, certificates and state"),
         )
         .arg(
@@ -49,6 +50,55 @@ fn command() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("remove the bridges, DHCP servers, namespaces and rules that were made here, and end"),
         )
+        .args(simulation_arguments())
+}
+
+/// The flags of `--simulate`; see docs/howto/simulate.md.
+fn simulation_arguments() -> impl Iterator<Item = Arg> {
+    let flag = |name: &'static str, value: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name(value).help(help).requires("simulate")
+    };
+    let number = clap::value_parser!(u64);
+    let all = [
+        Arg::new("simulate")
+            .long("simulate")
+            .value_name("N")
+            .value_parser(number)
+            .conflicts_with_all(["dir", "purge"])
+            .requires("credentials")
+            .help("serve this many hosts that are in memory only, instead of this machine"),
+        flag(
+            "credentials",
+            "FOLDER",
+            "files of `cairn host add-simulators --save-credentials`, one for each connection",
+        ),
+        flag("server", "HOST:PORT", "where the server listens for agents, instead of what the files say"),
+        flag("hosts-per-connection", "N", "leave out connections that serve more hosts")
+            .value_parser(clap::value_parser!(u64).range(1..=1000))
+            .default_value("1000"),
+        flag("separate", "", "only connections that serve one host")
+            .value_name(None::<&str>)
+            .action(ArgAction::SetTrue)
+            .conflicts_with("hosts-per-connection"),
+        flag("heartbeat", "TIME", "time between heartbeats, such as 60s, instead of the server's choice"),
+        flag(
+            "latency",
+            "COMMAND=TIME",
+            "how long a command takes: 200ms, uniform:50ms..90ms or exp:200ms; * is every command",
+        )
+        .action(ArgAction::Append),
+        flag(
+            "fault",
+            "FAULT",
+            "what goes wrong, such as fail:vm.start,nth=3 or vanish:after=30s,for=60s,hosts=0.1",
+        )
+        .action(ArgAction::Append),
+        flag("behaviour", "FILE", "latencies and faults in a JSON file"),
+        flag("seed", "N", "decides latencies and which hosts have faults")
+            .value_parser(clap::value_parser!(u64))
+            .default_value("1"),
+    ];
+    all.into_iter().map(|arg| arg.help_heading("Simulated hosts"))
 }
 
 fn main() -> ExitCode {
@@ -59,17 +109,48 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .init();
+    if args.contains_id("simulate") {
+        return ended(simulation(&args).and_then(simulate));
+    }
     let options = Options {
         libvirt_uri: text("libvirt-uri"),
         image_store_port: args.get_one::<u16>("image-store-port").copied().unwrap_or(8090),
     };
-    match run(PathBuf::from(text("dir")), options, args.get_flag("purge")) {
+    ended(run(PathBuf::from(text("dir")), options, args.get_flag("purge")))
+}
+
+fn ended(result: anyhow::Result<()>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             tracing::error!("{e:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn simulation(args: &clap::ArgMatches) -> anyhow::Result<simulate::Options> {
+    let texts = |name: &str| args.get_many::<String>(name).into_iter().flatten().cloned().collect::<Vec<_>>();
+    let text = |name: &str| args.get_one::<String>(name).cloned();
+    let number = |name: &str| args.get_one::<u64>(name).copied();
+    let file = text("behaviour").map(PathBuf::from);
+    let per_connection = if args.get_flag("separate") { Some(1) } else { number("hosts-per-connection") };
+    Ok(simulate::Options {
+        hosts: usize::try_from(number("simulate").unwrap_or(0))?,
+        credentials: PathBuf::from(text("credentials").unwrap_or_default()),
+        server: text("server"),
+        hosts_per_connection: usize::try_from(per_connection.unwrap_or(1000))?,
+        heartbeat: text("heartbeat").map(|t| simulate::duration(&t)).transpose()?,
+        seed: number("seed").unwrap_or(1),
+        behaviour: simulate::Behaviour::read(file.as_deref(), &texts("latency"), &texts("fault"))?,
+    })
+}
+
+fn simulate(options: simulate::Options) -> anyhow::Result<()> {
+    // SAFETY: mallopt only sets a parameter of the allocator, before any other thread runs.
+    unsafe { libc::mallopt(libc::M_ARENA_MAX, 2) };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(simulate::run(options, stop_signal()))
 }
 
 fn run(folder: PathBuf, options: Options, purge: bool) -> anyhow::Result<()> {

@@ -21,6 +21,7 @@ pub mod progress;
 pub mod run;
 pub mod session;
 pub mod sign;
+pub mod simulated;
 pub mod terminal;
 pub mod upload;
 pub mod watch;

@@ -14,7 +14,8 @@ use crate::client::{Answer, Client, error_object};
 use crate::job::{self, Wait};
 use crate::output::{self, Format};
 use crate::{
-    Failure, Result, answer, command, events, explain, guest, names, plan, profile, session, upload, watch,
+    Failure, Result, answer, command, events, explain, guest, names, plan, profile, session, simulated,
+    upload, watch,
 };
 
 /// Runs `cairn` with these arguments and returns the exit code.
@@ -109,8 +110,12 @@ fn operation(op: &'static Operation, matches: &ArgMatches, format: Format) -> Re
     guest::add_tags(&client, matches, &mut params)?;
     let typed = explain::Typed { op, said: &said, sent: &params };
     let request = call::request(op, &params)?;
+    let credentials = simulated::folder(op, matches, flag(matches, "@plan"), format)?;
     let answer = match carry_out(&client, op, request, matches, format) {
-        Ok(Some(answer)) => answer,
+        Ok(Some(answer)) => match &credentials {
+            Some(folder) => simulated::keep(folder, answer)?,
+            None => answer,
+        },
         Ok(None) => return Ok(()),
         Err(failure) if format == Format::Table => return Err(explain::explain(&client, &typed, failure)),
         Err(failure) => return Err(failure),

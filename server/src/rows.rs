@@ -33,6 +33,17 @@ pub fn register<T>(
     events::write(tx, owner.map(|o| o.to_string()), entity, &uuid.to_string(), "created", &json!({}))
 }
 
+/// Registers many new resources of one type that belong to nobody, such as hosts.
+pub fn register_all<T>(tx: &mut dyn Tx, entity: &str, uuids: &[Id<T>]) -> Result<()> {
+    let now = time::now_ms();
+    for uuid in uuids {
+        let sql = "INSERT INTO resource (uuid, resource_type, account_uuid, create_ms, last_op_ms) VALUES (?, ?, NULL, ?, ?)";
+        tx.execute(sql, params![*uuid, entity, now, now])?;
+    }
+    let data = json!({});
+    events::write_all(tx, entity, "created", uuids.iter().map(|uuid| (*uuid, &data)))
+}
+
 /// Notes a change of a resource: its event, and its date of last operation.
 pub fn changed<T>(tx: &mut dyn Tx, entity: &str, uuid: Id<T>, data: &serde_json::Value) -> Result<()> {
     if let Some(table) = table_of(entity) {

@@ -215,8 +215,13 @@ async fn serve(listener: TcpListener, acceptor: TlsAcceptor, seen: Arc<Mutex<See
         let Ok(tls) = acceptor.accept(tcp).await else { continue };
         let (mut reader, mut writer) = cairn_link::split(tls);
         let Ok(Some(AgentFrame::Hello { .. })) = reader.next().await else { continue };
-        let welcome =
-            ServerFrame::Welcome { protocol: 1, server: random_uuid(), targets: targets.clone(), now_ms: 0 };
+        let welcome = ServerFrame::Welcome {
+            protocol: 1,
+            server: random_uuid(),
+            targets: targets.clone(),
+            now_ms: 0,
+            heartbeat_s: 0,
+        };
         writer.send(&welcome).await.unwrap();
         let (out, mut outgoing) = mpsc::unbounded_channel::<ServerFrame>();
         {

@@ -9,7 +9,7 @@ use cairn_api::{Kind, Method, Operation, Param, Type, operations};
 use clap::{Arg, ArgAction, Command};
 
 use crate::arguments::is_filled;
-use crate::{guest, names};
+use crate::{guest, names, simulated};
 
 use argument::{
     flag, job_arguments, plan_argument, positional_argument, query_arguments, secret_file_flag, tag_arguments,
@@ -131,6 +131,7 @@ fn operation_command(op: &'static Operation) -> Command {
         generic.extend(tag_arguments());
     }
     generic.extend(guest::flags(op));
+    generic.extend(simulated::flags(op));
     let taken: Vec<String> = op.params.iter().map(|p| kebab(p.name)).collect();
     command.args(generic.into_iter().filter(|a| !a.get_long().is_some_and(|l| taken.iter().any(|t| t == l))))
 }

@@ -3,12 +3,14 @@
 //! Both ends may be used inside `tokio::select!`: what was read or written in part is kept, so a dropped future loses
 //! nothing.
 
+pub mod limits;
 pub mod networks;
 
 use std::io;
+use std::time::Duration;
 
 use bytes::{Buf, BufMut, BytesMut};
-use cairn_api::agent::MAX_FRAME;
+use cairn_api::agent::{HEARTBEAT_S, MAX_FRAME};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
@@ -16,6 +18,16 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, Wr
 const HEADER: usize = 4;
 /// Buffers that grew beyond this for one large frame are given back.
 const KEEP: usize = 256 << 10;
+
+/// An agent gives a connection up on which the server acknowledges nothing for this long, in milliseconds.
+pub const DIAL_SEND_LIMIT_MS: u32 = 30_000;
+
+/// How often an agent beats: the interval that a welcome names less up to a tenth, so that thousands of agents that came together
+/// do not beat together for ever. `fraction` is a random one, 0 to 1.
+pub fn heartbeat_interval(welcome_s: u64, fraction: f64) -> Duration {
+    let seconds = if welcome_s == 0 { HEARTBEAT_S } else { welcome_s };
+    Duration::from_secs(seconds).mul_f64(0.9 + fraction.clamp(0.0, 1.0) / 10.0)
+}
 
 /// Why a connection can't go on.
 #[derive(Debug, thiserror::Error)]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cairn_api::agent::{HEARTBEAT_S, TargetKind};
+use cairn_api::agent::TargetKind;
 use cairn_types::id;
 
 use crate::SimCloud;
@@ -14,7 +14,8 @@ use crate::host::HostShape;
 #[derive(Clone)]
 pub struct SimAgent {
     pub(crate) core: Arc<Core>,
-    pub(crate) heartbeat: Duration,
+    /// Instead of what the server says.
+    pub(crate) heartbeat: Option<Duration>,
     pub(crate) redial: Duration,
 }
 
@@ -41,7 +42,7 @@ pub struct AgentBuilder {
     uuid: String,
     shape: Arc<HostShape>,
     targets: Vec<(Arc<str>, TargetKind, Arc<HostShape>)>,
-    heartbeat: Duration,
+    heartbeat: Option<Duration>,
     redial: Duration,
 }
 
@@ -52,7 +53,7 @@ impl AgentBuilder {
             uuid: id::new_uuid(),
             shape: Arc::default(),
             targets: Vec::new(),
-            heartbeat: Duration::from_secs(HEARTBEAT_S),
+            heartbeat: None,
             redial: Duration::from_millis(200),
         }
     }
@@ -68,6 +69,13 @@ impl AgentBuilder {
     #[must_use]
     pub fn shape(mut self, shape: HostShape) -> Self {
         self.shape = Arc::new(shape);
+        self
+    }
+
+    /// Like [`AgentBuilder::shape`], where many agents share one.
+    #[must_use]
+    pub fn shared_shape(mut self, shape: Arc<HostShape>) -> Self {
+        self.shape = shape;
         self
     }
 
@@ -91,10 +99,10 @@ impl AgentBuilder {
         self
     }
 
-    /// Time between heartbeats, if it is not the protocol's.
+    /// Time between heartbeats, if it is not the server's choice.
     #[must_use]
     pub fn heartbeat(mut self, every: Duration) -> Self {
-        self.heartbeat = every.max(Duration::from_millis(1));
+        self.heartbeat = Some(every.max(Duration::from_millis(1)));
         self
     }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use cairn_api::agent::{AgentFrame, PROTOCOLS, ServerFrame};
-use cairn_link::{FrameReader, FrameWriter, LinkError};
+use cairn_link::{FrameReader, FrameWriter, LinkError, heartbeat_interval};
 use cairn_types::Fault;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, watch};
@@ -73,10 +73,13 @@ impl SimAgent {
     {
         writer.send(&self.core.hello()).await?;
         let answer = tokio::time::timeout(WELCOME, reader.next::<ServerFrame>()).await;
-        match answer.map_err(|_| LinkError::Io(io::ErrorKind::TimedOut.into()))?? {
-            Some(ServerFrame::Welcome { protocol, targets, now_ms, .. }) if PROTOCOLS.contains(&protocol) => {
+        let welcome_s = match answer.map_err(|_| LinkError::Io(io::ErrorKind::TimedOut.into()))?? {
+            Some(ServerFrame::Welcome { protocol, targets, now_ms, heartbeat_s, .. })
+                if PROTOCOLS.contains(&protocol) =>
+            {
                 self.core.set_clock(now_ms);
                 self.core.assign(targets);
+                heartbeat_s
             }
             Some(ServerFrame::Refuse { fault }) => return Ok(Ended::Refused(fault)),
             Some(_) => {
@@ -85,10 +88,10 @@ impl SimAgent {
                 )));
             }
             None => return Ok(Ended::Closed),
-        }
+        };
         let frames = self.core.attach();
         let mut outgoing = Outgoing { core: &self.core, frames };
-        let mut heartbeat = self.heartbeats();
+        let mut heartbeat = self.heartbeats(welcome_s);
         let mut batch = Vec::with_capacity(BATCH);
         // One of several servers says something now and then.
         let (mut heard, mut silence) = (Instant::now(), ALONE);
@@ -127,9 +130,13 @@ impl SimAgent {
     }
 
     /// Ticks that do not fall together with those of other connections.
-    fn heartbeats(&self) -> Interval {
-        let first = self.heartbeat.mul_f64(lock(&self.core.world).dice.unit());
-        let mut ticks = tokio::time::interval_at(Instant::now() + first, self.heartbeat);
+    fn heartbeats(&self, welcome_s: u64) -> Interval {
+        let (first, jitter) = {
+            let dice = &mut lock(&self.core.world).dice;
+            (dice.unit(), dice.unit())
+        };
+        let every = self.heartbeat.unwrap_or_else(|| heartbeat_interval(welcome_s, jitter));
+        let mut ticks = tokio::time::interval_at(Instant::now() + every.mul_f64(first), every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ticks
     }

@@ -65,6 +65,11 @@ impl SimTarget {
         self.trouble(op, 1, Trouble::Hang);
     }
 
+    /// Like [`SimTarget::hang`], for the `nth` such command from now on; 0 means all of them.
+    pub fn hang_nth(&self, op: &str, nth: u32) {
+        self.trouble(op, nth, Trouble::Hang);
+    }
+
     /// The next such command does its work; the connection drops before the answer is sent. The answer comes with the
     /// next connection.
     pub fn drop_result(&self, op: &str) {

@@ -25,6 +25,7 @@ mod receiver;
 mod rows;
 mod servers;
 pub mod scenarios;
+mod simulation;
 mod tables;
 mod world;
 
@@ -36,5 +37,6 @@ pub use nats::NatsServer;
 pub use receiver::{Received, Receiver};
 pub use rows::Rows;
 pub use servers::Servers;
+pub use simulation::Simulation;
 pub use tables::Tables;
 pub use world::World;

@@ -137,11 +137,13 @@ where
         }
     };
     let targets = lock(&link.targets).clone();
+    let heartbeat_s = heartbeat_s(&app);
     let welcome = ServerFrame::Welcome {
         protocol: PROTOCOLS[0],
         server: app.node.clone(),
         targets: targets.clone(),
         now_ms: hub.inner.clock_ms(Instant::now()),
+        heartbeat_s,
     };
     if writer.send(&welcome).await.is_ok() {
         tracing::info!(agent = %link.agent, targets = targets.len(), "agent {} connected", link.agent);
@@ -154,7 +156,8 @@ where
         }
         drop(app);
         tell_servers(&hub, &link);
-        let why = talk(&hub, &link, &mut reader, &mut writer, &mut outbox).await;
+        let silence = silence_after(heartbeat_s);
+        let why = talk(&hub, &link, &mut reader, &mut writer, &mut outbox, silence).await;
         tracing::warn!(agent = %link.agent, why, "agent {} is gone: {why}", link.agent);
     }
     let lost = link.release(&hub.inner);
@@ -163,6 +166,16 @@ where
             gone(&app, &target).await;
         }
     }
+}
+
+/// How often agents that connect now shall beat.
+fn heartbeat_s(app: &App) -> u64 {
+    u64::try_from(app.settings.int("cairn", "agent.heartbeatInterval")).unwrap_or(HEARTBEAT_S).max(1)
+}
+
+/// Three heartbeats. An agent of an older version beats as the protocol says, whatever the welcome says.
+fn silence_after(heartbeat_s: u64) -> Duration {
+    Duration::from_secs(heartbeat_s.max(HEARTBEAT_S) * 3)
 }
 
 type Greeted = (Arc<Link>, mpsc::UnboundedReceiver<ServerFrame>);
@@ -277,8 +290,8 @@ async fn talk<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
     reader: &mut FrameReader<R>,
     writer: &mut FrameWriter<W>,
     outbox: &mut mpsc::UnboundedReceiver<ServerFrame>,
+    silence: Duration,
 ) -> &'static str {
-    let silence = Duration::from_secs(HEARTBEAT_S * 3);
     let mut heard = Instant::now();
     loop {
         tokio::select! {

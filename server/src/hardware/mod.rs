@@ -27,6 +27,7 @@ pub fn handlers(h: &mut Handlers) {
     zone::api::handlers(h);
     cluster::api::handlers(h);
     host::api::handlers(h);
+    host::bulk::handlers(h);
     host::capacity::handlers(h);
 }
 

@@ -14,7 +14,9 @@ const PIPE: usize = 256 << 10;
 
 /// Starts the simulated hosts that the database knows.
 pub async fn restart(app: &Arc<App>) -> Result<()> {
-    let sql = "SELECT uuid, agent_uuid FROM host WHERE hypervisor_type = 'Simulator' AND agent_uuid IS NOT NULL ORDER BY uuid";
+    // Those with a certificate live in other processes and dial in by themselves.
+    let sql = "SELECT h.uuid, h.agent_uuid FROM host h LEFT JOIN agent a ON a.uuid = h.agent_uuid
+               WHERE h.hypervisor_type = 'Simulator' AND h.agent_uuid IS NOT NULL AND a.uuid IS NULL ORDER BY h.uuid";
     let rows = app.store.read(move |tx| tx.query(sql, params![])).await?;
     for row in &rows {
         start(app, row.id("uuid")?, &row.text("agent_uuid")?).await?;

@@ -40,7 +40,8 @@ async fn arrived(app: &Arc<App>, host: Host) -> Result<()> {
     let auto = app.settings.bool("host", "connection.autoReconnectOnError");
     let wanted = move |tx: &mut dyn Tx| {
         let Some(row) = HostRow::find(tx, host)? else { return Ok(false) };
-        let left_alone = row.status == Status::Disconnected && !auto;
+        // One that was never seen has not been lost either.
+        let left_alone = row.status == Status::Disconnected && row.was_seen && !auto;
         // Whoever adds or reconnects a host waits for this moment and goes on by itself.
         Ok(!row.is_deleting && !left_alone && !store::is_being_connected(tx, host)?)
     };

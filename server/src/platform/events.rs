@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cairn_store::{Store, Tx, params};
-use cairn_types::{Result, time};
+use cairn_types::{Id, Result, time};
 use cairn_workflow::{Plan, PlannedResource};
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
@@ -54,6 +54,25 @@ pub fn write(
     let sql = "INSERT INTO event (create_ms, account_uuid, resource_type, resource_uuid, kind, data) VALUES (?, ?, ?, ?, ?, ?)";
     tx.execute(sql, params![now, account.clone(), resource_type, uuid, kind, data.to_string()])?;
     subscriptions::queue(tx, resource_type, uuid, kind, data, now)
+}
+
+/// Writes an entry for each of many resources of one type that belong to nobody. Web hooks are looked for once.
+pub fn write_all<'d, T>(
+    tx: &mut dyn Tx,
+    resource_type: &str,
+    kind: &str,
+    all: impl IntoIterator<Item = (Id<T>, &'d Value)>,
+) -> Result<()> {
+    let now = time::now_ms();
+    let is_followed = subscriptions::has_any(tx, resource_type, kind)?;
+    for (uuid, data) in all {
+        let sql = "INSERT INTO event (create_ms, account_uuid, resource_type, resource_uuid, kind, data) VALUES (?, NULL, ?, ?, ?, ?)";
+        tx.execute(sql, params![now, resource_type, uuid, kind, data.to_string()])?;
+        if is_followed {
+            subscriptions::queue(tx, resource_type, &uuid.to_string(), kind, data, now)?;
+        }
+    }
+    Ok(())
 }
 
 /// Cursor of the newest entry.

@@ -81,6 +81,12 @@ fn check_type(r#type: &str) -> Result<()> {
     Ok(())
 }
 
+/// Whether anybody may have subscribed to such events.
+pub(super) fn has_any(tx: &mut dyn Tx, entity: &str, kind: &str) -> Result<bool> {
+    let sql = "SELECT 1 FROM webhook WHERE type IN (?, ?, ?, '*', 'CanonicalEvent') LIMIT 1";
+    tx.exists(sql, params![entity, format!("{entity}.{kind}"), format!("*.{kind}")])
+}
+
 /// Notes what subscribers of an event have to be sent. Part of the transaction that writes the event.
 pub(super) fn queue(
     tx: &mut dyn Tx,

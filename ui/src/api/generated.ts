@@ -91,6 +91,15 @@ export interface AddPrimaryStorageResult {
   schema?: Schema;
 }
 
+export interface AddSimulatorHostsResult {
+  agents?: SimulatorAgent[];
+  ca?: string;
+  hostUuids?: string[];
+  schema?: Schema;
+  server?: string;
+  serverName?: string;
+}
+
 export interface AllocationCandidate {
   accepted?: boolean;
   clusterUuid?: string;
@@ -1363,6 +1372,15 @@ export interface SharedResourceInventory {
   toPublic?: boolean;
 }
 
+export interface SimulatorAgent {
+  certificate: string;
+  cpuNum: number;
+  hosts: number;
+  key: string;
+  memorySize: number;
+  uuid: string;
+}
+
 /** A HostInventory with more fields. */
 export interface SimulatorHostInventory {
   /** What a user may ask for in the present state. */
@@ -1841,6 +1859,26 @@ export interface Operations {
     /** Uuid that the new host shall have. */
     resourceUuid?: string;
   }; result: AddHostResult };
+  AddSimulatorHosts: { params: {
+    /** Cluster that the hosts join. */
+    clusterUuid: string;
+    /** How many hosts. */
+    count: number;
+    /** Processors of each host. */
+    cpuNum?: number;
+    /** Description in your own words. */
+    description?: string;
+    /** Number of the first host. */
+    firstNumber?: number;
+    /** Most hosts that one agent serves. */
+    hostsPerAgent?: number;
+    /** Address that the first host pretends to have; the others follow it. Without one each host has a unique local address made of its uuid. */
+    managementIp?: string;
+    /** Memory of each host in bytes. */
+    memorySize?: number;
+    /** Name of the hosts. `{n}` in it stands for the number of each; without one the number is put behind it. */
+    name?: string;
+  }; result: AddSimulatorHostsResult };
   AddSimulatorPrimaryStorage: { params: {
     /** Bytes that may still be promised. */
     availableCapacity?: number;
@@ -3934,6 +3972,11 @@ export const addSimulatorHost = /*#__PURE__*/ operation<"AddSimulatorHost", Oper
   name: "AddSimulatorHost", method: "POST", path: "/zstack/v1/hosts/simulators", bodyKey: "params", job: true,
 });
 
+/** Add many simulated hosts at once */
+export const addSimulatorHosts = /*#__PURE__*/ operation<"AddSimulatorHosts", Operations["AddSimulatorHosts"]>({
+  name: "AddSimulatorHosts", method: "POST", path: "/zstack/v1/cairn/hosts/simulators", bodyKey: "params",
+});
+
 /** Add a simulated primary storage */
 export const addSimulatorPrimaryStorage = /*#__PURE__*/ operation<"AddSimulatorPrimaryStorage", Operations["AddSimulatorPrimaryStorage"]>({
   name: "AddSimulatorPrimaryStorage", method: "POST", path: "/zstack/v1/primary-storage/simulators", bodyKey: "params", job: true,
@@ -4983,6 +5026,7 @@ export const allOperations = /*#__PURE__*/ [
   addLocalPrimaryStorage,
   addSimulatorBackupStorage,
   addSimulatorHost,
+  addSimulatorHosts,
   addSimulatorPrimaryStorage,
   attachBackupStorageToZone,
   attachL2NetworkToCluster,

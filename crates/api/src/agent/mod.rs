@@ -23,7 +23,8 @@ use serde_json::Value;
 pub const PROTOCOLS: &[u32] = &[1];
 /// Largest frame either side accepts, in bytes.
 pub const MAX_FRAME: usize = 16 << 20;
-/// Seconds between heartbeats of an agent; three missed ones mean that the connection is lost.
+/// Seconds between heartbeats of an agent where the server names no other interval in its welcome; three missed ones mean that
+/// the connection is lost.
 pub const HEARTBEAT_S: u64 = 5;
 
 /// What a target is.
@@ -61,6 +62,9 @@ pub enum ServerFrame {
         /// wanted.
         #[serde(default)]
         now_ms: u64,
+        /// Seconds between the agent's heartbeats. None (0): [`HEARTBEAT_S`].
+        #[serde(default)]
+        heartbeat_s: u64,
     },
     /// The server wants no such connection; the agent waits before it dials again.
     Refuse {
@@ -168,7 +172,7 @@ pub enum AgentFrame {
         /// What.
         event: AgentEvent,
     },
-    /// "I am alive", every [`HEARTBEAT_S`] seconds; it covers all targets of the connection but those named.
+    /// "I am alive", as often as the server's welcome says; it covers all targets of the connection but those named.
     Heartbeat {
         /// Targets that do not answer (libvirtd is gone), with the reason.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]

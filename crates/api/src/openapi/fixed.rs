@@ -93,6 +93,11 @@ pub(super) fn objects() -> Map<String, Value> {
                 "offset": "integer"}),
         ),
         (
+            "SimulatorAgent",
+            json!({"uuid!": "string", "hosts!": "integer", "cpuNum!": "integer", "memorySize!": "integer", "certificate!": "string",
+                "key!": "string"}),
+        ),
+        (
             "AllocationCandidate",
             json!({"hostUuid": "string", "hostName": "string", "clusterUuid": "string", "zoneUuid": "string",
                 "primaryStorageUuid": "string", "accepted": "boolean", "reasons": ["string"]}),

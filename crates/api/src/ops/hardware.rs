@@ -144,6 +144,36 @@ crate::operations! {
         resource_uuid: Option<String> => [new_uuid];
     } -> job HostInventory, admin, tags("HostVO"), class("AddHostResult");
 
+    /// Add many simulated hosts at once. `cairn-agent --simulate` serves them with the credentials of the answer, which are told
+    /// only here: each agent serves up to `hostsPerAgent` of the hosts over one connection. The hosts connect when it dials in.
+    AddSimulatorHosts: POST "/cairn/hosts/simulators" => "params", cli "host add-simulators" {
+        /// Cluster that the hosts join.
+        cluster_uuid: String => [refers("ClusterVO")];
+        /// How many hosts.
+        count: i64 => [int, range(1, 10000), required];
+        /// Name of the hosts. `{n}` in it stands for the number of each; without one the number is put behind it.
+        name: String => [max_len(230), default("sim-{n}")];
+        /// Description in your own words.
+        description: Option<String> => [max_len(2048)];
+        /// Number of the first host.
+        first_number: i64 => [range(0, 1000000000), default("1")];
+        /// Address that the first host pretends to have; the others follow it. Without one each host has a unique local address
+        /// made of its uuid.
+        management_ip: Option<String> => [max_len(255)];
+        /// Processors of each host.
+        cpu_num: i64 => [int, range(1, 100000), default("64")];
+        /// Memory of each host in bytes.
+        memory_size: i64 => [range(1048576, 9007199254740992), default("274877906944")];
+        /// Most hosts that one agent serves.
+        hosts_per_agent: i64 => [int, range(1, 1000), default("1000")];
+    } -> sync {
+        hostUuids: "List<String>",
+        agents: "List<SimulatorAgent>",
+        ca: "String",
+        server: "String",
+        serverName: "String"
+    }, admin, ours;
+
     /// Change name, description or management address of a host.
     UpdateHost: PUT "/hosts/{uuid}/actions" => "updateHost", cli "host update" {
         /// Host to change.

@@ -7,6 +7,9 @@ super::settings! {
     "cairn" {
         /// Minutes east of UTC of the zone that dates in answers and query conditions are written in
         "api.timeZone" = Some("0"), Form::between(-720, 840);
+        /// Seconds between heartbeats of agents; after three missed ones a host is Disconnected. Agents hear of a change when
+        /// they connect
+        "agent.heartbeatInterval" = Some("10"), Form::between(1, 300);
         /// Write an audit row for reading calls too
         "audit.reads" = Some("true"), Form::Bool;
         /// Days that audit rows are kept

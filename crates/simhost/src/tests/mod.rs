@@ -70,7 +70,13 @@ impl Listener {
         (server.targets, server.boot) = (targets.clone(), boot);
         server
             .writer
-            .send(&ServerFrame::Welcome { protocol: 1, server: "s".into(), targets, now_ms: 0 })
+            .send(&ServerFrame::Welcome {
+                protocol: 1,
+                server: "s".into(),
+                targets,
+                now_ms: 0,
+                heartbeat_s: 0,
+            })
             .await
             .unwrap();
         server

@@ -43,7 +43,8 @@ impl How {
     /// How a host that is there already is reached. `None`: only by its agent.
     pub(super) fn of(row: &HostRow) -> Option<Self> {
         if row.hypervisor_type == "Simulator" {
-            return Some(Self::Simulator);
+            // An agent with a certificate lives in a process of its own, which is not this server's to start.
+            return (!row.has_papers).then_some(Self::Simulator);
         }
         let Some(username) = row.username.clone() else { return Some(Self::Local) };
         // A host that was added with a key by an earlier version, which did not keep it.

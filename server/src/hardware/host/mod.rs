@@ -8,6 +8,7 @@
 pub mod add;
 mod agent;
 pub mod api;
+pub mod bulk;
 pub mod capacity;
 pub mod connect;
 pub mod delete;

@@ -28,6 +28,8 @@ pub struct ReconnectHost {
     address: String,
     agent: String,
     how: Option<How>,
+    #[serde(default)]
+    is_simulated: bool,
     papers: Option<Papers>,
     old_fingerprint: Option<String>,
 }
@@ -139,6 +141,7 @@ impl ReconnectHost {
             address: String::new(),
             agent: String::new(),
             how: None,
+            is_simulated: false,
             papers: None,
             old_fingerprint: None,
         }
@@ -164,6 +167,7 @@ impl ReconnectHost {
             return Err(Fault::operation(text));
         }
         self.how = How::of(&row);
+        self.is_simulated = row.hypervisor_type == "Simulator";
         self.address.clone_from(&row.management_ip);
         self.agent = row.agent.unwrap_or_default();
         store::set_status(
@@ -192,6 +196,10 @@ impl ReconnectHost {
         cx.progress(5, "waiting for the agent to dial again");
         cx.effect().await?;
         let app = cx.env().clone();
+        if self.how.is_none() && self.shares_its_agent(cx).await? && app.agents.is_connected(self.host) {
+            // A new connection would cut off every other host of the agent, and would tell no more of this one.
+            return Ok(());
+        }
         app.agents.drop_link(&self.agent);
         // The old connection must be seen to end, or its end would be taken for the new one's.
         for _ in 0..400 {
@@ -216,11 +224,22 @@ impl ReconnectHost {
                 && matches!(self.how, Some(How::Ssh { .. }));
         }
         if self.deploys && self.how.is_none() && !app.agents.is_connected(self.host) {
-            let text = "its agent does not dial in, and neither password nor private key is kept for the host; give one with \
-                        UpdateKVMHost, or start the agent there";
+            let text = if self.is_simulated {
+                "its agent does not dial in; start cairn-agent --simulate with its credentials"
+            } else {
+                "its agent does not dial in, and neither password nor private key is kept for the host; give one with \
+                 UpdateKVMHost, or start the agent there"
+            };
             return Err(Fault::new(code::HOST_NO_CALLBACK, text));
         }
         Ok(())
+    }
+
+    /// Whether the agent serves other hosts too.
+    async fn shares_its_agent(&self, cx: &Cx<App>) -> Result<bool> {
+        let agent = self.agent.clone();
+        let sql = "SELECT uuid FROM host WHERE agent_uuid = ? LIMIT 2";
+        cx.read(move |tx| Ok(tx.query(sql, params![&agent])?.len() > 1)).await
     }
 
     async fn certify(&mut self, cx: &mut Cx<App>) -> Result<()> {

@@ -44,6 +44,10 @@ pub struct HostRow {
     pub key_sealed: Option<String>,
     /// Its agent.
     pub agent: Option<String>,
+    /// The agent has a certificate: it is another process, whatever the hypervisor.
+    pub has_papers: bool,
+    /// The agent has told once what the host is.
+    pub was_seen: bool,
     /// It is on its way out.
     pub is_deleting: bool,
 }
@@ -51,7 +55,10 @@ pub struct HostRow {
 impl HostRow {
     /// Reads a host if there is one.
     pub fn find(tx: &mut dyn Tx, host: Id<kind::Host>) -> Result<Option<Self>> {
-        tx.query_opt("SELECT * FROM host WHERE uuid = ?", params![host])?.as_ref().map(Self::read).transpose()
+        let sql =
+            "SELECT h.*, EXISTS (SELECT 1 FROM agent a WHERE a.uuid = h.agent_uuid) AS has_papers FROM host h
+                   WHERE h.uuid = ?";
+        tx.query_opt(sql, params![host])?.as_ref().map(Self::read).transpose()
     }
 
     /// Reads a host; `SYS.1003` if there is none.
@@ -76,6 +83,8 @@ impl HostRow {
             password_sealed: row.opt_text("password_sealed")?,
             key_sealed: row.opt_text("private_key_sealed")?,
             agent: row.opt_text("agent_uuid")?,
+            has_papers: row.bool("has_papers")?,
+            was_seen: row.opt_text("facts")?.is_some(),
             is_deleting: row.opt_text("deleting_run")?.is_some(),
         })
     }
@@ -120,23 +129,31 @@ pub struct NewHost<'a> {
     pub agent: &'a str,
 }
 
-/// Writes the row of a new host, Connecting. Its cluster must be of the same hypervisor, its address new.
-pub fn insert(tx: &mut dyn Tx, new: &NewHost<'_>) -> Result<()> {
-    rows::claim(tx, "ClusterVO", new.cluster)?;
+/// Claims a cluster, and its zone, for new hosts of a hypervisor; the zone.
+pub fn claim_cluster(
+    tx: &mut dyn Tx,
+    cluster: Id<kind::Cluster>,
+    hypervisor_type: &str,
+) -> Result<Id<kind::Zone>> {
+    rows::claim(tx, "ClusterVO", cluster)?;
     let sql = "SELECT zone_uuid, hypervisor_type FROM cluster WHERE uuid = ?";
-    let Some(cluster) = tx.query_opt(sql, params![new.cluster])? else {
-        return Err(Fault::not_found("ClusterVO", new.cluster));
+    let Some(row) = tx.query_opt(sql, params![cluster])? else {
+        return Err(Fault::not_found("ClusterVO", cluster));
     };
-    let (zone, hypervisor): (Id<kind::Zone>, String) =
-        (cluster.id("zone_uuid")?, cluster.text("hypervisor_type")?);
+    let (zone, hypervisor): (Id<kind::Zone>, String) = (row.id("zone_uuid")?, row.text("hypervisor_type")?);
     rows::claim(tx, "ZoneVO", zone)?;
-    if hypervisor != new.hypervisor_type {
+    if hypervisor != hypervisor_type {
         let text = format!(
-            "cluster {} is for {hypervisor} hosts and this is a {} host; choose another cluster",
-            new.cluster, new.hypervisor_type
+            "cluster {cluster} is for {hypervisor} hosts and this is a {hypervisor_type} host; choose another cluster"
         );
         return Err(Fault::argument(text).with("parameter", "clusterUuid"));
     }
+    Ok(zone)
+}
+
+/// Writes the row of a new host, Connecting. Its cluster must be of the same hypervisor, its address new.
+pub fn insert(tx: &mut dyn Tx, new: &NewHost<'_>) -> Result<()> {
+    let zone = claim_cluster(tx, new.cluster, new.hypervisor_type)?;
     rows::register(tx, ENTITY, new.uuid, None)?;
     let now = time::now_ms();
     let sql = "INSERT INTO host (uuid, zone_uuid, cluster_uuid, name, description, management_ip, hypervisor_type, state, status,

@@ -3,5 +3,6 @@
 mod cascade;
 mod hosts;
 mod local;
+mod simulated;
 pub mod site;
 mod zones;
