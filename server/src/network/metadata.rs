@@ -1,47 +1,103 @@
 //! What a guest is told about itself, by config drive and metadata service (VM-14, FLAT-03): read from system tags.
 
+use std::collections::{BTreeMap, HashMap};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cairn_api::agent::vm::ConfigDrive;
-use cairn_store::{Tx, params};
+use cairn_api::resource::HOLDING_STATES;
+use cairn_store::{Row, Tx, params};
 use cairn_types::{Fault, Id, Result, kind};
 
-use crate::platform::tags;
+/// Tags that make up the metadata.
+const TAGS: [&str; 4] = ["userdata::", "rootPassword::", "hostname::", "sshkey::"];
+
+/// Columns of [`Facts`] that are no tags, for a VM `v`. The name of its host is made from its address on the default network.
+const COLUMNS: &str = "v.uuid, v.name, v.image_uuid,
+    (SELECT o.name FROM instance_offering o WHERE o.uuid = v.instance_offering_uuid) AS offering,
+    coalesce((SELECT n.ip FROM vm_nic n WHERE n.vm_instance_uuid = v.uuid AND n.ip IS NOT NULL
+              AND n.l3_network_uuid = v.default_l3_network_uuid ORDER BY n.device_id LIMIT 1),
+             (SELECT n.ip FROM vm_nic n WHERE n.vm_instance_uuid = v.uuid AND n.ip IS NOT NULL
+              ORDER BY n.device_id LIMIT 1)) AS address";
+
+/// What rows say about a VM.
+struct Facts {
+    name: String,
+    image: Option<String>,
+    offering: Option<String>,
+    address: Option<String>,
+    /// In the order of [`TAGS`]; of several the oldest.
+    tags: [Option<String>; 4],
+}
 
 /// Host name, SSH keys and user data of a VM.
 pub fn of_vm(tx: &mut dyn Tx, vm: Id<kind::Vm>) -> Result<ConfigDrive> {
-    let sql = "SELECT v.name, v.image_uuid, o.name AS offering FROM vm_instance v
-               LEFT JOIN instance_offering o ON o.uuid = v.instance_offering_uuid WHERE v.uuid = ?";
-    let row = tx.query_opt(sql, params![vm])?.ok_or_else(|| Fault::not_found("VmInstanceVO", vm))?;
-    let given = tags::get(tx, vm, "userdata::")?.map(|d| decode(&d)).unwrap_or_default();
-    let password = tags::get(tx, vm, "rootPassword::")?;
-    let mut drive = ConfigDrive {
-        hostname: hostname(tx, vm)?.unwrap_or_else(|| format!("vm-{}", &vm.to_string()[..12])),
-        ssh_keys: keys(tags::get(tx, vm, "sshkey::")?.as_deref().unwrap_or_default()),
-        user_data: match password {
-            Some(password) => with_password(&given, &password),
-            None => given,
-        },
-        meta: [("name".to_owned(), row.text("name")?)].into(),
-    };
-    for (key, column) in [("image", "image_uuid"), ("offering", "offering")] {
-        if let Some(value) = row.opt_text(column)? {
-            drive.meta.insert(key.into(), value);
-        }
+    let sql = format!("SELECT {COLUMNS} FROM vm_instance v WHERE v.uuid = ?");
+    let row = tx.query_opt(&sql, params![vm])?.ok_or_else(|| Fault::not_found("VmInstanceVO", vm))?;
+    let mut facts = Facts::read(&row)?;
+    for tag in tx.query("SELECT tag FROM system_tag WHERE resource_uuid = ? ORDER BY uuid", params![vm])? {
+        facts.add(&tag.text("tag")?);
     }
-    Ok(drive)
+    Ok(facts.into_drive(vm))
 }
 
-/// The name from its tag, or else made from its address on the default network: `10-0-0-5`.
-pub fn hostname(tx: &mut dyn Tx, vm: Id<kind::Vm>) -> Result<Option<String>> {
-    if let Some(name) = tags::get(tx, vm, "hostname::")? {
-        return Ok(Some(name));
+/// The same for every VM that runs on a host or may be running there, with two statements however many there are.
+pub fn on_host(tx: &mut dyn Tx, host: Id<kind::Host>) -> Result<HashMap<Id<kind::Vm>, ConfigDrive>> {
+    let there = format!("v.host_uuid = ? AND v.state IN {HOLDING_STATES}");
+    let sql = format!("SELECT {COLUMNS} FROM vm_instance v WHERE {there}");
+    let mut all: HashMap<Id<kind::Vm>, Facts> = HashMap::new();
+    for row in tx.query(&sql, params![host])? {
+        all.insert(row.id("uuid")?, Facts::read(&row)?);
     }
-    let sql = "SELECT n.ip FROM vm_nic n JOIN vm_instance v ON v.uuid = n.vm_instance_uuid
-               WHERE n.vm_instance_uuid = ? AND n.ip IS NOT NULL
-               ORDER BY CASE WHEN n.l3_network_uuid = v.default_l3_network_uuid THEN 0 ELSE 1 END, n.device_id LIMIT 1";
-    let row = tx.query_opt(sql, params![vm])?;
-    row.map(|r| Ok(r.text("ip")?.replace(['.', ':'], "-"))).transpose()
+    let sql = format!(
+        "SELECT t.resource_uuid, t.tag FROM vm_instance v JOIN system_tag t ON t.resource_uuid = v.uuid
+         WHERE {there} ORDER BY t.uuid"
+    );
+    for row in tx.query(&sql, params![host])? {
+        if let Some(facts) = all.get_mut(&row.id("resource_uuid")?) {
+            facts.add(&row.text("tag")?);
+        }
+    }
+    Ok(all.into_iter().map(|(vm, facts)| (vm, facts.into_drive(vm))).collect())
+}
+
+impl Facts {
+    fn read(row: &Row) -> Result<Self> {
+        Ok(Self {
+            name: row.text("name")?,
+            image: row.opt_text("image_uuid")?,
+            offering: row.opt_text("offering")?,
+            address: row.opt_text("address")?,
+            tags: Default::default(),
+        })
+    }
+
+    fn add(&mut self, tag: &str) {
+        for (prefix, kept) in TAGS.iter().zip(&mut self.tags) {
+            if let (Some(value), None) = (tag.strip_prefix(prefix), &kept) {
+                *kept = Some(value.to_owned());
+            }
+        }
+    }
+
+    fn into_drive(self, vm: Id<kind::Vm>) -> ConfigDrive {
+        let [user_data, password, hostname, ssh_keys] = self.tags;
+        let given = user_data.map(|d| decode(&d)).unwrap_or_default();
+        // The name from its tag, or else made from its address: `10-0-0-5`.
+        let hostname = hostname.or_else(|| self.address.map(|ip| ip.replace(['.', ':'], "-")));
+        let mut meta = BTreeMap::from([("name".to_owned(), self.name)]);
+        meta.extend(self.image.map(|v| ("image".to_owned(), v)));
+        meta.extend(self.offering.map(|v| ("offering".to_owned(), v)));
+        ConfigDrive {
+            hostname: hostname.unwrap_or_else(|| format!("vm-{}", &vm.to_string()[..12])),
+            ssh_keys: keys(ssh_keys.as_deref().unwrap_or_default()),
+            user_data: match password {
+                Some(password) => with_password(&given, &password),
+                None => given,
+            },
+            meta,
+        }
+    }
 }
 
 /// One key per line.

@@ -35,6 +35,14 @@ pub async fn power_event(
     // It may have been on its way while a run ended: of a VM that has just changed the host is asked again.
     let evidence =
         Evidence { power, as_of_ms: time::now_ms() - EVENT_LAG_MS, reason: "reported by the host" };
+    // Most events tell what a run has just brought about.
+    if app
+        .store
+        .read(move |tx| Ok(VmRow::find(tx, vm)?.is_some_and(|row| is_expected(&row, host, power))))
+        .await?
+    {
+        return Ok(());
+    }
     let in_doubt = app.store.write(move |tx| one(tx, host, vm, &evidence)).await?;
     if in_doubt {
         // Whatever a run that is at work on it finds, look again when it has ended.
@@ -43,6 +51,19 @@ pub async fn power_event(
         network::apply::catch_up(app, host);
     }
     Ok(())
+}
+
+/// Whether an event says only what the row says already, or where the run that holds the VM takes it.
+fn is_expected(row: &VmRow, host: Id<kind::Host>, power: PowerState) -> bool {
+    let is_there = row.host == Some(host);
+    match (row.run, power) {
+        (None, _) => (is_there || power == PowerState::Off) && row.state == state_of(power),
+        (Some(_), PowerState::Running) => is_there && row.state == VmState::Starting,
+        (Some(_), PowerState::Off) => {
+            is_there && matches!(row.state, VmState::Stopping | VmState::Destroying)
+        }
+        (Some(_), PowerState::Paused) => false,
+    }
 }
 
 /// What a host said about a VM.

@@ -1,9 +1,12 @@
 //! What rows want on a host.
 
+use std::collections::HashMap;
+
 use cairn_api::agent::network::{ApplyBridge, ApplyGuard, ApplyL3, Lease};
+use cairn_api::agent::vm::ConfigDrive;
 use cairn_api::resource::HOLDING_STATES;
 use cairn_store::{Row, Tx, params};
-use cairn_types::{Id, Result, kind};
+use cairn_types::{Fault, Id, Result, kind};
 
 use super::memory::Thing;
 use super::{Host, L2, L3, ids};
@@ -95,12 +98,17 @@ fn leases(tx: &mut dyn Tx, host: Host, l3: L3) -> Result<Vec<Lease>> {
          WHERE v.host_uuid = ? AND v.state IN {HOLDING_STATES} AND n.l3_network_uuid = ?
          ORDER BY v.uuid, n.device_id, u.uuid"
     );
-    tx.query(&sql, params![host, l3])?.iter().map(|row| lease(tx, row, l3)).collect()
+    let rows = tx.query(&sql, params![host, l3])?;
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let metadata = metadata::on_host(tx, host)?;
+    rows.iter().map(|row| lease(row, l3, &metadata)).collect()
 }
 
-fn lease(tx: &mut dyn Tx, row: &Row, l3: L3) -> Result<Lease> {
+fn lease(row: &Row, l3: L3, metadata: &HashMap<Id<kind::Vm>, ConfigDrive>) -> Result<Lease> {
     let vm: Id<kind::Vm> = row.id("uuid")?;
-    let metadata = metadata::of_vm(tx, vm)?;
+    let metadata = metadata.get(&vm).ok_or_else(|| Fault::not_found("VmInstanceVO", vm))?.clone();
     Ok(Lease {
         vm: vm.to_string(),
         mac: row.text("mac")?,
