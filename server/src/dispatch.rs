@@ -8,7 +8,7 @@ use cairn_api::{Kind, Method, Operation, Params};
 use cairn_query::{DateStyle, Query};
 use cairn_store::{Tx, params};
 use cairn_types::{Fault, Result, code, is_uuid, random_uuid, time};
-use cairn_workflow::{Plan, Start};
+use cairn_workflow::{Handle, Plan, Start};
 use serde_json::{Value, json};
 
 use crate::app::App;
@@ -18,6 +18,9 @@ use crate::platform::audit::{self, Entry};
 use crate::platform::jobs::{self, NewJob};
 use crate::platform::{shown, tags};
 use crate::rows;
+
+/// The longest that a poll waits for the end of its job.
+const MOST_WAIT: Duration = Duration::from_secs(30);
 
 /// A request as the transport hands it over.
 #[derive(Debug, Default)]
@@ -470,9 +473,27 @@ async fn start(call: &Call, workflow: Box<dyn Launchable>, params: &Params) -> R
         audit::insert(tx, &entry)
     });
     match workflow.start(call.app.engine.clone(), start, admit).await {
-        Ok(_) => Ok(Answer::Accepted(call.job.clone())),
+        Ok(handle) => {
+            follow(call, handle);
+            Ok(Answer::Accepted(call.job.clone()))
+        }
         Err(fault) => finish_now(call, Err(fault)).await,
     }
+}
+
+/// Lets polls of a job know how its run stands without asking the database.
+fn follow(call: &Call, handle: Handle) {
+    let (app, op, is_admin) = (Arc::downgrade(&call.app), call.op, call.caller.is_admin());
+    let work = call.app.recent.begin(&call.job);
+    let job = call.job.clone();
+    tokio::spawn(async move {
+        let outcome = handle.wait().await;
+        let Some(app) = app.upgrade() else { return };
+        if let Ok(value) = outcome {
+            app.recent.put(&job, op, is_admin, value);
+        }
+        app.recent.end(work);
+    });
 }
 
 /// Ends a job that needs no run. A failure answers at once, unless the client waits for a web hook.
@@ -582,9 +603,13 @@ async fn note(call: &Call, params: &Params, answer: &Answer, began: Instant) {
 }
 
 /// Answers the poll of a job (rest-conventions section 5). `time` is the poll's own `X-Cairn-Time`: who reads a result decides
-/// in which form, whatever the call said.
-pub async fn poll(app: &Arc<App>, job: &str, schema: bool, time: Option<&str>) -> Answer {
+/// in which form, whatever the call said. A client that says `Prefer: wait=5` (RFC 7240) is answered when the job ends, or after
+/// that many seconds.
+pub async fn poll(app: &Arc<App>, job: &str, schema: bool, time: Option<&str>, wait: Duration) -> Answer {
     let dates = app.dates_for(time);
+    if app.recent.is_at_work(job, wait.min(MOST_WAIT)).await {
+        return Answer::Json(202, json!({}));
+    }
     if let Some((op, is_admin, value)) = app.recent.take(job) {
         return polled(app, Some(op), is_admin, value, (schema, dates));
     }

@@ -65,7 +65,14 @@ pub(super) async fn poll(
     }
     let schema = headers.contains_key("x-json-schema");
     let time = text(&headers, "x-cairn-time");
-    response(crate::dispatch::poll(&app, &job, schema, time.as_deref()).await, "")
+    response(crate::dispatch::poll(&app, &job, schema, time.as_deref(), waits(&headers)).await, "")
+}
+
+/// How long a client prefers to wait for an answer that says more (`Prefer: wait=5`, RFC 7240); not at all if it does not say.
+fn waits(headers: &HeaderMap) -> Duration {
+    let prefer = text(headers, "prefer").unwrap_or_default();
+    let seconds = prefer.split([',', ';']).find_map(|p| p.trim().strip_prefix("wait=")?.trim().parse().ok());
+    Duration::from_secs(seconds.unwrap_or(0))
 }
 
 fn text(headers: &HeaderMap, name: &str) -> Option<String> {

@@ -98,7 +98,7 @@ impl Site {
                 Answer::Json(_, value) => return Err(Failed(value)),
                 Answer::Text(status, text) => return Err(Failed(json!({ "status": status, "text": text }))),
             }
-            answer = poll(&self.app, &job, false, None).await;
+            answer = poll(&self.app, &job, false, None, std::time::Duration::ZERO).await;
         }
         panic!("{method} {path} did not end");
     }
