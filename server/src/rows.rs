@@ -59,7 +59,12 @@ pub fn remove<T>(tx: &mut dyn Tx, entity: &str, uuid: Id<T>) -> Result<()> {
 }
 
 /// The same, with more in its event: what a follower of the log can no longer read from the row.
-pub fn remove_telling<T>(tx: &mut dyn Tx, entity: &str, uuid: Id<T>, mut data: serde_json::Value) -> Result<()> {
+pub fn remove_telling<T>(
+    tx: &mut dyn Tx,
+    entity: &str,
+    uuid: Id<T>,
+    mut data: serde_json::Value,
+) -> Result<()> {
     data["name"] = name(tx, entity, uuid).unwrap_or_default().into();
     event(tx, entity, uuid, "deleted", &data)?;
     for table in ["system_tag", "user_tag", "shared_resource"] {
@@ -142,7 +147,11 @@ pub fn end_delete<T>(tx: &mut dyn Tx, entity: &str, uuid: Id<T>, run: Id<kind::R
 
 /// A host on its way out takes no VMs: whoever keeps an index of hosts has to hear of it.
 fn deleting<T>(tx: &mut dyn Tx, entity: &str, uuid: Id<T>, is_so: bool) -> Result<()> {
-    if entity == "HostVO" { event(tx, entity, uuid, "updated", &json!({ "isDeleting": is_so })) } else { Ok(()) }
+    if entity == "HostVO" {
+        event(tx, entity, uuid, "updated", &json!({ "isDeleting": is_so }))
+    } else {
+        Ok(())
+    }
 }
 
 /// The owner of a resource; none for infrastructure.

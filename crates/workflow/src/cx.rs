@@ -94,7 +94,18 @@ impl<E: Env> Cx<E> {
 
     /// The transaction of this step. `f` gets the workflow's data to change; data, rows and the note that the step is
     /// done are committed together. At most once per step, as the last thing a `Do` does.
-    pub async fn tx<W, T, F>(&mut self, w: &mut W, mut f: F) -> Result<T>
+    pub async fn tx<W, T, F>(&mut self, w: &mut W, f: F) -> Result<T>
+    where
+        W: Workflow<Env = E>,
+        T: Send + 'static,
+        F: FnMut(&mut W, &mut dyn Tx) -> Result<T> + Send + 'static,
+    {
+        self.tx_opening(w, None, f).await
+    }
+
+    /// Like [`Cx::tx`], and notes that the steps up to `through` have begun, which spares each of them a write. If the run
+    /// fails before one of them has begun it is undone all the same, as after a `Do` that did nothing.
+    pub async fn tx_opening<W, T, F>(&mut self, w: &mut W, through: Option<W::Step>, mut f: F) -> Result<T>
     where
         W: Workflow<Env = E>,
         T: Send + 'static,
@@ -111,7 +122,10 @@ impl<E: Env> Cx<E> {
             return Ok(value);
         }
         self.engine.check_alive()?;
-        let next = self.after_step(W::STEPS.len());
+        let mut next = self.after_step(W::STEPS.len());
+        if let Some(at) = through.and_then(|step| W::STEPS.iter().position(|s| *s == step)) {
+            next.high = next.high.max(i64::try_from(at).unwrap_or(i64::MAX));
+        }
         let (owner, env) = (self.engine.owner(), self.env.clone());
         let work = move |tx: &mut dyn Tx| {
             let mut copy = base.clone();

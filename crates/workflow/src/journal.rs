@@ -141,7 +141,9 @@ impl RunInfo {
     /// Name of the step that is being done, or of the last one.
     pub fn current_step(&self) -> &str {
         let last = self.steps.len().saturating_sub(1);
-        let at = usize::try_from(self.done.max(self.high)).unwrap_or(0).min(last);
+        // Of steps that count as begun ahead of their time, the first one is at work.
+        let at = if self.state == RunState::Running { self.done } else { self.done.max(self.high) };
+        let at = usize::try_from(at).unwrap_or(0).min(last);
         self.steps.get(at).map_or("", String::as_str)
     }
 }

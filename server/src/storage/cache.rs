@@ -90,6 +90,28 @@ pub async fn ensure(
     Err(fault)
 }
 
+/// Whether a host has an image in the cache of a primary storage; notes that it was needed. Part of the transaction that places
+/// a volume over it there: from then on the copy is not cleared away.
+pub fn is_at_hand(
+    tx: &mut dyn Tx,
+    image: Id<kind::Image>,
+    storage: Id<kind::PrimaryStorage>,
+    host: Id<kind::Host>,
+) -> Result<bool> {
+    let place = Place { image, storage, host };
+    let is_ready = is_ready(tx, place)?;
+    if is_ready {
+        touch(tx, place)?;
+    }
+    Ok(is_ready)
+}
+
+fn touch(tx: &mut dyn Tx, p: Place) -> Result<()> {
+    let now = time::now_ms();
+    let sql = "UPDATE image_cache SET last_op_ms = ? WHERE image_uuid = ? AND primary_storage_uuid = ? AND host_uuid = ? AND last_op_ms < ?";
+    tx.execute(sql, params![now, p.image, p.storage, p.host, now - TOUCH_MS]).map(|_| ())
+}
+
 fn is_ready(tx: &mut dyn Tx, p: Place) -> Result<bool> {
     let sql = "SELECT 1 FROM image_cache WHERE image_uuid = ? AND primary_storage_uuid = ? AND host_uuid = ? AND state = 'ready'";
     tx.exists(sql, params![p.image, p.storage, p.host])
@@ -98,9 +120,8 @@ fn is_ready(tx: &mut dyn Tx, p: Place) -> Result<bool> {
 /// Where the image can be had from, best first, with a row for the copy that is to be. None: it is there.
 fn begin(tx: &mut dyn Tx, p: Place) -> Result<Vec<Origin>> {
     let now = time::now_ms();
-    let touch = "UPDATE image_cache SET last_op_ms = ? WHERE image_uuid = ? AND primary_storage_uuid = ? AND host_uuid = ? AND last_op_ms < ?";
     if is_ready(tx, p)? {
-        tx.execute(touch, params![now, p.image, p.storage, p.host, now - TOUCH_MS])?;
+        touch(tx, p)?;
         return Ok(Vec::new());
     }
     let origins = origins(tx, p)?;

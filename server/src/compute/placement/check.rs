@@ -32,7 +32,10 @@ impl Placement {
             known.remove(&row.host);
             let entry = index.entry(row.host);
             if entry.as_ref() != Some(&row) {
-                lines.push(format!("host {:032x} is {entry:?} in the index and {row:?} by its rows", row.host));
+                lines.push(format!(
+                    "host {:032x} is {entry:?} in the index and {row:?} by its rows",
+                    row.host
+                ));
             }
         }
         lines.extend(known.iter().map(|h| format!("host {h:032x} is in the index and has no row")));

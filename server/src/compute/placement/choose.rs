@@ -92,7 +92,8 @@ impl State {
     /// A host that fits by the index; what it takes is deducted from it, unless it is only a plan.
     fn propose(&mut self, need: &Need, strategy: Strategy, is_plan: bool) -> Option<u128> {
         let seed = cairn_types::Id::<cairn_types::kind::AnyResource>::random().as_u128();
-        let host = self.index.propose(need, strategy, u64::try_from(seed & u128::from(u32::MAX)).unwrap_or(0))?;
+        let host =
+            self.index.propose(need, strategy, u64::try_from(seed & u128::from(u32::MAX)).unwrap_or(0))?;
         if !is_plan {
             self.deduct(host, need);
         }
@@ -162,7 +163,8 @@ fn refused(tx: &mut dyn Tx, need: &Need, counts: &Counts, examples: &[u128]) -> 
 
 fn fault(counts: &Counts, examples: &[Candidate]) -> Fault {
     let text = if counts.total == 0 {
-        "no host fits: there is none in the zone, cluster or host that was asked for; add a host first".to_owned()
+        "no host fits: there is none in the zone, cluster or host that was asked for; add a host first"
+            .to_owned()
     } else {
         let told = |c: &Candidate| format!("{}: {}", c.host_name, c.reasons.join(", "));
         let lines: Vec<String> = examples.iter().take(3).map(told).collect();

@@ -16,8 +16,11 @@ use crate::platform::events;
 /// More entries than this in one go are not worth following one by one.
 const MANY: usize = 20_000;
 /// Settings that change the room on every host.
-const RATIOS: &[&str] =
-    &["host/cpu.overProvisioning.ratio", "mevoco/overProvisioning.memory", "mevoco/overProvisioning.primaryStorage"];
+const RATIOS: &[&str] = &[
+    "host/cpu.overProvisioning.ratio",
+    "mevoco/overProvisioning.memory",
+    "mevoco/overProvisioning.primaryStorage",
+];
 
 /// What entries of the log are about.
 #[derive(Debug, Clone, Default)]

@@ -45,8 +45,22 @@ use Kind::*;
 impl Kind {
     /// All of them, in the order in which they are told.
     pub const ALL: [Self; 16] = [
-        ZoneState, ClusterState, HostState, HostStatus, Deleting, LocalVolumes, Cpu, Memory, Network, Image, Storage,
-        OtherStorage, StorageState, StorageStatus, Disk, PhysicalDisk,
+        ZoneState,
+        ClusterState,
+        HostState,
+        HostStatus,
+        Deleting,
+        LocalVolumes,
+        Cpu,
+        Memory,
+        Network,
+        Image,
+        Storage,
+        OtherStorage,
+        StorageState,
+        StorageStatus,
+        Disk,
+        PhysicalDisk,
     ];
 
     /// As answers name it.

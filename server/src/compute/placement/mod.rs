@@ -84,7 +84,8 @@ pub(in crate::compute) struct State {
 impl Placement {
     /// Builds the index and follows the log from then on. Does not wait where there are many hosts.
     pub async fn start(store: &Store) -> Result<Self> {
-        let shared = Shared { state: Mutex::default(), is_ready: watch::Sender::new(false), nudge: Notify::new() };
+        let shared =
+            Shared { state: Mutex::default(), is_ready: watch::Sender::new(false), nudge: Notify::new() };
         let placement = Self { shared: Arc::new(shared) };
         let hosts = store
             .read(|tx| tx.query_int("SELECT count(*) FROM (SELECT 1 FROM host LIMIT 20000) h", &[]))

@@ -86,7 +86,8 @@ pub fn candidates(tx: &mut dyn Tx, need: &Need, hosts: Hosts) -> Result<Vec<Cand
             (None, _) => false,
             (Some(_), Some((known, has))) if known == host => has,
             (Some(image), _) => {
-                let sql = "SELECT 1 FROM image_cache WHERE host_uuid = ? AND image_uuid = ? AND state = 'ready'";
+                let sql =
+                    "SELECT 1 FROM image_cache WHERE host_uuid = ? AND image_uuid = ? AND state = 'ready'";
                 tx.exists(sql, params![param(host), param(image.uuid)])?
             }
         };
@@ -196,7 +197,8 @@ fn seen(row: &Row, need: &Need, has_image: bool, unreached: u64) -> Result<Candi
             uuid: storage.as_u128(),
             is_enabled: row.text("storage_state")? == "Enabled",
             is_ready: row.opt_int("own_capacity")?.is_some() || row.opt_text("local_host")?.is_some(),
-            is_connected: row.text("storage_status")? == "Connected" && row.text("local_status")? == "Connected",
+            is_connected: row.text("storage_status")? == "Connected"
+                && row.text("local_status")? == "Connected",
             free: row.opt_int("free_disk")?.unwrap_or(0),
             free_physical: row.opt_int("free_physical")?.unwrap_or(0),
         }),
@@ -237,7 +239,8 @@ fn words(row: &Row, facts: &Facts, need: &Need, verdict: Verdict) -> Result<Vec<
     let mut all = Vec::new();
     for kind in Kind::ALL.into_iter().filter(|k| verdict.has(*k)) {
         if kind == Kind::Network {
-            let missing = need.networks.iter().enumerate().filter(|(n, _)| facts.unreached & 1 << n.min(&63) != 0);
+            let missing =
+                need.networks.iter().enumerate().filter(|(n, _)| facts.unreached & 1 << n.min(&63) != 0);
             all.extend(missing.map(|(_, n)| format!("network {:?} is not attached to its cluster", n.name)));
         } else {
             all.push(in_words(row, kind, facts, need)?);

@@ -159,7 +159,11 @@ fn check(world: &mut World, need: &Need, seed: u64) {
     let good: Vec<&Facts> = all.iter().filter(|f| judge(f, need).is_accepted()).collect();
     let hosts: BTreeSet<u128> = good.iter().map(|f| f.host).collect();
     let (count, clusters, listed) = world.index.fitting_hosts(need, usize::MAX);
-    assert_eq!((count, &listed.into_iter().collect::<BTreeSet<_>>()), (hosts.len() as u64, &hosts), "{need:?}");
+    assert_eq!(
+        (count, &listed.into_iter().collect::<BTreeSet<_>>()),
+        (hosts.len() as u64, &hosts),
+        "{need:?}"
+    );
     let of_good: BTreeSet<u128> = good.iter().map(|f| f.cluster).collect();
     assert_eq!(clusters.into_iter().collect::<BTreeSet<_>>(), of_good);
     let any = world.index.propose(need, Order::Any, seed);
@@ -204,7 +208,8 @@ fn plain_world(memory: impl Iterator<Item = i64>) -> Index {
     let mut all = Topology::default();
     all.zones.insert(1, Some(true));
     all.storages.insert(1, Some(StorageRow { is_enabled: true, is_connected: true, shared: None }));
-    let row = ClusterRow { zone: 1, is_enabled: true, storages: BTreeSet::from([1]), l2_networks: BTreeSet::new() };
+    let row =
+        ClusterRow { zone: 1, is_enabled: true, storages: BTreeSet::from([1]), l2_networks: BTreeSet::new() };
     all.clusters.insert(1, Some(row));
     index.set_topology(&all);
     for (n, free_memory) in (1..).zip(memory) {

@@ -107,7 +107,8 @@ impl Topology {
 
     /// Reads a storage with its room.
     pub fn add_storage(&mut self, tx: &mut dyn Tx, storage: u128) -> Result<()> {
-        let sql = "SELECT state, status, total_capacity, available_capacity FROM primary_storage WHERE uuid = ?";
+        let sql =
+            "SELECT state, status, total_capacity, available_capacity FROM primary_storage WHERE uuid = ?";
         let Some(row) = tx.query_opt(sql, params![param(storage)])? else {
             self.storages.insert(storage, None);
             return Ok(());
@@ -120,8 +121,7 @@ impl Topology {
             }),
         };
         let (state, status) = (row.text("state")?, row.text("status")?);
-        let row =
-            StorageRow { is_enabled: state == "Enabled", is_connected: status == "Connected", shared };
+        let row = StorageRow { is_enabled: state == "Enabled", is_connected: status == "Connected", shared };
         self.storages.insert(storage, Some(row));
         Ok(())
     }

@@ -118,6 +118,9 @@ struct Place {
     storage_path: String,
     missing: Vec<Missing>,
     image: Option<Id<kind::Image>>,
+    /// The image was in the host's cache when the volume over it was placed there, so that it stays.
+    #[serde(default)]
+    is_cached: bool,
     l3_networks: Vec<Id<kind::L3Network>>,
 }
 
@@ -256,7 +259,8 @@ impl StartVm {
         let mut tries = 0;
         let chosen = loop {
             let app = cx.env().clone();
-            let reserve = cx.tx(self, move |w, tx| match w.create.clone() {
+            // The image is most often there already, so the next thing that happens is that volumes are made.
+            let reserve = cx.tx_opening(self, Some(MakeVolumes), move |w, tx| match w.create.clone() {
                 Some(new) => w.reserve_new(&app, tx, &new, run, is_plan),
                 None => w.reserve_existing(&app, tx, run, is_plan),
             });
@@ -373,11 +377,17 @@ impl StartVm {
                 });
             }
         }
+        let image = ask.image.filter(|_| !missing.is_empty());
+        let is_cached = match image {
+            Some(image) => storage::cache::is_at_hand(tx, image, storage, chosen.host)?,
+            None => false,
+        };
         self.place = Some(Place {
             host: chosen.host,
             storage,
             storage_path: chosen.storage_path.clone(),
-            image: if missing.is_empty() { None } else { ask.image },
+            image,
+            is_cached,
             missing,
             l3_networks: store::l3_networks(tx, self.vm)?,
         });
@@ -422,7 +432,7 @@ impl StartVm {
 
     async fn cache_image(&mut self, cx: &mut Cx<App>) -> Result<()> {
         let Some(place) = &self.place else { return Ok(()) };
-        match place.image {
+        match place.image.filter(|_| !place.is_cached) {
             Some(image) => storage::cache::ensure(cx, image, place.storage, place.host).await,
             None => Ok(()),
         }
@@ -480,7 +490,7 @@ impl StartVm {
         if self.file.is_none() {
             return Ok(());
         }
-        cx.tx(self, |w, tx| {
+        cx.tx_opening(self, Some(PrepareNetworks), |w, tx| {
             let (Some(file), Some(place)) = (&w.file, &w.place) else { return Ok(()) };
             for Missing { volume, .. } in &place.missing {
                 let sql = "UPDATE volume SET install_path = ?, format = ?, size = ?, actual_size = ?, status = 'Ready' WHERE uuid = ?";
@@ -704,5 +714,10 @@ pub fn remove_rows(tx: &mut dyn Tx, vm: Id<kind::Vm>) -> Result<()> {
         rows::remove_telling(tx, "VolumeVO", volume.uuid, json!({ "hostUuid": volume.host }))?;
     }
     network::nics::remove_all(tx, vm)?;
-    rows::remove_telling(tx, "VmInstanceVO", vm, json!({ "hostUuid": row.host, "lastHostUuid": row.last_host }))
+    rows::remove_telling(
+        tx,
+        "VmInstanceVO",
+        vm,
+        json!({ "hostUuid": row.host, "lastHostUuid": row.last_host }),
+    )
 }

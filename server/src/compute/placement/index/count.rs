@@ -30,8 +30,13 @@ impl Index {
             if is_asked(&self.clusters[n], need) {
                 let storages = self.storages_of(n);
                 let zone = self.zones.get(&self.clusters[n].row.zone).copied().unwrap_or(false);
-                let with_volumes = need.volumes_on.filter(|h| self.places.get(h).is_some_and(|p| p.parts().0 == n));
-                Sum { counts: &mut counts, need, with_volumes }.cluster(&mut self.clusters[n], zone, &storages);
+                let with_volumes =
+                    need.volumes_on.filter(|h| self.places.get(h).is_some_and(|p| p.parts().0 == n));
+                Sum { counts: &mut counts, need, with_volumes }.cluster(
+                    &mut self.clusters[n],
+                    zone,
+                    &storages,
+                );
             }
         }
         if with_accepted {
@@ -48,7 +53,8 @@ impl Index {
     /// Candidates that can be chosen: for each host that fits, the storages that do.
     fn accepted(&mut self, need: &Need) -> u64 {
         let (_, _, hosts) = self.fitting_hosts(need, usize::MAX);
-        let good = |h: &u128| self.facts(*h, need).iter().filter(|f| judge(f, need).is_accepted()).count() as u64;
+        let good =
+            |h: &u128| self.facts(*h, need).iter().filter(|f| judge(f, need).is_accepted()).count() as u64;
         hosts.iter().map(good).sum()
     }
 
@@ -155,7 +161,10 @@ impl Sum<'_> {
         }
         for (kind, wanted) in [
             (Kind::Disk, [self.need.disk_with_image(false), self.need.disk_with_image(true)]),
-            (Kind::PhysicalDisk, [false, true].map(|i| self.need.image_bytes(i).saturating_add(self.need.reserve))),
+            (
+                Kind::PhysicalDisk,
+                [false, true].map(|i| self.need.image_bytes(i).saturating_add(self.need.reserve)),
+            ),
         ] {
             let [plain, with_image] = wanted;
             if let Some(c) = column {
@@ -172,7 +181,8 @@ impl Sum<'_> {
             if let Some(room) = storage.shared.filter(|_| rest > 0) {
                 let value = if kind == Kind::Disk { room.free } else { room.free_physical };
                 let own = |n: &usize| column.is_some_and(|c| c.room(*n).is_some());
-                let have = image.map_or(0, |bits| places(bits).filter(|n| bit(bits, *n) && !own(n)).count() as u64);
+                let have =
+                    image.map_or(0, |bits| places(bits).filter(|n| bit(bits, *n) && !own(n)).count() as u64);
                 let low = |wanted, count| if value < wanted { count } else { 0 };
                 self.counts.add(kind, low(plain, rest - have) + low(with_image, have));
             }

@@ -34,7 +34,9 @@ impl<'a> Wanted<'a> {
             local: Vec::new(),
         };
         for uuid in row.storages.iter().filter(|s| need.storage.is_none_or(|w| w == **s)) {
-            let Some(storage) = index.storages.get(uuid).filter(|s| s.is_enabled && s.is_connected) else { continue };
+            let Some(storage) = index.storages.get(uuid).filter(|s| s.is_enabled && s.is_connected) else {
+                continue;
+            };
             wanted.local.push(*uuid);
             if let Some(room) = storage.shared {
                 let gives = |has_image| {
