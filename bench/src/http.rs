@@ -45,9 +45,14 @@ impl Client {
 
     /// One request and its answer.
     pub async fn send(&mut self, method: &str, path: &str, body: &str) -> Result<Answer<'_>> {
+        self.send_with(method, path, "", body).await
+    }
+
+    /// The same with more headers, each with the end of its line.
+    async fn send_with(&mut self, method: &str, path: &str, more: &str, body: &str) -> Result<Answer<'_>> {
         use std::fmt::Write;
         self.out.clear();
-        write!(self.out, "{method} {path} HTTP/1.1\r\n{}", self.common)?;
+        write!(self.out, "{method} {path} HTTP/1.1\r\n{}{more}", self.common)?;
         if !body.is_empty() {
             write!(self.out, "content-type: application/json\r\ncontent-length: {}\r\n", body.len())?;
         }
@@ -69,6 +74,22 @@ impl Client {
 
     /// A call to its end: polls the job until it is done. Pauses between polls, but not before the first.
     pub async fn finish(&mut self, method: &str, path: &str, body: &str, pause: Duration) -> Result<Value> {
+        self.finish_with(method, path, body, "", pause).await
+    }
+
+    /// The same by polls that ask the server to answer when the job ends.
+    pub async fn finish_waiting(&mut self, method: &str, path: &str, body: &str) -> Result<Value> {
+        self.finish_with(method, path, body, "prefer: wait=30\r\n", Duration::from_millis(1)).await
+    }
+
+    async fn finish_with(
+        &mut self,
+        method: &str,
+        path: &str,
+        body: &str,
+        of_polls: &str,
+        pause: Duration,
+    ) -> Result<Value> {
         let answer = self.send(method, path, body).await?;
         if answer.status == 200 {
             return answer.json();
@@ -82,7 +103,7 @@ impl Client {
         let poll = job_path(answer.body)?;
         let end = Instant::now() + Duration::from_secs(300);
         loop {
-            let answer = self.send("GET", &poll, "").await?;
+            let answer = self.send_with("GET", &poll, of_polls, "").await?;
             match answer.status {
                 200 => return answer.json(),
                 202 => {}
