@@ -22,6 +22,7 @@ page-check  check    ui/package.json
 page-unit   check    ui/package.json
 agent       lab      agent/tests/real
 lab         lab      tests/lab/Cargo.toml
+ops-14      lab      server/tests/ops_14
 browser     browser  ui/e2e
 EOF
 }
@@ -80,6 +81,12 @@ suite_agent() {
     export CAIRN_GUEST_IMAGE
     cargo test -p cairn-agent --features lab --test real --no-run
     "$SCRIPTS/test-host.sh" cargo test -p cairn-agent --features lab --test real --no-fail-fast -- --test-threads=1
+}
+
+# Three servers on PostgreSQL and NATS under load; one is killed or stopped.
+suite_ops_14() {
+    cd "$ROOT"
+    cargo test -p cairn-server --test ops_14 --no-fail-fast -- --test-threads=1
 }
 
 # A whole installation and a real browser.

@@ -196,7 +196,10 @@ impl App {
 
 /// Opens the database that the configuration names.
 pub(crate) fn open_store(config: &Config) -> Result<Store> {
-    Store::open(&config.data_dir.join("cairn.db"), 2)
+    match &config.store {
+        Some(url) => Store::connect(url, 2),
+        None => Store::open(&config.data_dir.join("cairn.db"), 2),
+    }
 }
 
 /// Makes the data folder.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use cairn_store::PostgresUrl;
 use serde::Deserialize;
 
 use crate::bus::BusAddress;
@@ -32,6 +33,8 @@ pub struct Config {
     pub advertised_host: Option<String>,
     /// How long the lease of one of several servers lasts.
     pub lease: Duration,
+    /// The PostgreSQL database, which several servers may share; none: the file `data_dir/cairn.db`.
+    pub store: Option<PostgresUrl>,
     /// The message bus; none: the server has none.
     pub nats: Option<BusAddress>,
 }
@@ -48,6 +51,7 @@ struct File {
     local_agent_dir: Option<PathBuf>,
     peer_address: Option<SocketAddr>,
     advertised_host: Option<String>,
+    store: Option<String>,
     nats: Option<String>,
     nats_authority: Option<PathBuf>,
 }
@@ -55,6 +59,7 @@ struct File {
 const USAGE: &str =
     "usage: cairn-server [--data-dir DIR] [--page-dir DIR] [--api ADDR] [--page ADDR] [--agents ADDR]
                     [--agents-advertised HOST:PORT] [--local-agent-dir DIR] [--peers ADDR] [--advertised-host HOST] [--version]
+       CAIRN_STORE=postgres://user@host/database names a database that several servers may share.
        CAIRN_NATS=nats://user:password@host:4222 names the message bus, CAIRN_NATS_CA=FILE its authority.";
 
 impl Config {
@@ -72,6 +77,7 @@ impl Config {
             peers: any,
             advertised_host: None,
             lease: LEASE,
+            store: None,
             nats: None,
         }
     }
@@ -136,10 +142,18 @@ impl Config {
             peers: address("--peers", file.peer_address, 7444)?,
             advertised_host: given.get("--advertised-host").cloned().or(file.advertised_host),
             lease: lease()?,
+            store: store(std::env::var("CAIRN_STORE").ok().or(file.store))?,
             nats,
             data_dir,
         })
     }
+}
+
+/// The word `sqlite`, or nothing, is the file; an address is a database of PostgreSQL.
+fn store(text: Option<String>) -> Result<Option<PostgresUrl>> {
+    let text = text.map(|t| t.trim().to_owned()).filter(|t| !t.is_empty() && t != "sqlite");
+    text.map(|t| t.parse().map_err(|f: cairn_types::Fault| anyhow::anyhow!("CAIRN_STORE: {}", f.details)))
+        .transpose()
 }
 
 /// How long a lease lasts if nothing else is said.

@@ -59,7 +59,8 @@ impl Scratch {
     /// When it cannot be restored.
     #[cfg(test)]
     pub(crate) fn restored(&self, backup: &std::path::Path) -> Self {
-        let other = Self::on(self.made.as_ref().map(|made| made.server.clone())).expect("a database for a test");
+        let other =
+            Self::on(self.made.as_ref().map(|made| made.server.clone())).expect("a database for a test");
         match other.url() {
             None => {
                 std::fs::copy(backup, other.path()).expect("a copy");
@@ -106,7 +107,8 @@ impl Default for Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         if let Some(made) = &self.made {
-            let dropped = command(&made.server, &format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", made.name));
+            let dropped =
+                command(&made.server, &format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", made.name));
             if let Err(fault) = dropped {
                 eprintln!("the database {} of a test was left behind: {fault}", made.name);
             }

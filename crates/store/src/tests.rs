@@ -262,7 +262,8 @@ async fn sums_counts_and_comparisons_are_whole_numbers() {
         let sum = "SELECT sum(next_ms) AS sum, count(*) AS n, min(next_ms) AS low, coalesce(sum(tries), 0) AS none FROM cleanup";
         let row = tx.query_opt(sum, params![])?.unwrap();
         let flags = tx.query("SELECT uuid, next_ms > ? AS large FROM cleanup ORDER BY uuid", params![0])?;
-        let nothing = tx.query_opt("SELECT sum(next_ms) AS sum FROM cleanup WHERE ? IS NOT NULL", params![None::<i64>])?;
+        let nothing = tx
+            .query_opt("SELECT sum(next_ms) AS sum FROM cleanup WHERE ? IS NOT NULL", params![None::<i64>])?;
         Ok((row, flags.iter().map(|r| r.bool("large").unwrap()).collect::<Vec<_>>(), nothing.unwrap()))
     };
     let (row, flags, nothing) = store.read(read).await.unwrap();
@@ -296,7 +297,11 @@ async fn entries_of_the_log_are_numbered_as_they_are_committed() {
         move |tx: &mut dyn Tx| {
             let sql = "INSERT INTO event (create_ms, resource_type, resource_uuid, kind, data) VALUES (0, 't', 'u', 'k', '{}')";
             tx.execute(sql, params![])?;
-            if fails { Err(Fault::operation("no")) } else { tx.query_int("SELECT max(seq) FROM event", params![]) }
+            if fails {
+                Err(Fault::operation("no"))
+            } else {
+                tx.query_int("SELECT max(seq) FROM event", params![])
+            }
         }
     };
     let first = store.write(write(false)).await.unwrap();

@@ -61,9 +61,17 @@ impl Servers {
                 std::fs::copy(first.join(file), folder.join(file)).expect("what all have in common");
             }
         }
-        let database = folder.join("cairn.db");
-        if !database.exists() {
-            std::os::unix::fs::symlink(self.folder.path().join("shared.db"), database).expect("one database");
+        Self::share(&self.database(), &folder);
+    }
+
+    /// Puts the database of all into a server's folder, with its log.
+    pub fn share(database: &Path, folder: &Path) {
+        for end in ["", "-wal"] {
+            let link = folder.join(format!("cairn.db{end}"));
+            if link.symlink_metadata().is_err() {
+                let shared = format!("{}{end}", database.display());
+                std::os::unix::fs::symlink(shared, link).expect("one database");
+            }
         }
     }
 

@@ -267,7 +267,10 @@ pub const CODES: &[(&str, &str)] = &[
     ("STORE.8000", "the database refused or failed"),
     ("STORE.8001", "the database disk is full"),
     ("STORE.8002", "the database cannot be reached; nothing was changed"),
-    ("STORE.8003", "the connection to the database broke at the end of a change; whether it stands is not known"),
+    (
+        "STORE.8003",
+        "the connection to the database broke at the end of a change; whether it stands is not known",
+    ),
     ("SYS.1000", "internal error"),
     ("SYS.1001", "timed out"),
     ("SYS.1002", "a resource could not be created"),

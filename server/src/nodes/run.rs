@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cairn_store::Store;
-use cairn_types::{Fault, Result};
+use cairn_types::{Fault, Result, code};
 use futures_util::StreamExt;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
@@ -24,8 +24,12 @@ use crate::platform::secrets::Secrets;
 
 /// Pause between two rounds.
 const ROUND: Duration = Duration::from_secs(1);
+/// Least pause between two rounds.
+const CALM: Duration = Duration::from_millis(20);
 /// Rounds between two looks for the rows of servers that are gone.
 const TIDY: u64 = 10;
+/// How long a server waits at its start for a database that can't be opened.
+const DATABASE: Duration = Duration::from_secs(60);
 /// Servers tell each other on it that the lead was taken or given back.
 const SUBJECT: &str = "cairn.nodes.changed";
 
@@ -62,7 +66,7 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send,
 ) -> Result<Ended> {
     crate::app::private_folder(&config)?;
-    let store = crate::app::open_store(&config)?;
+    let store = open_store(&config).await?;
     let secrets = Arc::new(Secrets::open(&config.data_dir.join("secret.key"))?);
     agree(&config, &store, &secrets).await?;
     let (role, seen) = watch::channel(Role::Waiting);
@@ -95,6 +99,21 @@ pub async fn serve(
         told: Arc::default(),
     };
     node.live(stop).await
+}
+
+/// Opens the database, which may be starting too.
+async fn open_store(config: &Config) -> Result<Store> {
+    let begun = Instant::now();
+    loop {
+        match crate::app::open_store(config) {
+            Ok(store) => return Ok(store),
+            Err(f) if begun.elapsed() > DATABASE => return Err(f),
+            Err(f) => {
+                tracing::warn!(error = %f, detail = ?f.operator, "the database can't be opened; trying again");
+            }
+        }
+        tokio::time::sleep(ROUND).await;
+    }
 }
 
 /// All servers must be able to open what one sealed, and agents must trust all of them.
@@ -149,7 +168,8 @@ impl Node {
             }
             tokio::select! {
                 () = tokio::time::sleep(ROUND.min(self.config.lease / 4)) => {}
-                () = told.notified() => {}
+                // Whoever tells often is not heard more often than this.
+                () = told.notified() => tokio::time::sleep(CALM).await,
                 () = &mut stop => return self.leave().await,
             }
         }
@@ -229,7 +249,15 @@ impl Node {
 
     async fn check_start(&mut self) -> Result<Option<Ended>> {
         let Some(starting) = self.starting.take_if(|s| s.is_finished()) else { return Ok(None) };
-        let app = starting.await.map_err(|e| Fault::internal("the start broke off").for_operator(e))??;
+        let started = starting.await.map_err(|e| Fault::internal("the start broke off").for_operator(e))?;
+        let app = match started {
+            Ok(app) => app,
+            Err(f) if f.has_code(code::NOT_READY) => {
+                tracing::error!(error = %f, "server {} lost the lead before it served", self.me.uuid);
+                return Ok(Some(Ended::LostLead));
+            }
+            Err(f) => return Err(f),
+        };
         let epoch = self.lease.as_ref().map_or(0, |l| l.epoch);
         bus::start(&app).await?;
         self.role.send_replace(Role::Leading(Arc::new(Serving::new(app, epoch))));

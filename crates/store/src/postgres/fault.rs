@@ -26,9 +26,12 @@ impl Trouble {
 pub(super) fn trouble(error: &Error, sql: &str) -> Trouble {
     let Some(refusal) = error.as_db_error() else {
         // An answer that cannot be read, or a value that cannot be sent: the connection is as good as before.
-        let ours = !error.is_closed() && std::error::Error::source(error).is_some_and(|s| !s.is::<std::io::Error>());
+        let ours =
+            !error.is_closed() && std::error::Error::source(error).is_some_and(|s| !s.is::<std::io::Error>());
         return if ours {
-            Trouble::Refused(Fault::new(code::STORE, "the database failed").for_operator(operator(error, sql)))
+            Trouble::Refused(
+                Fault::new(code::STORE, "the database failed").for_operator(operator(error, sql)),
+            )
         } else {
             Trouble::Lost(unreachable(&operator(error, sql)))
         };
@@ -54,7 +57,9 @@ pub(super) fn trouble(error: &Error, sql: &str) -> Trouble {
             Trouble::Lost(unreachable(&detail))
         }
         "40" => Trouble::Repeat(
-            Fault::new(code::STORE, "the database was too busy with others; try again").for_operator(detail).retry(),
+            Fault::new(code::STORE, "the database was too busy with others; try again")
+                .for_operator(detail)
+                .retry(),
         ),
         "23" => Trouble::Refused(constraint(state).for_operator(detail)),
         "53" if *state == SqlState::TOO_MANY_CONNECTIONS => Trouble::Lost(unreachable(&detail)),
@@ -64,13 +69,16 @@ pub(super) fn trouble(error: &Error, sql: &str) -> Trouble {
                 .retry(),
         ),
         "55" if *state == SqlState::LOCK_NOT_AVAILABLE => Trouble::Refused(
-            Fault::new(code::STORE_UNREACHABLE, "another server holds the database; nothing was changed, try again")
-                .for_operator(detail)
-                .retry(),
+            Fault::new(
+                code::STORE_UNREACHABLE,
+                "another server holds the database; nothing was changed, try again",
+            )
+            .for_operator(detail)
+            .retry(),
         ),
-        "22" if *state == SqlState::CHARACTER_NOT_IN_REPERTOIRE => {
-            Trouble::Refused(Fault::argument("a text holds a character that can't be kept").for_operator(detail))
-        }
+        "22" if *state == SqlState::CHARACTER_NOT_IN_REPERTOIRE => Trouble::Refused(
+            Fault::argument("a text holds a character that can't be kept").for_operator(detail),
+        ),
         _ => Trouble::Refused(Fault::new(code::STORE, "the database failed").for_operator(detail)),
     }
 }
@@ -78,7 +86,8 @@ pub(super) fn trouble(error: &Error, sql: &str) -> Trouble {
 /// Told apart as on SQLite: a taken unique key, and everything else about references.
 fn constraint(state: &SqlState) -> Fault {
     if *state == SqlState::UNIQUE_VIOLATION {
-        return Fault::new(code::STORE, "a row with this unique key exists already").with("constraint", "unique");
+        return Fault::new(code::STORE, "a row with this unique key exists already")
+            .with("constraint", "unique");
     }
     Fault::new(code::IN_USE, "another resource still refers to this one, or one referred to is gone")
         .with("constraint", "reference")

@@ -86,7 +86,9 @@ fn check(session: &mut Session) -> Result<()> {
                       CAST(current_setting('server_version_num') AS BIGINT) AS version
                FROM pg_database WHERE datname = current_database()";
     session.reset();
-    let row = (session as &mut dyn Tx).query_opt(sql, &[])?.ok_or_else(|| Fault::internal("the database knows no database"))?;
+    let row = (session as &mut dyn Tx)
+        .query_opt(sql, &[])?
+        .ok_or_else(|| Fault::internal("the database knows no database"))?;
     let form = row.text("form")?;
     let same = ["UTF8 C C", "UTF8 POSIX POSIX", "UTF8 C.UTF-8 C.UTF-8", "UTF8 C.utf8 C.utf8"];
     if !same.contains(&form.as_str()) {
@@ -162,7 +164,8 @@ impl Schema for Session {
 /// Runs one statement on a connection of its own. For making and dropping databases.
 #[cfg(any(test, feature = "scratch"))]
 pub(crate) fn command(url: &PostgresUrl, sql: &str) -> Result<Vec<String>> {
-    let run = || Session::connect(url, "SET client_min_messages = warning")?.simple(sql).map_err(Trouble::fault);
+    let run =
+        || Session::connect(url, "SET client_min_messages = warning")?.simple(sql).map_err(Trouble::fault);
     let done = std::thread::scope(|scope| scope.spawn(run).join());
     done.map_err(|_| Fault::internal("a statement panicked"))?
 }

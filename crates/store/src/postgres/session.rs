@@ -24,8 +24,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_
 
 /// What every connection that writes is told. A server that stands still in the midst of a batch loses its turn after five
 /// seconds; one that waits for its turn gives up after eight.
-pub(super) const WRITES: &str =
-    "SET idle_in_transaction_session_timeout = 5000; SET lock_timeout = 8000; SET client_min_messages = warning; \
+pub(super) const WRITES: &str = "SET idle_in_transaction_session_timeout = 5000; SET lock_timeout = 8000; SET client_min_messages = warning; \
      SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local')";
 /// What every connection that reads is told.
 pub(super) const READS: &str = "SET default_transaction_read_only = on; SET idle_in_transaction_session_timeout = 60000; \
@@ -101,7 +100,10 @@ impl Session {
             match self.dial() {
                 Ok(link) => {
                     if since.elapsed() > PAUSES.1 {
-                        tracing::info!(after_ms = since.elapsed().as_millis(), "the database can be reached again");
+                        tracing::info!(
+                            after_ms = since.elapsed().as_millis(),
+                            "the database can be reached again"
+                        );
                     }
                     (self.link, self.down) = (Some(link), None);
                     return Ok(());
@@ -252,9 +254,12 @@ pub(super) async fn limited<T>(
     match tokio::time::timeout(SILENCE, answer).await {
         Ok(answer) => answer.map_err(|e| trouble(&e, sql)),
         Err(_) => Err(Trouble::Lost(
-            Fault::new(code::STORE_UNREACHABLE, "the database does not answer; nothing was changed, try again")
-                .for_operator(format!("no answer to {sql}"))
-                .retry(),
+            Fault::new(
+                code::STORE_UNREACHABLE,
+                "the database does not answer; nothing was changed, try again",
+            )
+            .for_operator(format!("no answer to {sql}"))
+            .retry(),
         )),
     }
 }

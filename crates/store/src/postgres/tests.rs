@@ -53,12 +53,15 @@ async fn ops_14_servers_that_write_at_once_lose_nothing_and_number_in_order_of_c
     let (mut cursor, mut seen) = (0, 0);
     while seen < 300 {
         let after = cursor;
-        let read = move |tx: &mut dyn crate::Tx| tx.query("SELECT seq FROM event WHERE seq > ? ORDER BY seq", crate::params![after]);
+        let read = move |tx: &mut dyn crate::Tx| {
+            tx.query("SELECT seq FROM event WHERE seq > ? ORDER BY seq", crate::params![after])
+        };
         for row in servers[2].read(read).await.unwrap() {
             (cursor, seen) = (row.int("seq").unwrap(), seen + 1);
         }
         if writes.iter().all(tokio::task::JoinHandle::is_finished) && seen < 300 {
-            let total = servers[0].read(|tx| tx.query_int("SELECT count(*) FROM event", crate::params![])).await;
+            let total =
+                servers[0].read(|tx| tx.query_int("SELECT count(*) FROM event", crate::params![])).await;
             assert_eq!(total.unwrap(), 300, "all are written");
         }
     }

@@ -46,7 +46,10 @@ impl PostgresUrl {
         let (place, parameters) = after.split_once('?').map_or((after, None), |(p, q)| (p, Some(q)));
         let host = place.split_once('/').map_or(place, |(host, _)| host);
         let parameters = parameters.map_or_else(String::new, |q| format!("?{q}"));
-        Self { text: format!("{before}://{host}/{name}{parameters}"), password_file: self.password_file.clone() }
+        Self {
+            text: format!("{before}://{host}/{name}{parameters}"),
+            password_file: self.password_file.clone(),
+        }
     }
 
     /// As it can be parsed again: with its password.
@@ -67,10 +70,8 @@ impl FromStr for PostgresUrl {
             return Err(wrong(&"it does not begin with postgres://"));
         }
         let (place, parameters) = text.split_once('?').unwrap_or((text, ""));
-        let (files, others): (Vec<&str>, Vec<&str>) = parameters
-            .split('&')
-            .filter(|p| !p.is_empty())
-            .partition(|p| p.starts_with("password_file="));
+        let (files, others): (Vec<&str>, Vec<&str>) =
+            parameters.split('&').filter(|p| !p.is_empty()).partition(|p| p.starts_with("password_file="));
         let password_file = files.last().and_then(|f| f.split_once('=')).map(|(_, path)| path.into());
         let sign = if others.is_empty() { "" } else { "?" };
         let url = Self { text: format!("{place}{sign}{}", others.join("&")), password_file };

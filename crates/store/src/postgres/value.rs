@@ -93,7 +93,8 @@ fn numeric(raw: &[u8]) -> Result<Value, Wrong> {
     let mut value = 0_i128;
     for n in 0..usize::try_from(weight + 1).unwrap_or(0) {
         let digit = digits.get(n).copied().unwrap_or(0);
-        value = value.checked_mul(10_000).and_then(|v| v.checked_add(digit.into())).ok_or("integer overflow")?;
+        value =
+            value.checked_mul(10_000).and_then(|v| v.checked_add(digit.into())).ok_or("integer overflow")?;
     }
     let value = if negative { -value } else { value };
     Ok(Value::Int(i64::try_from(value).map_err(|_| "integer overflow")?))

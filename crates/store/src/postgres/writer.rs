@@ -177,7 +177,11 @@ impl Thread {
             match asked {
                 Ok(rows) => {
                     let stands = rows.first() == Some(&self.number.to_string());
-                    tracing::warn!(stands, "the connection broke at a commit, which {}", if stands { "stands" } else { "is gone" });
+                    tracing::warn!(
+                        stands,
+                        "the connection broke at a commit, which {}",
+                        if stands { "stands" } else { "is gone" }
+                    );
                     return if stands { End::Kept } else { End::Repeat(lost) };
                 }
                 Err(fault) if Instant::now() >= until => {

@@ -1,8 +1,8 @@
 use cairn_types::code;
 
 use super::{LOG_BYTES, sync};
-use crate::tests::{count, put};
 use crate::Store;
+use crate::tests::{count, put};
 
 /// A store whose syncs wait for a word each, which is how they end.
 fn gated() -> (tempfile::TempDir, Store, std::sync::mpsc::Sender<std::io::Result<()>>) {

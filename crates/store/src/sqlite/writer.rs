@@ -133,10 +133,8 @@ impl Thread {
         // Counted before it can be seen, so that no reader sees a commit with a number above this one.
         let number = self.last.fetch_add(1, Ordering::SeqCst) + 1;
         let end = batch.begun.and_then(|()| commit(&self.connection));
-        let answers = batch
-            .all
-            .into_iter()
-            .map(|work| -> Answer { Box::new(move |committed| work.answer(committed)) });
+        let answers =
+            batch.all.into_iter().map(|work| -> Answer { Box::new(move |committed| work.answer(committed)) });
         // Nobody receives once the store is dropped; then the answers are dropped too, which reads as "stopping".
         let _ = self.commits.send(Commit { number, wrote, end, answers: answers.collect() });
         left

@@ -69,7 +69,7 @@ async fn ops_14_a_server_with_another_key_does_not_start() {
     let stage = Stage::set(1).await;
     let folder = stage.servers.folder().join("stranger");
     std::fs::create_dir_all(&folder).unwrap();
-    std::os::unix::fs::symlink(stage.servers.database(), folder.join("cairn.db")).unwrap();
+    Servers::share(&stage.servers.database(), &folder);
     let mut config = cairn_server::config::Config::ephemeral(&folder);
     config.lease = LEASE;
     let tuning = cairn_server::app::Tuning { fast_hash: true, ..Default::default() };
