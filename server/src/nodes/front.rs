@@ -153,7 +153,9 @@ impl Front {
                 Role::Waiting if Instant::now() < end => {}
                 Role::Waiting | Role::Leading(_) | Role::Following { .. } => return,
             }
-            let _ = timeout_at(end, self.role.changed()).await;
+            if let Ok(Err(_)) = timeout_at(end, self.role.changed()).await {
+                return;
+            }
         }
     }
 
@@ -171,7 +173,9 @@ impl Front {
                 Role::Waiting => {}
             }
             // A leader that can't be reached is tried again; its lease may be about to end.
-            let _ = timeout(Duration::from_millis(200), self.role.changed()).await;
+            if let Ok(Err(_)) = timeout(Duration::from_millis(200), self.role.changed()).await {
+                return;
+            }
             if Instant::now() >= end {
                 return unavailable(port, stream, client).await;
             }
