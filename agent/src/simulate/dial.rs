@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cairn_link::DIAL_SEND_LIMIT_MS;
@@ -28,6 +29,8 @@ pub struct Dialler {
     server: Option<String>,
     provider: Arc<CryptoProvider>,
     turns: Semaphore,
+    /// How often anybody dialled.
+    dials: AtomicUsize,
 }
 
 /// What one agent dials with.
@@ -41,7 +44,7 @@ impl Dialler {
     /// `server` replaces what the files say.
     pub fn new(server: Option<String>) -> Self {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        Self { server, provider, turns: Semaphore::new(AT_ONCE) }
+        Self { server, provider, turns: Semaphore::new(AT_ONCE), dials: AtomicUsize::new(0) }
     }
 
     /// Reads keys and certificates once.
@@ -62,10 +65,14 @@ impl Dialler {
         })
     }
 
-    /// The first of several servers that can be reached.
+    /// The first of several servers that can be reached, beginning with another one each time: one that was stopped takes
+    /// connections still and says nothing.
     async fn reach(&self, servers: &str) -> io::Result<TcpStream> {
         let mut last = io::Error::other("no server is named");
-        for server in servers.split(',') {
+        let mut servers: Vec<&str> = servers.split(',').map(str::trim).filter(|s| !s.is_empty()).collect();
+        let count = servers.len().max(1);
+        servers.rotate_left(self.dials.fetch_add(1, Ordering::Relaxed) % count);
+        for server in servers {
             match TcpStream::connect(server).await {
                 Ok(tcp) => return Ok(tcp),
                 Err(e) => last = e,

@@ -19,7 +19,6 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
 pub use address::BusAddress;
-pub use ends::Ends;
 pub use health::state as health;
 pub use nats::connect;
 pub use request::{JOB_SUBJECT, encode};
@@ -60,8 +59,6 @@ pub trait Bus: Send + Sync {
 #[derive(Default)]
 pub struct Connection {
     bus: OnceLock<Arc<dyn Bus>>,
-    /// Those who wait for the end of a job.
-    pub ends: Arc<Ends>,
 }
 
 impl Connection {

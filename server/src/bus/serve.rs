@@ -9,7 +9,7 @@ use futures_util::stream::BoxStream;
 use tokio::sync::Semaphore;
 
 use super::request::{self, JOB_SUBJECT, Wanted};
-use super::{Bus, Message};
+use super::{Bus, Message, ends};
 use crate::app::App;
 use crate::dispatch::{Answer, dispatch};
 
@@ -29,7 +29,6 @@ pub async fn start(app: &Arc<App>) -> Result<()> {
     let Some(address) = &app.config.nats else { return Ok(()) };
     let bus = super::connect(address, &format!("cairn-server {}", app.node)).await?;
     app.bus.set(bus.clone());
-    app.bus.ends.follow(app);
     // Each leader is a group of its own: what reaches one that is cut off reaches the next one too.
     let group =
         app.lease.as_ref().map_or_else(|| GROUP.to_owned(), |lease| format!("{GROUP}-{}", lease.epoch));
@@ -74,7 +73,7 @@ async fn answer(app: &Arc<App>, bus: &Arc<dyn Bus>, message: &[u8]) -> Answer {
     let (request, wait) = match request::read(message) {
         Ok(Wanted::Call(request, wait)) => (request, wait),
         Ok(Wanted::Job { job, schema, time, wait }) => {
-            return app.bus.ends.wait(app, &job, (schema, time.as_deref()), wait).await;
+            return ends::wait(app, &job, (schema, time.as_deref()), wait).await;
         }
         Err(answer) => return answer,
     };
@@ -85,7 +84,7 @@ async fn answer(app: &Arc<App>, bus: &Arc<dyn Bus>, message: &[u8]) -> Answer {
     if wait.is_zero() {
         return Answer::Accepted(job);
     }
-    match app.bus.ends.wait(app, &job, (form.0, form.1.as_deref()), wait).await {
+    match ends::wait(app, &job, (form.0, form.1.as_deref()), wait).await {
         Answer::Json(202, _) => Answer::Accepted(job),
         ended => ended,
     }
@@ -93,7 +92,7 @@ async fn answer(app: &Arc<App>, bus: &Arc<dyn Bus>, message: &[u8]) -> Answer {
 
 /// Publishes how a job ended. If this server ends before it, nobody does, and the job has to be asked for.
 async fn tell_end(app: Arc<App>, bus: Arc<dyn Bus>, job: String, (schema, time): (bool, Option<String>)) {
-    let ended = app.bus.ends.wait(&app, &job, (schema, time.as_deref()), LONGEST_JOB).await;
+    let ended = ends::wait(&app, &job, (schema, time.as_deref()), LONGEST_JOB).await;
     send(&bus, &format!("{JOB_SUBJECT}.{job}"), &ended).await;
 }
 
