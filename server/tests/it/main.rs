@@ -14,6 +14,7 @@ mod kit;
 mod network;
 mod nodes;
 mod one_foreign;
+mod placement;
 mod plans;
 mod platform;
 mod races;

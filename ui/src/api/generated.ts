@@ -499,9 +499,12 @@ export interface Event {
 }
 
 export interface ExplainAllocationResult {
+  accepted?: number;
   candidates?: AllocationCandidate[];
   chosen?: AllocationCandidate;
+  rejectedBy?: Record<string, unknown>;
   schema?: Schema;
+  total?: number;
 }
 
 export interface ExpungeImageResult {

@@ -243,7 +243,8 @@ crate::operations! {
         image_uuid: Option<String> => [refers("ImageVO")];
     } -> sync { inventories: "List" }, read("instance"), class("GetInterdependentL3NetworkImageResult");
 
-    /// Show for every host whether a VM instance could run there, and if not, why.
+    /// Show for every host whether a VM instance could run there, and if not, why. Of more than 1000 hosts, examples are
+    /// named and all are counted by reason.
     ExplainAllocation: GET "/cairn/allocations/explain", cli "vm explain-allocation" {
         /// An existing VM instance to place, instead of a new one.
         vm_instance_uuid: Option<String> => [refers("VmInstanceVO"), owned];
@@ -269,7 +270,13 @@ crate::operations! {
         cpu_num: Option<i64> => [int, range(1, 1024)];
         /// Memory in bytes, instead of that of an offering.
         memory_size: Option<i64> => [range(1, i64::MAX)];
-    } -> sync { chosen: "AllocationCandidate", candidates: "List<AllocationCandidate>" }, read("instance"), ours;
+    } -> sync {
+        chosen: "AllocationCandidate",
+        candidates: "List<AllocationCandidate>",
+        total: "long",
+        accepted: "long",
+        rejectedBy: "Map"
+    }, read("instance"), ours;
 
     /// Set the host name that a guest is given at its next start.
     SetVmHostname: PUT "/vm-instances/{uuid}/actions" => "setVmHostname", cli "vm set-hostname" {

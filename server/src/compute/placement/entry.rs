@@ -96,7 +96,7 @@ pub fn page(tx: &mut dyn Tx, after: u128, limit: usize) -> Result<Vec<Entry>> {
     // What VMs use is subtracted below.
     let sql = format!(
         "SELECT h.uuid, h.cluster_uuid, h.state, h.status, h.deleting_run, {} - h.reserved_cpu AS cpu,
-           {} - h.reserved_memory AS memory, 0 AS vms FROM host h WHERE h.uuid > ? ORDER BY h.uuid LIMIT {limit}",
+           {} - h.reserved_memory AS memory, CAST(0 AS BIGINT) AS vms FROM host h WHERE h.uuid > ? ORDER BY h.uuid LIMIT {limit}",
         on(resource::HOST_TOTAL_CPU, "h"),
         on(resource::HOST_TOTAL_MEMORY, "h"),
     );
@@ -181,7 +181,7 @@ impl Part {
         })?;
         let sql = "SELECT host_uuid, primary_storage_uuid AS storage, CAST(sum(size) AS BIGINT) AS size
                    FROM local_storage_resource_ref WHERE {page} GROUP BY host_uuid, primary_storage_uuid";
-        self.each(tx, sql, entries, |row, e| use_room(row, e))
+        self.each(tx, sql, entries, use_room)
     }
 
     fn caches(&self, tx: &mut dyn Tx, entries: &mut [Entry]) -> Result<()> {
