@@ -267,6 +267,7 @@ async fn bey_01_create_plan_equals_deed() {
             cloud.admin.ok("GetFreeIpOfL3Network", json!({ "l3NetworkUuid": world.l3, "limit": 50 })).await;
         let ip = text(&free["inventories"][usize::try_from(20 + n).unwrap()], "ip");
         params["systemTags"] = json!([format!("staticIp::{}::{ip}", world.l3)]);
+        cloud.assert_sane("before a plan").await;
         let before = cloud.rows().await;
         let plan = cloud.admin.plan("CreateVmInstance", params.clone()).await.unwrap();
         assert_eq!(before.differences(&cloud.rows().await), Vec::<String>::new(), "a plan changes nothing");

@@ -35,7 +35,8 @@ pub fn choose(app: &App, tx: &mut dyn Tx, ask: &Ask, is_plan: bool) -> Result<Ca
             return Ok(found);
         }
     }
-    if need.host.is_none() && need.volumes_on.is_none() {
+    // A plan takes the time to look at an index that is up to date, so that it says what a creation after it would do.
+    if need.host.is_none() && need.volumes_on.is_none() && !is_plan {
         for _ in 0..TRIES {
             let Some(host) = placement.lock().propose(&need, ask.strategy(), is_plan) else { break };
             if let Some(found) = fitting(tx, &need, host)? {
