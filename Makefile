@@ -5,7 +5,7 @@
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: ## from nothing to a running virtual machine on this computer (needs root)
+run: ## from nothing to a running virtual machine on this computer (needs root); STORE=postgres: data in PostgreSQL
 	@scripts/run.sh
 
 stop: ## end it; the data stays

@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
-# Installs the packages of scripts/packages.txt that are missing. Does nothing, quickly, when all are there.
+# install-packages.sh [LIST]: installs the packages of a list in this folder, scripts/packages.txt if none is named, that are
+# missing. Does nothing, quickly, when all are there.
 # Starts no daemon: what Cairn needs running, its own scripts start.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
+LIST=${1:-packages.txt}
 POLICY=/usr/sbin/policy-rc.d
 policy_is_ours=false
 
 wanted_packages() {
-    sed -e 's/#.*//' -e '/^[[:space:]]*$/d' packages.txt
+    sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$LIST"
 }
 
 missing_packages() {
@@ -51,7 +53,7 @@ refresh_package_lists() {
 }
 
 main() {
-    command -v dpkg-query >/dev/null || fail "this is not a Debian system; install what packages.txt names by hand"
+    command -v dpkg-query >/dev/null || fail "this is not a Debian system; install what $LIST names by hand"
     local missing
     mapfile -t missing < <(missing_packages)
     [[ ${#missing[@]} -gt 0 ]] || return 0

@@ -40,14 +40,35 @@ make_uplink() {
 
 # ---- the platform ----
 
+# STORE=postgres keeps the data in PostgreSQL, STORE=sqlite in a file; without it, where it was kept before.
+choose_store() {
+    local before
+    before=$(cat "$RUN/store" 2>/dev/null || echo sqlite)
+    STORE=${STORE:-$before}
+    case $STORE in
+    sqlite) STORE_URL= ;;
+    postgres)
+        "$SCRIPTS/install-packages.sh" packages-postgres.txt || exit 1
+        say "PostgreSQL"
+        # Without the lock of this script, which it would hold for as long as it runs.
+        STORE_URL=$("$SCRIPTS/postgres.sh" start "$RUN/postgres" 9>&-) || exit 1
+        ;;
+    *) fail "there is no store $STORE" "STORE=sqlite or STORE=postgres make run" ;;
+    esac
+    if [[ $STORE != "$before" && -d $DATA ]]; then
+        say "the data was kept in $before and stays there; $STORE begins with its own"
+    fi
+    echo "$STORE" >"$RUN/store"
+}
+
 write_server_config() {
     mkdir -p "$DATA" "$RUN/agent"
     chmod 700 "$DATA"
     jq -n --arg listen "$LISTEN" --arg api "$API_PORT" --arg page "$PAGE_PORT" --arg agents "$AGENT_PORT" \
-        --arg folder "$ROOT/ui/dist" --arg agent "$RUN/agent" '{
+        --arg folder "$ROOT/ui/dist" --arg agent "$RUN/agent" --arg store "$STORE_URL" '{
             apiAddress: ($listen + ":" + $api), pageAddress: ($listen + ":" + $page), agentAddress: ("0.0.0.0:" + $agents),
             pageDir: $folder, localAgentDir: $agent
-        }' >"$DATA/server.json.new"
+        } + (if $store == "" then {} else { store: $store } end)' >"$DATA/server.json.new"
     if ! cmp -s "$DATA/server.json.new" "$DATA/server.json" && server_pid >/dev/null; then
         say "the server's settings are others now; restarting it"
         server_ctl stop >/dev/null || true
@@ -258,6 +279,7 @@ main() {
 
     say "packages"
     "$SCRIPTS/install-packages.sh" || exit 1
+    choose_store
     say "programs ($PROFILE) and page"
     build_programs
     build_page

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Ends what run.sh started: virtual machines, agent, server, network of the guests, hypervisor. Leaves the data.
+# Ends what run.sh started: virtual machines, agent, server, PostgreSQL, network of the guests, hypervisor. Leaves the data.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -68,6 +68,7 @@ main() {
     stop_vms_through_the_api
     stop_service cairn-agent
     if server_pid >/dev/null; then server_ctl stop >/dev/null || STATUS=1; fi
+    if [[ -d $RUN/postgres ]]; then "$SCRIPTS/postgres.sh" stop "$RUN/postgres" || STATUS=1; fi
     stop_remaining_domains
     remove_guest_network
     stop_hypervisor

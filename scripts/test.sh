@@ -18,6 +18,7 @@ shell       check    scripts
 format      check    Cargo.toml
 clippy      check    Cargo.toml
 rust        check    Cargo.toml
+postgres    check    Cargo.toml
 page-check  check    ui/package.json
 page-unit   check    ui/package.json
 agent       lab      agent/tests/real
@@ -46,6 +47,24 @@ suite_rust() {
     local lab=()
     if [[ -f tests/lab/Cargo.toml ]]; then lab=(--exclude cairn-lab); fi
     cargo test --workspace "${lab[@]}" --no-fail-fast
+}
+
+# The tests of store and queries, and those of the server that ask most of a database, on PostgreSQL. All of the server's:
+# CAIRN_TEST_STORE=... cargo test -p cairn-server --test it
+suite_postgres() {
+    cd "$ROOT"
+    "$SCRIPTS/install-packages.sh" packages-postgres.txt
+    local folder status=0
+    folder=$(mktemp -d "${TMPDIR:-/tmp}/cairn-postgres.XXXXXX")
+    chmod 755 "$folder"
+    # shellcheck disable=SC2064 # the folder of now
+    trap "'$SCRIPTS/postgres.sh' stop '$folder/pg'; rm -rf '$folder'" EXIT
+    CAIRN_POSTGRES_FAST=1 "$SCRIPTS/postgres.sh" start "$folder/pg" >/dev/null
+    CAIRN_TEST_STORE=$("$SCRIPTS/postgres.sh" url "$folder/pg" postgres)
+    export CAIRN_TEST_STORE
+    cargo test -p cairn-store -p cairn-query --no-fail-fast -- --include-ignored || status=$?
+    cargo test -p cairn-server --test it --no-fail-fast -- kit:: platform:: identity:: races:: network::races effects:: || status=$?
+    return "$status"
 }
 
 suite_page_check() {

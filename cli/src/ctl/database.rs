@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use cairn_store::MIGRATIONS;
-use cairn_types::time;
+use cairn_types::{Fault, time};
 use rusqlite::{Connection, OpenFlags};
 
 use super::home::Home;
@@ -17,13 +17,9 @@ pub fn backup(home: &Home, target: &Path) -> Result<()> {
     if target.exists() {
         return Err(Failure::Usage(format!("{} exists already; choose another name", target.display())));
     }
-    let source = open(&home.database())?;
     let draft = beside(target, "partial");
     let _ = fs::remove_file(&draft);
-    // Made first, so that it is nobody else's to read from the beginning.
-    File::create_new(&draft).map_err(|e| cannot("write", &draft, &e))?;
-    private(&draft)?;
-    let written = copy(&source, &draft).and_then(|()| settle(&draft, target));
+    let written = write_draft(home, &draft).and_then(|()| settle(&draft, target));
     if written.is_err() {
         let _ = fs::remove_file(&draft);
     }
@@ -35,6 +31,23 @@ pub fn backup(home: &Home, target: &Path) -> Result<()> {
         home.dir.display()
     );
     Ok(())
+}
+
+/// From the beginning the file is nobody else's to read.
+fn write_draft(home: &Home, draft: &Path) -> Result<()> {
+    if let Some(url) = &home.store {
+        return cairn_store::dump(url, draft).map_err(told);
+    }
+    let source = open(&home.database())?;
+    File::create_new(draft).map_err(|e| cannot("write", draft, &e))?;
+    private(draft)?;
+    copy(&source, draft)
+}
+
+/// A fault of the database, with its detail: whoever uses this program is an operator.
+pub fn told(fault: Fault) -> Failure {
+    let detail = fault.operator.as_ref().map_or_else(String::new, |o| format!(" ({o})"));
+    Failure::Failed(format!("{fault}{detail}"))
 }
 
 fn copy(source: &Connection, draft: &Path) -> Result<()> {
@@ -54,6 +67,14 @@ fn settle(draft: &Path, target: &Path) -> Result<()> {
 pub fn restore(home: &Home, source: &Path) -> Result<()> {
     if let Some(pid) = process::find(home) {
         return Err(Failure::Failed(format!("the server runs, PID {pid}; stop it first: cairn-ctl stop")));
+    }
+    if let Some(url) = &home.store {
+        let text = format!(
+            "the data is in {url}: stop every server on it, then run pg_restore --clean --if-exists --no-owner --dbname=… {} \
+             and start them again",
+            source.display()
+        );
+        return Err(Failure::Failed(text));
     }
     let schema = check(source)?;
     let known = MIGRATIONS.last().map_or(0, |m| m.0);

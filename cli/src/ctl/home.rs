@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 
+use cairn_store::PostgresUrl;
 use serde_json::Value;
 
 use crate::{Failure, Result};
@@ -19,6 +20,8 @@ pub struct Home {
     pub api: SocketAddr,
     /// Address of the page.
     pub page: SocketAddr,
+    /// The database, if it is not the file in the folder.
+    pub store: Option<PostgresUrl>,
 }
 
 impl Home {
@@ -30,10 +33,10 @@ impl Home {
         let dir = dir.canonicalize().unwrap_or(dir);
         let settings = read_settings(&dir.join("server.json"))?;
         let api = address(&settings, "apiAddress", 8080)?;
-        Ok(Self { page: address(&settings, "pageAddress", 5000)?, api, dir })
+        Ok(Self { page: address(&settings, "pageAddress", 5000)?, store: store(&settings)?, api, dir })
     }
 
-    /// The database.
+    /// The database file; with [`Home::store`] there is none.
     pub fn database(&self) -> PathBuf {
         self.dir.join("cairn.db")
     }
@@ -72,6 +75,16 @@ fn read_settings(path: &Path) -> Result<Value> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Value::Null),
         Err(e) => Err(super::cannot("read", path, &e)),
     }
+}
+
+/// As the server reads it: the variable `CAIRN_STORE`, else `server.json`.
+fn store(settings: &Value) -> Result<Option<PostgresUrl>> {
+    let in_file = || settings.get("store").and_then(Value::as_str).map(str::to_owned);
+    let text = std::env::var("CAIRN_STORE").ok().or_else(in_file).filter(|text| !text.trim().is_empty() && text.trim() != "sqlite");
+    let parse = |text: String| {
+        text.parse().map_err(|f| Failure::Failed(format!("CAIRN_STORE, or store in server.json: {f}")))
+    };
+    text.map(parse).transpose()
 }
 
 fn address(settings: &Value, key: &str, port: u16) -> Result<SocketAddr> {

@@ -20,20 +20,21 @@ use crate::{Failure, Result, arguments, session, terminal};
 pub fn reset(home: &Home, matches: &ArgMatches) -> Result<()> {
     let account = matches.get_one::<String>("account").cloned().unwrap_or_default();
     // Checked before the store would make a new database in an empty folder.
-    database::check(&home.database())?;
+    if home.store.is_none() {
+        database::check(&home.database())?;
+    }
     let password = new_password(matches, &account)?;
     match write(home, &account, &stored_form(&password)?) {
         Ok(None) => {
-            Err(Failure::Failed(format!("there is no account {account:?} in {}", home.database().display())))
+            let file = || home.database().display().to_string();
+            let place = home.store.as_ref().map_or_else(file, ToString::to_string);
+            Err(Failure::Failed(format!("there is no account {account:?} in {place}")))
         }
         Ok(Some(sessions)) => {
             end_in_memory(home, &sessions)?;
             say(&format!("The password of {account} is set; its sessions have ended."))
         }
-        Err(fault) => {
-            let detail = fault.operator.as_ref().map_or_else(String::new, |o| format!(" ({o})"));
-            Err(Failure::Failed(format!("{fault}{detail}")))
-        }
+        Err(fault) => Err(database::told(fault)),
     }
 }
 
@@ -52,7 +53,13 @@ fn write(home: &Home, account: &str, hash: &str) -> cairn_types::Result<Option<V
         tx.execute(&format!("DELETE {of_account}"), params![&name])?;
         Ok(Some(rows.iter().filter_map(|r| r.value_at(0).as_text().map(str::to_owned)).collect()))
     };
-    runtime.block_on(async { Store::open(&home.database(), 1)?.write(write).await })
+    runtime.block_on(async {
+        let store = match &home.store {
+            Some(url) => Store::connect(url, 1)?,
+            None => Store::open(&home.database(), 1)?,
+        };
+        store.write(write).await
+    })
 }
 
 /// A running server remembers sessions that it has seen; it forgets those that log out.

@@ -6,6 +6,7 @@ use cairn_store::Value;
 use cairn_types::{Fault, Result};
 
 use crate::Options;
+use crate::dialect::Words as _;
 use crate::fault::{too_much, unknown_field, wrong_value};
 use crate::path::{Leaf, Step};
 use crate::query::{Filter, Op, Query, positive};

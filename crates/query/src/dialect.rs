@@ -1,19 +1,27 @@
 //! Where SQLite and PostgreSQL differ in what queries need.
 
+use cairn_store::Dialect;
+
 use crate::sql::Fragment;
 
-/// The database that a query is compiled for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dialect {
-    /// SQLite.
-    Sqlite,
-    /// PostgreSQL.
-    Postgres,
+/// What the two write differently.
+pub(crate) trait Words: Sized {
+    /// A JSON list of these expressions.
+    fn array(self, expressions: &[String]) -> String;
+    /// A JSON list of one expression over all rows, in an order; `[]` for no rows.
+    fn collect(self, expression: &str, order: &str) -> String;
+    /// Comparison with a pattern, without regard to the case of the letters A to Z.
+    fn like(self, expression: &str) -> String;
+    /// UTC milliseconds as `2018-01-02 15:04:05`, for patterns; the parameter is the zone in minutes.
+    fn date_text(self, expression: &str, offset_minutes: i64) -> Fragment;
+    /// Rows handed over as a JSON list of objects in one parameter.
+    fn given(self, columns: &[&str]) -> String;
+    /// Where rows without a value stand: first in rising order, on both databases.
+    fn nulls(self, descending: bool) -> &'static str;
 }
 
-impl Dialect {
-    /// A JSON list of these expressions.
-    pub(crate) fn array(self, expressions: &[String]) -> String {
+impl Words for Dialect {
+    fn array(self, expressions: &[String]) -> String {
         let function = match self {
             Self::Sqlite => "json_array",
             Self::Postgres => "json_build_array",
@@ -21,36 +29,22 @@ impl Dialect {
         format!("{function}({})", expressions.join(", "))
     }
 
-    /// A JSON list of one expression over all rows, in an order; `[]` for no rows.
-    pub(crate) fn collect(self, expression: &str, order: &str) -> String {
+    fn collect(self, expression: &str, order: &str) -> String {
         match self {
             Self::Sqlite => format!("json_group_array({expression} ORDER BY {order})"),
             Self::Postgres => format!("coalesce(json_agg({expression} ORDER BY {order}), '[]')"),
         }
     }
 
-    /// A subquery with the elements of a JSON list that is bound as one parameter, so that a list may be of any length.
-    pub(crate) fn elements(self, numbers: bool) -> &'static str {
-        match (self, numbers) {
-            (Self::Sqlite, _) => "(SELECT value FROM json_each(?))",
-            (Self::Postgres, true) => {
-                "(SELECT CAST(e AS BIGINT) FROM json_array_elements_text(CAST(? AS json)) e)"
-            }
-            (Self::Postgres, false) => "(SELECT e FROM json_array_elements_text(CAST(? AS json)) e)",
-        }
-    }
-
-    /// Comparison with a pattern, without regard to case (on SQLite that of the letters A to Z). Connections to SQLite
-    /// compare patterns exactly, so both sides are lowered.
-    pub(crate) fn like(self, expression: &str) -> String {
+    fn like(self, expression: &str) -> String {
         match self {
+            // Connections compare patterns exactly, so both sides are lowered.
             Self::Sqlite => format!("lower({expression}) LIKE lower(?) ESCAPE '\\'"),
             Self::Postgres => format!("{expression} ILIKE ? ESCAPE '\\'"),
         }
     }
 
-    /// UTC milliseconds as `2018-01-02 15:04:05`, for patterns; the parameter is the zone in minutes.
-    pub(crate) fn date_text(self, expression: &str, offset_minutes: i64) -> Fragment {
+    fn date_text(self, expression: &str, offset_minutes: i64) -> Fragment {
         let seconds = format!("({expression} / 1000 + ?)");
         let text = match self {
             Self::Sqlite => format!("strftime('%Y-%m-%d %H:%M:%S', {seconds}, 'unixepoch')"),
@@ -61,8 +55,7 @@ impl Dialect {
         Fragment::with(text, (offset_minutes * 60).into())
     }
 
-    /// Rows handed over as a JSON list of objects in one parameter.
-    pub(crate) fn given(self, columns: &[&str]) -> String {
+    fn given(self, columns: &[&str]) -> String {
         let column = |name: &&str| match self {
             Self::Sqlite => format!("json_extract(value, '$.{name}') AS {name}"),
             Self::Postgres => format!("e ->> '{name}' AS {name}"),
@@ -74,8 +67,7 @@ impl Dialect {
         }
     }
 
-    /// Where rows without a value stand: first in rising order, on both databases.
-    pub(crate) fn nulls(self, descending: bool) -> &'static str {
+    fn nulls(self, descending: bool) -> &'static str {
         match (self, descending) {
             (Self::Sqlite, _) => "",
             (Self::Postgres, false) => " NULLS FIRST",

@@ -25,16 +25,16 @@ mod value;
 mod visible;
 pub mod zql;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cairn_api::resource::Resource;
-use cairn_store::{Tx, Value};
+use cairn_store::{Dialect, Tx, Value};
 use cairn_types::Result;
 use serde_json::Map;
 
 pub use compile::{Compiled, compile};
-pub use dialect::Dialect;
 pub use query::{Condition, Filter, Op, Query, Sort};
 pub use rows::{Extra, QueryResult};
 pub use visible::Viewer;
@@ -68,7 +68,7 @@ pub type Decorate = Arc<dyn Fn(&'static Resource, &Extra, &mut Map<String, serde
 pub struct Options {
     /// How times are written and read.
     pub dates: DateStyle,
-    /// The database.
+    /// The database that [`compile`] compiles for; [`run`] and [`one`] ask their transaction.
     pub dialect: Dialect,
     /// Rows returned when the query names no limit.
     pub default_limit: i64,
@@ -126,6 +126,7 @@ pub fn run(
     viewer: &Viewer,
     options: &Options,
 ) -> Result<QueryResult> {
+    let options = &*for_database(tx, options);
     let compiled = compile(resource, query, viewer, options)?;
     let found = tx.query(&compiled.sql, &compiled.params)?;
     rows::read(&compiled, found, options)
@@ -138,12 +139,22 @@ pub fn one(
     uuid: &str,
     options: &Options,
 ) -> Result<Option<serde_json::Value>> {
+    let options = &*for_database(tx, options);
     let compiled = compiled_one(resource, options)?;
     let mine = Value::from(UUID);
     let param = |p: &Value| if *p == mine { Value::from(uuid) } else { p.clone() };
     let params: Vec<Value> = compiled.params.iter().map(param).collect();
     let found = tx.query(&compiled.sql, &params)?;
     Ok(rows::read(&compiled, found, options)?.inventories.into_iter().next())
+}
+
+/// The options with the database of the transaction.
+fn for_database<'a>(tx: &dyn Tx, options: &'a Options) -> Cow<'a, Options> {
+    let dialect = tx.dialect();
+    if options.dialect == dialect {
+        return Cow::Borrowed(options);
+    }
+    Cow::Owned(Options { dialect, ..options.clone() })
 }
 
 /// Stands for the uuid in a statement that was compiled before it was known.

@@ -5,6 +5,7 @@ use cairn_store::Value;
 use cairn_types::{Result, time};
 
 use crate::Options;
+use crate::dialect::Words as _;
 use crate::fault::{too_much, wrong_value};
 use crate::query::Op;
 use crate::sql::Fragment;
@@ -101,7 +102,9 @@ fn closed(value: &str) -> String {
 }
 
 fn list(operand: &Operand, op: Op, value: &str, options: &Options) -> Result<Fragment> {
-    let elements: Vec<&str> = value.split(',').map(str::trim).filter(|s| !s.is_empty()).collect();
+    // Nothing that is stored holds the character NUL, which one of the databases can't read in a list.
+    let elements = value.split(',').map(str::trim).filter(|s| !s.is_empty() && !s.contains('\0'));
+    let elements: Vec<&str> = elements.collect();
     if elements.len() > MAX_LIST {
         return Err(too_much(format!("the list for {} has more than {MAX_LIST} elements", operand.name)));
     }
@@ -120,7 +123,7 @@ fn list(operand: &Operand, op: Op, value: &str, options: &Options) -> Result<Fra
     let numbers = !matches!(operand.ty, FieldType::Str | FieldType::Json);
     let word = if op == Op::NotIn { "NOT IN" } else { "IN" };
     let bound = Value::Text(serde_json::Value::Array(values).to_string());
-    Ok(Fragment::with(format!("{e} {word} {}", options.dialect.elements(numbers)), bound))
+    Ok(Fragment::with(format!("{e} {word} {}", options.dialect.listed(numbers)), bound))
 }
 
 fn json(value: Value) -> serde_json::Value {

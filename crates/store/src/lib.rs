@@ -24,7 +24,7 @@ use logical::Guard;
 
 pub use batch::Rehearsal;
 pub use migrate::MIGRATIONS;
-pub use postgres::PostgresUrl;
+pub use postgres::{PostgresUrl, dump};
 pub use row::{Row, Value};
 
 /// One logical transaction. Parameters are positional and written `?`.
@@ -47,6 +47,20 @@ pub enum Dialect {
     Sqlite,
     /// PostgreSQL: several servers may share it.
     Postgres,
+}
+
+impl Dialect {
+    /// A subquery with the elements of a JSON list of texts, or of numbers, that is bound as one parameter: a list of any
+    /// length.
+    pub fn listed(self, numbers: bool) -> &'static str {
+        match (self, numbers) {
+            (Self::Sqlite, _) => "(SELECT value FROM json_each(?))",
+            (Self::Postgres, true) => {
+                "(SELECT CAST(e AS BIGINT) FROM json_array_elements_text(CAST(? AS json)) e)"
+            }
+            (Self::Postgres, false) => "(SELECT e FROM json_array_elements_text(CAST(? AS json)) e)",
+        }
+    }
 }
 
 impl dyn Tx + '_ {

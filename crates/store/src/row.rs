@@ -117,6 +117,14 @@ impl From<&Value> for Value {
     }
 }
 
+/// Refuses what one of the databases can't keep: text with the character NUL.
+pub(crate) fn without_nul(params: &[Value]) -> Result<()> {
+    if params.iter().any(|value| value.as_text().is_some_and(|text| text.contains('\0'))) {
+        return Err(Fault::argument("a text holds the character NUL, which can't be kept"));
+    }
+    Ok(())
+}
+
 /// One row of an answer. Columns are found by name; a missing or mistyped one is our own mistake (`SYS.1000`).
 #[derive(Debug, Clone)]
 pub struct Row {

@@ -9,6 +9,7 @@ use cairn_server::bus::BusAddress;
 use cairn_server::config::Config;
 use cairn_server::http::{self, Served};
 use cairn_simhost::SimCloud;
+use cairn_store::scratch::Scratch;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -30,6 +31,8 @@ pub struct Cloud {
     nats: Option<BusAddress>,
     running: Option<Running>,
     folder: TempDir,
+    /// Where `CAIRN_TEST_STORE` says; else the server makes a file in its folder.
+    database: Scratch,
 }
 
 struct Running {
@@ -60,7 +63,8 @@ impl Cloud {
         };
         change(&mut tuning);
         let folder = tempfile::tempdir().expect("a folder");
-        let mut cloud = Self { admin: Api::new(""), machines, tuning, nats, running: None, folder };
+        let database = Scratch::new();
+        let mut cloud = Self { admin: Api::new(""), machines, tuning, nats, running: None, folder, database };
         cloud.boot().await;
         cloud
     }
@@ -74,6 +78,7 @@ impl Cloud {
             .expect("a runtime");
         let (mut config, tuning) = (Config::ephemeral(self.folder.path()), self.tuning.clone());
         config.nats = self.nats.clone();
+        config.store = self.database.url();
         let start = async move {
             let app = App::start(config, tuning).await?;
             let served = http::serve(&app).await?;

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use cairn_server::app::App;
 use cairn_store::{Row, Tx, params};
 
+use crate::tables::names;
+
 /// Tables that grow with every call, and the image cache, which has a clean-up of its own.
 const LEFT_OUT: &[&str] =
     &["audit", "event", "job", "run", "session", "management_node", "cleanup", "agent", "image_cache"];
@@ -33,10 +35,8 @@ impl Rows {
 
     /// All rows of this database.
     pub fn all(tx: &mut dyn Tx) -> cairn_types::Result<Self> {
-        let sql = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name NOT LIKE '%migration%'";
         let mut lines = BTreeSet::new();
-        for table in tx.query(sql, params![])? {
-            let table = table.text("name")?;
+        for table in names(tx)? {
             if !LEFT_OUT.contains(&table.as_str()) {
                 let rows = tx.query(&format!("SELECT * FROM {table}"), params![])?;
                 lines.extend(rows.iter().map(|r| line(&table, r)));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cairn_server::app::App;
-use cairn_store::{Tx, params};
+use cairn_store::{Dialect, Tx, params};
 
 /// Tables that grow with every call and hold no resources.
 const HISTORY: &[&str] = &["audit", "event", "job", "run", "session", "management_node", "cleanup"];
@@ -19,12 +19,9 @@ impl Tables {
     }
 
     fn all(tx: &mut dyn Tx) -> cairn_types::Result<Self> {
-        let sql =
-            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name";
         let mut tables = BTreeMap::new();
-        for row in tx.query(sql, params![])? {
-            let name = row.text("name")?;
-            if HISTORY.contains(&name.as_str()) || name.contains("migration") {
+        for name in names(tx)? {
+            if HISTORY.contains(&name.as_str()) {
                 continue;
             }
             let rows = tx.query(&format!("SELECT * FROM {name}"), params![])?;
@@ -48,4 +45,25 @@ impl Tables {
         }
         lines
     }
+}
+
+/// All tables but those in which the database itself keeps account.
+pub(crate) fn names(tx: &mut dyn Tx) -> cairn_types::Result<Vec<String>> {
+    let sql = match tx.dialect() {
+        Dialect::Sqlite => {
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name"
+        }
+        Dialect::Postgres => {
+            "SELECT tablename AS name FROM pg_tables WHERE schemaname = 'public' ORDER BY name"
+        }
+    };
+    let all = tx
+        .query(sql, params![])?
+        .iter()
+        .map(|row| row.text("name"))
+        .collect::<cairn_types::Result<Vec<_>>>()?;
+    Ok(all
+        .into_iter()
+        .filter(|name| !["schema_migration", "store_writer"].contains(&name.as_str()))
+        .collect())
 }

@@ -99,9 +99,10 @@ pub fn insert(tx: &mut dyn Tx, e: &Entry) -> Result<()> {
 pub fn run_ended(tx: &mut dyn Tx, job: &str, outcome: &Result<Value>) -> Result<()> {
     let made = outcome.as_ref().ok().and_then(|v| v.pointer("/inventory/uuid")).and_then(Value::as_str);
     let error = outcome.as_ref().err().map(|f| f.code.to_string());
-    let sql = "UPDATE audit SET success = ?, error_code = ?, took_ms = max(? - create_ms, 0),
+    let sql = "UPDATE audit SET success = ?, error_code = ?, took_ms = CASE WHEN create_ms < ? THEN ? - create_ms ELSE 0 END,
                resource_uuid = coalesce(resource_uuid, ?) WHERE job_uuid = ? AND took_ms < 0";
-    let values = params![outcome.is_ok(), error, time::now_ms(), made.map(str::to_owned), job];
+    let now = time::now_ms();
+    let values = params![outcome.is_ok(), error, now, now, made.map(str::to_owned), job];
     tx.execute(sql, values).map(drop)
 }
 

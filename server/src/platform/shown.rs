@@ -63,9 +63,10 @@ pub fn found_by_tenant(tx: &mut dyn Tx, me: &str, value: &mut Value) -> Result<(
         return Ok(());
     }
     let uuids = json!(with_actions).to_string();
-    let sql = "SELECT uuid FROM resource WHERE uuid IN (SELECT value FROM json_each(?)) AND account_uuid = ?";
+    let listed = tx.dialect().listed(false);
+    let sql = format!("SELECT uuid FROM resource WHERE uuid IN {listed} AND account_uuid = ?");
     let own: BTreeSet<String> =
-        tx.query(sql, params![uuids, me])?.iter().map(|r| r.text("uuid")).collect::<Result<_>>()?;
+        tx.query(&sql, params![uuids, me])?.iter().map(|r| r.text("uuid")).collect::<Result<_>>()?;
     each_object(value, &mut |fields| {
         let is_own = fields.get("uuid").and_then(Value::as_str).is_some_and(|u| own.contains(u));
         if let (Some(actions), false) = (fields.get_mut(ACTIONS), is_own) {

@@ -146,7 +146,7 @@ pub fn set<T>(
 
 /// Removes the tags of a resource that begin with `prefix`; tells how many there were.
 pub fn clear<T>(tx: &mut dyn Tx, entity: &str, resource: Id<T>, prefix: &str) -> Result<usize> {
-    let sql = "DELETE FROM system_tag WHERE resource_uuid = ? AND substr(tag, 1, ?) = ?";
+    let sql = "DELETE FROM system_tag WHERE resource_uuid = ? AND substr(tag, 1, CAST(? AS INTEGER)) = ?";
     let gone = tx.execute(sql, params![resource, prefix.chars().count(), prefix])?;
     if gone > 0 {
         rows::event(tx, entity, resource, "updated", &json!({ "tagRemoved": prefix }))?;
@@ -161,7 +161,7 @@ pub fn get<T>(tx: &mut dyn Tx, resource: Id<T>, prefix: &str) -> Result<Option<S
 
 /// Everything after `prefix` in each tag of a resource that begins with it, oldest first.
 pub fn all<T>(tx: &mut dyn Tx, resource: Id<T>, prefix: &str) -> Result<Vec<String>> {
-    let sql = "SELECT tag FROM system_tag WHERE resource_uuid = ? AND substr(tag, 1, ?) = ? ORDER BY uuid";
+    let sql = "SELECT tag FROM system_tag WHERE resource_uuid = ? AND substr(tag, 1, CAST(? AS INTEGER)) = ? ORDER BY uuid";
     let rows = tx.query(sql, params![resource, prefix.chars().count(), prefix])?;
     rows.iter().map(|r| Ok(r.text("tag")?.strip_prefix(prefix).unwrap_or_default().to_owned())).collect()
 }

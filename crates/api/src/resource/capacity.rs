@@ -13,7 +13,7 @@ macro_rules! holding_states {
 macro_rules! setting {
     ($category:literal, $name:literal, $default:literal) => {
         concat!(
-            "coalesce((SELECT CAST(g.value AS REAL) FROM global_config g WHERE g.category = '",
+            "coalesce((SELECT CAST(g.value AS DOUBLE PRECISION) FROM global_config g WHERE g.category = '",
             $category,
             "' AND g.name = '",
             $name,
@@ -31,15 +31,27 @@ macro_rules! not_below_zero {
     };
 }
 
+/// The whole number below a fraction that is not negative, or the same number. A cast alone cuts off on SQLite and rounds on
+/// PostgreSQL.
+macro_rules! whole {
+    ($($part:expr),+ $(,)?) => {
+        concat!(
+            "(SELECT CAST(w.v AS BIGINT) - CASE WHEN CAST(w.v AS BIGINT) > w.v THEN 1 ELSE 0 END FROM (SELECT ",
+            $($part),+,
+            " AS v) w)"
+        )
+    };
+}
+
 macro_rules! cpu_total {
     () => {
-        concat!("CAST({t}.total_cpu * ", setting!("host", "cpu.overProvisioning.ratio", "10"), " AS BIGINT)")
+        whole!("{t}.total_cpu * ", setting!("host", "cpu.overProvisioning.ratio", "10"))
     };
 }
 
 macro_rules! memory_total {
     () => {
-        concat!("CAST({t}.total_memory * ", setting!("mevoco", "overProvisioning.memory", "1"), " AS BIGINT)")
+        whole!("{t}.total_memory * ", setting!("mevoco", "overProvisioning.memory", "1"))
     };
 }
 
@@ -114,7 +126,7 @@ pub const STORAGE_TOTAL_PHYSICAL: &str = concat!("CAST(", storage_physical!(), "
 /// What is free on a primary storage's disks.
 pub const STORAGE_AVAILABLE_PHYSICAL: &str = concat!("CAST(", storage_physical_free!(), " AS BIGINT)");
 /// What a primary storage may promise: its size times the overcommit ratio.
-pub const STORAGE_TOTAL: &str = concat!("CAST(", storage_physical!(), " * ", storage_ratio!(), " AS BIGINT)");
+pub const STORAGE_TOTAL: &str = whole!(storage_physical!(), " * ", storage_ratio!());
 /// What the disks of a primary storage hold that is not ours.
 pub const STORAGE_SYSTEM_USED: &str = not_below_zero!(
     "CAST(",
@@ -129,26 +141,22 @@ pub const STORAGE_SYSTEM_USED: &str = not_below_zero!(
 );
 /// What a primary storage has not promised yet: volumes count with their full size.
 pub const STORAGE_AVAILABLE: &str = not_below_zero!(
-    "CAST(",
-    storage_physical!(),
-    " * ",
-    storage_ratio!(),
-    " - ",
+    whole!(storage_physical!(), " * ", storage_ratio!()),
+    " - CAST(",
     storage_sum!("size", "volume"),
-    " - ",
+    " + ",
     storage_sum!("size", "image_cache"),
     " AS BIGINT)"
 );
 
 /// What one host of a local storage may promise; `{t}` is `local_storage_host_ref`.
-pub const LOCAL_STORAGE_TOTAL: &str = concat!("CAST({t}.total_physical * ", storage_ratio!(), " AS BIGINT)");
+pub const LOCAL_STORAGE_TOTAL: &str = whole!("{t}.total_physical * ", storage_ratio!());
 /// What one host of a local storage has not promised yet; `{t}` is `local_storage_host_ref`.
 pub const LOCAL_STORAGE_AVAILABLE: &str = not_below_zero!(
-    "CAST({t}.total_physical * ",
-    storage_ratio!(),
-    " - coalesce((SELECT sum(x.size) FROM local_storage_resource_ref x WHERE x.host_uuid = {t}.host_uuid",
+    whole!("{t}.total_physical * ", storage_ratio!()),
+    " - CAST(coalesce((SELECT sum(x.size) FROM local_storage_resource_ref x WHERE x.host_uuid = {t}.host_uuid",
     " AND x.primary_storage_uuid = {t}.primary_storage_uuid), 0)",
-    " - coalesce((SELECT sum(x.size) FROM image_cache x WHERE x.host_uuid = {t}.host_uuid",
+    " + coalesce((SELECT sum(x.size) FROM image_cache x WHERE x.host_uuid = {t}.host_uuid",
     " AND x.primary_storage_uuid = {t}.primary_storage_uuid), 0) AS BIGINT)"
 );
 

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use cairn_api::resource::{self, Resource};
-use cairn_query::{Dialect, Op, Options, Query, Viewer, compile};
+use cairn_query::{Op, Options, Query, Viewer, compile};
+use cairn_store::Dialect;
 use serde_json::Value;
 
 /// Inventory; its joins, lists and aliases; its fields that count as unknown.

@@ -3,9 +3,9 @@
 use cairn_api::request::parse_query;
 use cairn_api::resource::{self, Resource};
 use cairn_query::{Options, Query, QueryResult, Viewer, run};
+use cairn_store::scratch::Scratch;
 use cairn_store::{Store, Tx};
 use cairn_types::{Fault, Result};
-use tempfile::TempDir;
 
 pub const ADMIN: &str = resource::ADMIN_ACCOUNT;
 
@@ -25,15 +25,15 @@ pub fn query(pairs: &[(&str, &str)]) -> Query {
 pub struct Db {
     runtime: tokio::runtime::Runtime,
     store: Store,
-    _folder: TempDir,
+    _scratch: Scratch,
 }
 
 impl Db {
     pub fn empty() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&folder.path().join("cairn.db"), 1).unwrap();
+        let scratch = Scratch::new();
+        let store = scratch.open(1).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        Self { runtime, store, _folder: folder }
+        Self { runtime, store, _scratch: scratch }
     }
 
     pub fn new() -> Self {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cairn_api::resource::*;
-use cairn_query::{DateStyle, Dialect, Op, Options, Query, Viewer, compile, one};
+use cairn_query::{DateStyle, Op, Options, Query, Viewer, compile, one};
+use cairn_store::Dialect;
 use serde_json::json;
 
 use crate::fixture::{Db, id, name};

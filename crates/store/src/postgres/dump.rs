@@ -9,8 +9,8 @@ use tokio_postgres::config::Host;
 
 use super::url::PostgresUrl;
 
-/// Writes an archive for `pg_restore`, readable for the owner only. Blocks. It is one consistent state; servers go on meanwhile.
-pub(crate) fn dump(url: &PostgresUrl, target: &Path) -> Result<()> {
+/// Writes an archive of a PostgreSQL database for `pg_restore` into a new file, readable for the owner only. Blocks. It is one consistent state; servers go on meanwhile.
+pub fn dump(url: &PostgresUrl, target: &Path) -> Result<()> {
     let file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(target);
     let file = file.map_err(|e| Fault::operation("the backup file can't be made").for_operator(e))?;
     let done = run(url, file);

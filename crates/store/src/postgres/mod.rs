@@ -22,11 +22,11 @@ use tokio::sync::watch;
 use crate::logical::Guard;
 use crate::migrate::{self, Schema};
 use crate::reader::{Read, Readers, Snapshots};
-use crate::{Dialect, Row, Tx, Value};
+use crate::{Dialect, Row, Tx, Value, row};
 use fault::Trouble;
 use session::{READS, Session, WRITES};
 
-pub(crate) use dump::dump;
+pub use dump::dump;
 pub use url::PostgresUrl;
 pub(crate) use writer::Request;
 
@@ -107,6 +107,7 @@ fn check(session: &mut Session) -> Result<()> {
 
 impl Tx for Session {
     fn execute(&mut self, sql: &str, params: &[Value]) -> Result<usize> {
+        row::without_nul(params)?;
         let answer = self.statement(sql, params)?;
         self.changes += answer.count;
         usize::try_from(answer.count).map_err(|_| Fault::internal("too many rows"))

@@ -201,9 +201,6 @@ impl Session {
         if let Some(fault) = &self.state.lost {
             return Err(fault.clone());
         }
-        if params.iter().any(|p| p.as_text().is_some_and(|text| text.contains('\0'))) {
-            return Err(Fault::argument("a text holds the character NUL, which can't be kept"));
-        }
         self.state.went_on |= self.state.failed;
         if self.careful {
             self.push_ahead("SAVEPOINT s");

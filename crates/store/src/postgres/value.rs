@@ -15,6 +15,8 @@ impl ToSql for Value {
             Self::Null => Ok(IsNull::Yes),
             Self::Int(n) => n.to_sql(ty, out),
             Self::Real(x) => x.to_sql(ty, out),
+            // No text there holds the character NUL. One that is looked for is compared as a character that no text has.
+            Self::Text(s) if s.contains('\0') => s.replace('\0', "\u{ffff}").to_sql(ty, out),
             Self::Text(s) => s.to_sql(ty, out),
         }
     }

@@ -10,7 +10,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql};
 
 use crate::migrate::Schema;
 use crate::reader::Snapshots;
-use crate::{Dialect, Row, Tx, Value};
+use crate::{Dialect, Row, Tx, Value, row};
 
 /// Opens the file with the settings every connection uses.
 pub(crate) fn open(path: &Path, read_only: bool) -> Result<Connection> {
@@ -54,6 +54,7 @@ impl ToSql for Value {
 
 impl Tx for Connection {
     fn execute(&mut self, sql: &str, params: &[Value]) -> Result<usize> {
+        row::without_nul(params)?;
         let mut statement = self.prepare_cached(sql).map_err(|e| sql_fault(&e, sql))?;
         statement.execute(rusqlite::params_from_iter(params)).map_err(|e| sql_fault(&e, sql))
     }

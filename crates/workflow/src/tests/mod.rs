@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use cairn_store::scratch::Scratch;
 use cairn_store::{Store, Tx, params};
 use cairn_types::{Fault, Result, code};
 use serde_json::Value;
@@ -147,7 +148,7 @@ impl Probe for Script {
 
 /// A database file and what lies outside: what stays when a process goes.
 struct Bed {
-    _dir: tempfile::TempDir,
+    _scratch: Scratch,
     store: Store,
     outside: Arc<Outside>,
 }
@@ -160,15 +161,15 @@ struct Process {
 
 impl Bed {
     async fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&dir.path().join("db"), 1).unwrap();
+        let scratch = Scratch::new();
+        let store = scratch.open(1).unwrap();
         let tables = |tx: &mut dyn Tx| {
             tx.execute("CREATE TABLE thing (uuid TEXT PRIMARY KEY, run TEXT, state TEXT, number BIGINT, wired BIGINT)", &[])?;
             tx.execute("CREATE TABLE changed (run TEXT, state TEXT)", &[])?;
             tx.execute("CREATE TABLE ended (run TEXT, answer TEXT, code TEXT)", &[])
         };
         store.write(tables).await.unwrap();
-        Self { _dir: dir, store, outside: Arc::default() }
+        Self { _scratch: scratch, store, outside: Arc::default() }
     }
 
     fn process(&self, epoch: i64, probe: Option<Arc<Script>>) -> Process {

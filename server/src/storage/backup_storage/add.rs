@@ -360,7 +360,7 @@ fn at(tx: &mut dyn Tx, hostname: &str) -> Result<Option<(String, Option<Id<kind:
 /// Two stores in one folder would count and delete each other's images.
 pub(super) fn only_one(tx: &mut dyn Tx, agent: &str, uuid: Id<kind::BackupStorage>, url: &str) -> Result<()> {
     let sql = "SELECT uuid FROM backup_storage WHERE agent_uuid = ? AND uuid <> ? AND
-               (url = ? OR substr(url, 1, ?) = ? OR substr(?, 1, length(url) + 1) = url || '/')";
+               (url = ? OR substr(url, 1, CAST(? AS INTEGER)) = ? OR substr(?, 1, length(url) + 1) = url || '/')";
     let below = format!("{url}/");
     let length = below.chars().count();
     match tx.query_opt(sql, params![agent, uuid, url, length, &below, url])? {
