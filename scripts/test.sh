@@ -24,6 +24,7 @@ page-unit   check    ui/package.json
 agent       lab      agent/tests/real
 lab         lab      tests/lab/Cargo.toml
 ops-14      lab      server/tests/ops_14
+simulated   lab      server/tests/simulated
 browser     browser  ui/e2e
 EOF
 }
@@ -106,6 +107,13 @@ suite_agent() {
 suite_ops_14() {
     cd "$ROOT"
     cargo test -p cairn-server --test ops_14 --no-fail-fast -- --test-threads=1
+}
+
+# A server and a simulator as processes of their own.
+suite_simulated() {
+    cd "$ROOT"
+    cargo build -p cairn-server -p cairn-agent --bins
+    cargo test -p cairn-server --test simulated --no-fail-fast -- --test-threads=1
 }
 
 # A whole installation and a real browser.

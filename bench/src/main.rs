@@ -12,6 +12,7 @@ mod sample;
 mod scale;
 mod scenario;
 mod server;
+mod simulation;
 mod world;
 
 use anyhow::Result;

@@ -86,6 +86,18 @@ impl Server {
         Ok(ticks / TICKS_PER_S)
     }
 
+    /// Memory that it has in use, and the most that it ever had, in MiB.
+    pub fn memory_mib(&self) -> Result<(f64, f64)> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let field = |name: &str| -> Result<f64> {
+            let line =
+                status.lines().find_map(|l| l.strip_prefix(name)).with_context(|| format!("no {name}"))?;
+            let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
+            Ok(kib / 1024.0)
+        };
+        Ok((field("VmRSS:")?, field("VmHWM:")?))
+    }
+
     /// The end of its log.
     pub fn log(&self) -> String {
         let text = std::fs::read_to_string(self.dir.join("log")).unwrap_or_default();

@@ -20,6 +20,8 @@ fn main() -> Result<()> {
         libc::mallopt(libc::M_TRIM_THRESHOLD, 8 << 20);
         libc::mallopt(libc::M_TOP_PAD, 1 << 20);
     }
+    // Each agent is a connection.
+    cairn_link::limits::raise_open_files();
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     if config.store.is_none() {

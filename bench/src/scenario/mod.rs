@@ -2,6 +2,7 @@
 
 mod cargo_check;
 mod create_vms;
+mod hosts;
 mod idle;
 mod query;
 mod start;
@@ -52,6 +53,16 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "create-vms",
         about: "1 to 10,000 VMs by up to 100 clients over 1,000 simulated hosts",
         kind: Kind::Alone(create_vms::measure),
+    },
+    Scenario {
+        name: "hosts-1m",
+        about: "a million simulated hosts: to register them, to have them, and their heartbeats",
+        kind: Kind::Alone(hosts::million),
+    },
+    Scenario {
+        name: "agents-5000",
+        about: "five thousand agents with a connection each",
+        kind: Kind::Alone(hosts::separate),
     },
     Scenario {
         name: "idle-memory",

@@ -14,7 +14,7 @@ use crate::cx::Cx;
 use crate::erased::{Erased, Loader, data_of, load, step_names};
 use crate::journal::{self, Owner, RunInfo, RunState};
 use crate::probe::Probe;
-use crate::queue::{Place, Queues};
+use crate::queue::{Place, Queues, Turn};
 use crate::{Env, RunId, Workflow};
 
 /// How an engine behaves.
@@ -47,6 +47,14 @@ pub struct Start {
     pub deadline: Option<Duration>,
     /// Queues that ancestors hold, so that a child does not wait for its parent.
     pub held: Vec<String>,
+}
+
+/// The right to work on a resource without a run; runs that want it wait until this is dropped.
+///
+/// It is not in the journal: after a crash the queue is free and the work is forgotten. So it is only for work that is begun
+/// anew by itself, whose effects may happen again, and that leaves no row in between two states.
+pub struct Hold {
+    _turn: Turn,
 }
 
 pub(crate) type Outcome = Result<Value>;
@@ -185,7 +193,16 @@ impl<E: Env> Engine<E> {
         self.inner.is_halted.store(true, Ordering::Release);
     }
 
-    pub(crate) fn is_halted(&self) -> bool {
+    /// Takes a queue if no run is at work in it or waits for it. Never waits.
+    pub fn try_hold(&self, queue: &str) -> Option<Hold> {
+        if self.is_halted() {
+            return None;
+        }
+        self.inner.queues.try_enter(queue).map(|turn| Hold { _turn: turn })
+    }
+
+    /// Whether every run was left where it stands, see [`Engine::halt`].
+    pub fn is_halted(&self) -> bool {
         self.inner.is_halted.load(Ordering::Acquire)
     }
 

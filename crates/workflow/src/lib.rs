@@ -15,6 +15,8 @@
 //! - The transaction of the last step also ends the run. There is no instant at which the work is done and the run is not.
 //! - Runs of one queue (a resource's uuid) go one after the other, in the order in which they came. A run never holds
 //!   two queues; what else it needs it claims by compare-and-set in its transactions.
+//! - Work that is begun anew by itself after a crash, such as connecting what has dialled in, may take queues without a run
+//!   ([`Engine::try_hold`]), never waiting for one.
 
 mod control;
 mod cx;
@@ -36,7 +38,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use cx::Cx;
-pub use engine::{Engine, Handle, Options, Reported, Start};
+pub use engine::{Engine, Handle, Hold, Options, Reported, Start};
 pub use journal::{RunInfo, RunState};
 pub use plan::{FieldChange, Plan, PlanStep, PlannedChange, PlannedResource};
 pub use probe::{Act, At, Inner, Probe};

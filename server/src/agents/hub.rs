@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use cairn_api::agent::{AgentOp, Command, ServerFrame, Target};
-use cairn_types::{Fault, Result, code, random_uuid};
+use cairn_types::{Fault, Id, Result, code, kind, random_uuid};
 use rustls::ServerConfig;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -60,7 +60,8 @@ pub(super) struct Inner {
     pub(super) epoch: u64,
     pub(super) app: OnceLock<Weak<App>>,
     pub(super) lead: OnceLock<Lead>,
-    pub(super) targets: RwLock<HashMap<String, Arc<Link>>>,
+    /// By the bits of their uuids: there may be a million.
+    pub(super) targets: RwLock<HashMap<u128, Arc<Link>>>,
     pub(super) links: Mutex<HashMap<String, Arc<Link>>>,
     pub(super) changes: watch::Sender<u64>,
     advertised: Mutex<String>,
@@ -198,7 +199,24 @@ impl Agents {
     }
 
     fn link_of(&self, target: &str) -> Option<Arc<Link>> {
-        self.inner.targets.read().unwrap_or_else(PoisonError::into_inner).get(target).cloned()
+        self.link_with(link::key(target)?)
+    }
+
+    fn link_with(&self, target: u128) -> Option<Arc<Link>> {
+        self.inner.targets.read().unwrap_or_else(PoisonError::into_inner).get(&target).cloned()
+    }
+
+    /// Those of many hosts that a connection serves now.
+    pub fn connected(&self, hosts: &[Id<kind::Host>]) -> Vec<Id<kind::Host>> {
+        let all = self.inner.targets.read().unwrap_or_else(PoisonError::into_inner);
+        hosts.iter().filter(|h| all.contains_key(&h.as_u128())).copied().collect()
+    }
+
+    /// A host may not be what its status says: it is looked at with the next heartbeat.
+    pub fn doubt(&self, host: Id<kind::Host>) {
+        if let Some(link) = self.link_with(host.as_u128()) {
+            link.doubt();
+        }
     }
 
     /// Whether a connection serves the target now.
@@ -242,6 +260,14 @@ impl Agents {
         if let Some(link) = link {
             link.set_targets(&self.inner, &targets);
             link.send(ServerFrame::Targets { targets });
+        }
+    }
+
+    /// Lets whoever serves a target serve it no longer, and the rest as before.
+    pub fn withdraw(&self, target: impl ToString) {
+        let Some(key) = link::key(&target.to_string()) else { return };
+        if let Some(link) = self.link_with(key) {
+            link.withdraw(&self.inner, key);
         }
     }
 

@@ -10,7 +10,7 @@ use cairn_api::agent::{
 };
 use cairn_link::{FrameReader, FrameWriter, split};
 use cairn_store::{Tx, params};
-use cairn_types::{Fault, Result, code};
+use cairn_types::{Fault, Id, Result, code, kind};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, mpsc};
@@ -32,10 +32,44 @@ pub(super) struct Link {
     pub(super) agent: String,
     out: mpsc::UnboundedSender<ServerFrame>,
     pending: Mutex<HashMap<String, Pending>>,
-    targets: Mutex<Vec<Target>>,
+    served: Mutex<Served>,
     events: mpsc::UnboundedSender<(String, AgentEvent)>,
     closing: Notify,
     closed: AtomicBool,
+    /// Hosts of this connection are being connected, or compared with their status.
+    is_looking: AtomicBool,
+    /// The first heartbeat from then on has the status of all hosts looked at.
+    look_at: Mutex<Instant>,
+    /// The agent has to be told that it serves less.
+    owes_targets: AtomicBool,
+}
+
+/// What a connection serves, in the order of the uuids.
+pub(super) type Served = Arc<[(u128, TargetKind)]>;
+
+/// While all hosts of a connection are Connected and well their status is looked at so often.
+const LOOK: Duration = Duration::from_secs(30);
+/// Several targets that go within this time are told to the agent at once.
+const TELL: Duration = Duration::from_millis(50);
+
+/// The bits of a target's uuid.
+pub(super) fn key(target: &str) -> Option<u128> {
+    target.parse::<Id<kind::AnyResource>>().ok().map(Id::as_u128)
+}
+
+fn served(targets: &[Target]) -> Served {
+    let mut all: Vec<_> = targets.iter().filter_map(|t| Some((key(&t.uuid)?, t.kind))).collect();
+    all.sort_unstable_by_key(|t| t.0);
+    all.into()
+}
+
+fn hosts(served: &[(u128, TargetKind)]) -> Vec<Id<kind::Host>> {
+    served.iter().filter(|t| t.1 == TargetKind::Host).map(|t| Id::from_u128(t.0)).collect()
+}
+
+fn stores(served: &[(u128, TargetKind)]) -> impl Iterator<Item = String> {
+    let of_stores = served.iter().filter(|t| t.1 == TargetKind::ImageStore);
+    of_stores.map(|t| Id::<kind::AnyResource>::from_u128(t.0).to_string())
 }
 
 fn lock<T>(m: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -85,25 +119,65 @@ impl Link {
 
     /// Takes over the targets, away from any older connection.
     pub(super) fn set_targets(self: &Arc<Self>, inner: &Inner, wanted: &[Target]) {
+        let next = served(wanted);
         let mut all = inner.targets.write().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|_, link| !Arc::ptr_eq(link, self));
-        for target in wanted {
-            all.insert(target.uuid.clone(), self.clone());
+        let before = std::mem::replace(&mut *lock(&self.served), next.clone());
+        for (uuid, _) in before.iter() {
+            if all.get(uuid).is_some_and(|link| Arc::ptr_eq(link, self)) {
+                all.remove(uuid);
+            }
+        }
+        for (uuid, _) in next.iter() {
+            all.insert(*uuid, self.clone());
         }
         drop(all);
-        *lock(&self.targets) = wanted.to_vec();
+        self.doubt();
         inner.changes.send_modify(|n| *n += 1);
     }
 
+    /// No longer serves a target. The agent hears of it a moment later, of many at once.
+    pub(super) fn withdraw(self: &Arc<Self>, inner: &Inner, target: u128) {
+        {
+            let mut all = inner.targets.write().unwrap_or_else(PoisonError::into_inner);
+            if all.get(&target).is_some_and(|link| Arc::ptr_eq(link, self)) {
+                all.remove(&target);
+            }
+            let mut served = lock(&self.served);
+            *served = served.iter().filter(|t| t.0 != target).copied().collect();
+        }
+        if self.owes_targets.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let link = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(TELL).await;
+            link.owes_targets.store(false, Ordering::Release);
+            let served = lock(&link.served).clone();
+            let name = |uuid| Id::<kind::AnyResource>::from_u128(uuid).to_string();
+            let targets = served.iter().map(|(uuid, kind)| Target { uuid: name(*uuid), kind: *kind });
+            link.send(ServerFrame::Targets { targets: targets.collect() });
+        });
+    }
+
+    /// Has the status of all its hosts looked at with the next heartbeat.
+    pub(super) fn doubt(&self) {
+        *lock(&self.look_at) = Instant::now();
+    }
+
+    fn serves(&self, target: &str) -> bool {
+        let Some(key) = key(target) else { return false };
+        lock(&self.served).binary_search_by_key(&key, |t| t.0).is_ok()
+    }
+
     /// Targets that this connection serves still (a newer one may have taken some).
-    fn release(self: &Arc<Self>, inner: &Inner) -> Vec<Target> {
+    fn release(self: &Arc<Self>, inner: &Inner) -> Vec<(u128, TargetKind)> {
         self.closed.store(true, Ordering::Release);
         let mut all = inner.targets.write().unwrap_or_else(PoisonError::into_inner);
         let mut lost = Vec::new();
-        for target in lock(&self.targets).iter() {
-            if all.get(&target.uuid).is_some_and(|l| Arc::ptr_eq(l, self)) {
-                all.remove(&target.uuid);
-                lost.push(target.clone());
+        for target in lock(&self.served).iter() {
+            if all.get(&target.0).is_some_and(|l| Arc::ptr_eq(l, self)) {
+                all.remove(&target.0);
+                lost.push(*target);
             }
         }
         drop(all);
@@ -126,7 +200,7 @@ where
 {
     let (mut reader, mut writer) = split(stream);
     let Some(app) = hub.app() else { return };
-    let (link, mut outbox) = match greet(&hub, &app, &mut reader, identity).await {
+    let (link, targets, mut outbox) = match greet(&hub, &app, &mut reader, identity).await {
         Ok(Some(greeted)) => greeted,
         Ok(None) => return,
         Err(fault) => {
@@ -136,7 +210,6 @@ where
             return;
         }
     };
-    let targets = lock(&link.targets).clone();
     let heartbeat_s = heartbeat_s(&app);
     let welcome = ServerFrame::Welcome {
         protocol: PROTOCOLS[0],
@@ -151,9 +224,8 @@ where
         if let Some(old) = lock(&hub.inner.links).insert(link.agent.clone(), link.clone()) {
             old.close();
         }
-        for target in targets {
-            tokio::spawn(arrived(app.clone(), target));
-        }
+        drop(targets);
+        arrived(&app, &link);
         drop(app);
         tell_servers(&hub, &link);
         let silence = silence_after(heartbeat_s);
@@ -162,8 +234,9 @@ where
     }
     let lost = link.release(&hub.inner);
     if let Some(app) = hub.app() {
-        for target in lost {
-            gone(&app, &target).await;
+        crate::hardware::watch::hosts_gone(&app, hosts(&lost)).await;
+        for store in stores(&lost) {
+            crate::storage::backup_storage::gone(&app, &store).await;
         }
     }
 }
@@ -178,7 +251,7 @@ fn silence_after(heartbeat_s: u64) -> Duration {
     Duration::from_secs(heartbeat_s.max(HEARTBEAT_S) * 3)
 }
 
-type Greeted = (Arc<Link>, mpsc::UnboundedReceiver<ServerFrame>);
+type Greeted = (Arc<Link>, Vec<Target>, mpsc::UnboundedReceiver<ServerFrame>);
 
 async fn greet<R: AsyncRead + Unpin>(
     hub: &Agents,
@@ -201,7 +274,7 @@ async fn greet<R: AsyncRead + Unpin>(
         );
         return Err(Fault::new(code::HOST_PROTOCOL, text));
     }
-    let targets = match identity {
+    let targets: Vec<Target> = match identity {
         Identity::Internal(known) if known == agent => targets_of(app, agent.clone()).await?,
         Identity::Internal(_) => return Err(Fault::denied("an agent in this process has another name")),
         Identity::Certificate(fingerprint) => {
@@ -224,11 +297,14 @@ async fn greet<R: AsyncRead + Unpin>(
         agent,
         out,
         pending: Mutex::default(),
-        targets: Mutex::new(targets),
+        served: Mutex::new(served(&targets)),
         closing: Notify::new(),
         closed: AtomicBool::new(false),
+        is_looking: AtomicBool::new(false),
+        look_at: Mutex::new(Instant::now()),
+        owes_targets: AtomicBool::new(false),
     };
-    Ok(Some((Arc::new(link), outbox)))
+    Ok(Some((Arc::new(link), targets, outbox)))
 }
 
 /// Only an agent whose certificate was issued for it and not withdrawn since.
@@ -349,30 +425,52 @@ fn receive(hub: &Agents, link: &Arc<Link>, frame: AgentFrame) {
             }
         }
         AgentFrame::Event { target, event } => {
-            let served = lock(&link.targets).iter().any(|t| t.uuid == target);
-            if served {
+            if link.serves(&target) {
                 let _ = link.events.send((target, event));
             }
         }
         AgentFrame::Heartbeat { failing } => {
-            if let Some(app) = hub.app() {
-                crate::hardware::watch::heartbeat(&app, &lock(&link.targets), failing);
+            if !failing.is_empty() || Instant::now() >= *lock(&link.look_at) {
+                look(hub, link, failing);
             }
         }
         AgentFrame::Hello { .. } => tracing::warn!(agent = %link.agent, "an agent said hello twice"),
     }
 }
 
-async fn arrived(app: Arc<App>, target: Target) {
-    match target.kind {
-        TargetKind::Host => crate::hardware::watch::host_arrived(app, target.uuid).await,
-        TargetKind::ImageStore => crate::storage::backup_storage::arrived(app, target.uuid).await,
+/// Compares the hosts of a connection with their status, unless that is being done.
+fn look(hub: &Agents, link: &Arc<Link>, failing: Vec<(String, Fault)>) {
+    if link.is_looking.swap(true, Ordering::AcqRel) {
+        return;
     }
+    let (hub, link) = (hub.clone(), link.clone());
+    tokio::spawn(async move {
+        // A doubt that comes while this looks counts for the next time.
+        *lock(&link.look_at) = Instant::now() + LOOK;
+        let served = hosts(&lock(&link.served));
+        if let Some(app) = hub.app()
+            && !crate::hardware::watch::heartbeat(&app, &link.agent, &served, failing).await
+        {
+            link.doubt();
+        }
+        link.is_looking.store(false, Ordering::Release);
+    });
 }
 
-async fn gone(app: &Arc<App>, target: &Target) {
-    match target.kind {
-        TargetKind::Host => crate::hardware::watch::host_gone(app, &target.uuid).await,
-        TargetKind::ImageStore => crate::storage::backup_storage::gone(app, &target.uuid).await,
+/// A connection serves its targets now.
+fn arrived(app: &Arc<App>, link: &Arc<Link>) {
+    let served = lock(&link.served).clone();
+    for store in stores(&served) {
+        tokio::spawn(crate::storage::backup_storage::arrived(app.clone(), store));
     }
+    let hosts = hosts(&served);
+    if hosts.is_empty() {
+        return;
+    }
+    link.is_looking.store(true, Ordering::Release);
+    let (app, link) = (app.clone(), link.clone());
+    tokio::spawn(async move {
+        crate::hardware::watch::hosts_arrived(app, hosts).await;
+        link.is_looking.store(false, Ordering::Release);
+    });
 }

@@ -4,9 +4,13 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cairn_simhost::{SimAgent, SimCloud};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::Elsewhere;
+
+/// See [`Hardware::turns`].
+const TURNS: usize = 4;
 
 /// Simulated machines of this process and their agents.
 pub struct Hardware {
@@ -14,6 +18,8 @@ pub struct Hardware {
     pub machines: SimCloud,
     /// Where they run instead of in this process.
     pub elsewhere: Option<Arc<dyn Elsewhere>>,
+    /// Connections whose hosts are connected at the same time: more would only wait for each other.
+    pub(super) turns: Semaphore,
     /// Agents that serve elsewhere.
     served: Mutex<HashSet<String>>,
     agents: Mutex<HashMap<String, Running>>,
@@ -30,6 +36,7 @@ impl Hardware {
         Self {
             machines: machines.unwrap_or_default(),
             elsewhere,
+            turns: Semaphore::new(TURNS),
             served: Mutex::default(),
             agents: Mutex::default(),
         }

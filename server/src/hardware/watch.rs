@@ -1,15 +1,17 @@
 //! What hosts report by themselves: they come, they go, their VMs change state (HOST-05).
 
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use cairn_api::agent::{AgentEvent, Target, TargetKind};
-use cairn_store::{Tx, Value as Sql, params};
+use cairn_api::agent::AgentEvent;
+use cairn_store::{Tx, params};
 use cairn_types::state::Status;
 use cairn_types::{Fault, Id, Result, code, kind, time};
 use cairn_workflow::Start;
 
 use super::host::connect::ConnectHost;
+use super::host::connect_many;
 use super::host::store::{self, HostRow};
 use crate::app::App;
 use crate::call::ADMIN;
@@ -22,6 +24,9 @@ const FIRST_DIAL: Duration = Duration::from_secs(30);
 /// A host that could not be connected is tried again after this long.
 const AGAIN_MS: i64 = 15_000;
 
+/// Hosts whose loss is written in one transaction.
+const PART: usize = 500;
+
 type Host = Id<kind::Host>;
 
 fn noted(host: Host, what: &str, done: Result<()>) {
@@ -30,10 +35,23 @@ fn noted(host: Host, what: &str, done: Result<()>) {
     }
 }
 
-/// A connection serves the host now.
-pub async fn host_arrived(app: Arc<App>, host: String) {
-    let Ok(host) = host.parse::<Host>() else { return };
-    noted(host, "connecting", arrived(&app, host).await);
+/// A connection serves these hosts now.
+pub async fn hosts_arrived(app: Arc<App>, hosts: Vec<Host>) {
+    connect_all(&app, &hosts).await;
+}
+
+/// Connects hosts that one connection serves: many by as few transactions as may be, one by a run of its own.
+async fn connect_all(app: &Arc<App>, hosts: &[Host]) {
+    match hosts {
+        [] => {}
+        [host] => connect_alone(app, *host).await,
+        many => connect_many::connect(app, many).await,
+    }
+}
+
+/// Has a run connect the host, unless it is to be left alone.
+pub(super) async fn connect_alone(app: &Arc<App>, host: Host) {
+    noted(host, "connecting", arrived(app, host).await);
 }
 
 async fn arrived(app: &Arc<App>, host: Host) -> Result<()> {
@@ -53,37 +71,42 @@ async fn connect(app: &Arc<App>, host: Host) -> Result<()> {
     app.engine.start(ConnectHost::new(host), start).await.map(|_| ())
 }
 
-/// No connection serves the host any more.
-pub async fn host_gone(app: &Arc<App>, host: &str) {
-    let Ok(host) = host.parse::<Host>() else { return };
-    noted(host, "noting that it went", gone(app, host, "the connection to its agent was lost").await);
-    noted(host, "its storage", crate::storage::connect::host_gone(app, host).await);
+/// No connection serves these hosts any more.
+pub async fn hosts_gone(app: &Arc<App>, hosts: Vec<Host>) {
+    for part in hosts.chunks(PART) {
+        several(part, "noting that they went", gone(app, part, "the connection to its agent was lost").await);
+        several(part, "their storage", crate::storage::connect::hosts_gone(app, part).await);
+    }
 }
 
-async fn gone(app: &Arc<App>, host: Host, why: &'static str) -> Result<()> {
-    let look = app.clone();
-    let lost = app.store.write(move |tx| {
-        if look.agents.is_connected(host) {
-            return Ok(false);
-        }
-        let reason = format!("{}: {why}", code::HOST_DISCONNECTED);
-        store::set_status(
-            tx,
-            host,
-            &[Status::Connected, Status::Connecting],
-            Status::Disconnected,
-            Some(&reason),
-        )
-    });
-    if lost.await? {
-        let app: Weak<App> = Arc::downgrade(app);
-        tokio::spawn(async move {
-            tokio::time::sleep(RESTART).await;
-            if let Some(app) = app.upgrade().filter(|a| !a.agents.is_connected(host)) {
-                noted(host, "its VMs", track::host_lost(&app, host).await);
-            }
-        });
+fn several(hosts: &[Host], what: &str, done: Result<()>) {
+    if let (Err(f), Some(first)) = (done, hosts.first()) {
+        let count = hosts.len();
+        tracing::warn!(host = %first, count, error = %f, "{count} hosts, {first} the first of them: {what} failed");
     }
+}
+
+async fn gone(app: &Arc<App>, hosts: &[Host], why: &'static str) -> Result<()> {
+    let (look, all) = (app.clone(), hosts.to_vec());
+    let lost = app.store.write(move |tx| {
+        let here: HashSet<Host> = look.agents.connected(&all).into_iter().collect();
+        let away: Vec<Host> = all.iter().filter(|h| !here.contains(h)).copied().collect();
+        let reason = format!("{}: {why}", code::HOST_DISCONNECTED);
+        let from = [Status::Connected, Status::Connecting];
+        store::set_status_of_all(tx, &away, &from, Status::Disconnected, Some(&reason))
+    });
+    let lost = lost.await?;
+    if lost.is_empty() {
+        return Ok(());
+    }
+    let app: Weak<App> = Arc::downgrade(app);
+    tokio::spawn(async move {
+        tokio::time::sleep(RESTART).await;
+        let Some(app) = app.upgrade() else { return };
+        let back: HashSet<Host> = app.agents.connected(&lost).into_iter().collect();
+        let away: Vec<Host> = lost.into_iter().filter(|h| !back.contains(h)).collect();
+        several(&away, "their VMs", track::hosts_lost(&app, &away).await);
+    });
     Ok(())
 }
 
@@ -92,16 +115,21 @@ pub(super) fn expect_agents(app: &Arc<App>) {
     let app: Weak<App> = Arc::downgrade(app);
     tokio::spawn(async move {
         tokio::time::sleep(FIRST_DIAL).await;
-        let Some(app) = app.upgrade() else { return };
-        let sql = "SELECT uuid FROM host WHERE status <> 'Disconnected'";
-        let rows = app.store.read(move |tx| tx.query(sql, params![])).await.unwrap_or_default();
-        for host in rows.iter().filter_map(|r| r.id::<kind::Host>("uuid").ok()) {
-            if !app.agents.is_connected(host) {
-                noted(
-                    host,
-                    "its status",
-                    gone(&app, host, "its agent did not dial in after the server's start").await,
-                );
+        let mut last = String::new();
+        loop {
+            let Some(app) = app.upgrade() else { return };
+            let after = last.clone();
+            let sql =
+                "SELECT uuid FROM host WHERE status <> 'Disconnected' AND uuid > ? ORDER BY uuid LIMIT 1000";
+            let rows = app.store.read(move |tx| tx.query(sql, params![&after])).await.unwrap_or_default();
+            let page: Vec<Host> = rows.iter().filter_map(|r| r.id("uuid").ok()).collect();
+            let Some(end) = page.last() else { return };
+            last = end.to_string();
+            let here: HashSet<Host> = app.agents.connected(&page).into_iter().collect();
+            let away: Vec<Host> = page.into_iter().filter(|h| !here.contains(h)).collect();
+            if !away.is_empty() {
+                let why = "its agent did not dial in after the server's start";
+                several(&away, "their status", gone(&app, &away, why).await);
             }
         }
     });
@@ -121,57 +149,60 @@ pub async fn event(app: Arc<App>, target: String, event: AgentEvent) {
     }
 }
 
-/// A heartbeat of a connection: all its targets live, but those that are named.
-pub fn heartbeat(app: &Arc<App>, targets: &[Target], failing: Vec<(String, Fault)>) {
-    let hosts: Vec<Host> =
-        targets.iter().filter(|t| t.kind == TargetKind::Host).filter_map(|t| t.uuid.parse().ok()).collect();
-    if hosts.is_empty() {
-        return;
-    }
-    let app: Weak<App> = Arc::downgrade(app);
-    tokio::spawn(async move {
-        let Some(app) = app.upgrade() else { return };
-        if let Err(f) = compare(&app, hosts, failing).await {
-            tracing::warn!(error = %f, "a heartbeat could not be compared with the hosts' status");
-        }
-    });
+/// A heartbeat of a connection: all its hosts live, but those that are named. True if every host that lives is Connected and
+/// none is named: then nobody has to look again soon.
+pub async fn heartbeat(app: &Arc<App>, agent: &str, hosts: &[Host], failing: Vec<(String, Fault)>) -> bool {
+    compare(app, agent, hosts, failing).await.unwrap_or_else(|f| {
+        tracing::warn!(error = %f, "a heartbeat could not be compared with the hosts' status");
+        false
+    })
 }
 
-async fn compare(app: &Arc<App>, hosts: Vec<Host>, failing: Vec<(String, Fault)>) -> Result<()> {
-    let odd = {
-        let failing: Vec<String> = failing.iter().map(|(h, _)| h.clone()).collect();
-        app.store.read(move |tx| out_of_step(tx, &hosts, &failing)).await?
-    };
-    let auto = app.settings.bool("host", "connection.autoReconnectOnError");
-    for host in odd {
-        if let Some((_, fault)) = failing.iter().find(|(h, _)| *h == host.to_string()) {
-            lose(app, host, fault).await?;
-        } else if auto {
-            connect(app, host).await?;
+async fn compare(app: &Arc<App>, agent: &str, hosts: &[Host], failing: Vec<(String, Fault)>) -> Result<bool> {
+    let failing: HashMap<Host, Fault> =
+        failing.into_iter().filter_map(|(host, fault)| Some((host.parse().ok()?, fault))).collect();
+    let (agent, served, ill) =
+        (agent.to_owned(), hosts.to_vec(), failing.keys().copied().collect::<HashSet<_>>());
+    let odd = app.store.read(move |tx| out_of_step(tx, &agent, &served, &ill)).await?;
+    for (host, fault) in &failing {
+        if odd.lost.contains(host) {
+            lose(app, *host, fault).await?;
         }
     }
-    Ok(())
+    if app.settings.bool("host", "connection.autoReconnectOnError") {
+        connect_all(app, &odd.due).await;
+    }
+    Ok(failing.is_empty() && odd.is_settled)
 }
 
-/// Hosts that fail and count as connected, and hosts that are well and could be connected.
-fn out_of_step(tx: &mut dyn Tx, hosts: &[Host], failing: &[String]) -> Result<Vec<Host>> {
-    let mut odd = Vec::new();
-    for part in hosts.chunks(500) {
-        let sql =
-            format!("SELECT uuid, status FROM host WHERE uuid IN ({})", vec!["?"; part.len()].join(", "));
-        let values: Vec<Sql> = part.iter().map(|h| Sql::from(*h)).collect();
-        for row in tx.query(&sql, &values)? {
-            let (host, status): (Host, Status) = (row.id("uuid")?, row.parse("status")?);
-            let fails = failing.contains(&host.to_string());
-            let is_odd = match status {
-                Status::Connected => fails,
-                Status::Disconnected | Status::Connecting => !fails && is_due(tx, host)?,
-            };
-            if is_odd {
-                odd.push(host);
-            }
+/// Hosts whose status is not what a heartbeat says.
+struct Odd {
+    /// They fail and count as connected.
+    lost: HashSet<Host>,
+    /// They are well and could be connected.
+    due: Vec<Host>,
+    /// All are Connected.
+    is_settled: bool,
+}
+
+/// Reads only the hosts that are not Connected: of a thousand that are, none.
+fn out_of_step(tx: &mut dyn Tx, agent: &str, served: &[Host], failing: &HashSet<Host>) -> Result<Odd> {
+    let mut odd = Odd { lost: HashSet::new(), due: Vec::new(), is_settled: true };
+    let sql = "SELECT uuid FROM host WHERE agent_uuid = ? AND status <> 'Connected'";
+    let mut away = HashSet::new();
+    for row in tx.query(sql, params![agent])? {
+        let host: Host = row.id("uuid")?;
+        away.insert(host);
+        if served.binary_search(&host).is_err() {
+            continue;
+        }
+        odd.is_settled = false;
+        if !failing.contains(&host) && is_due(tx, host)? {
+            odd.due.push(host);
         }
     }
+    let is_lost = |h: &&Host| !away.contains(*h) && served.binary_search(*h).is_ok();
+    odd.lost = failing.iter().filter(is_lost).copied().collect();
     Ok(odd)
 }
 
@@ -191,7 +222,8 @@ async fn lose(app: &Arc<App>, host: Host, fault: &Fault) -> Result<()> {
     });
     if lost.await? {
         tracing::warn!(%host, error = %fault, "host {host} does not answer");
-        track::host_lost(app, host).await?;
+        app.agents.doubt(host);
+        track::hosts_lost(app, &[host]).await?;
     }
     Ok(())
 }

@@ -32,6 +32,7 @@ pub fn start(app: &Arc<App>) {
     );
     as_set(app, ("rest", "expiredApi.scanInterval"), None, |app| async move { expire_jobs(&app).await });
     every(app, Duration::from_secs(30), |app| async move { crate::storage::capacity::refresh(&app).await });
+    every(app, Duration::from_secs(5), |app| async move { crate::storage::connect::judge_due(&app).await });
     // Expunging looks at the time of each VM, so looking more often than the setting asks for only makes it more exact.
     let soon = Some(Duration::from_secs(10));
     as_set(

@@ -52,22 +52,31 @@ pub(super) fn noted(tx: &mut dyn Tx, run: &RunInfo) -> Result<()> {
 
 /// A machine can do its work again: tries the runs that are stuck because of it. Returns at once.
 pub fn retry_because_of(app: &Arc<App>, target: impl ToString) {
-    let (app, target) = (Arc::downgrade(app), target.to_string());
+    retry_because_of_any(app, vec![target.to_string()]);
+}
+
+/// The same for many machines, with one look at the runs.
+pub fn retry_because_of_any(app: &Arc<App>, targets: Vec<String>) {
+    let app = Arc::downgrade(app);
     tokio::spawn(async move {
         let Some(app) = app.upgrade() else { return };
-        if let Err(f) = retry_all(&app, &target).await {
-            tracing::warn!(host = %target, error = %f, "runs that are stuck because of {target} could not be tried again");
+        if let Err(f) = retry_all(&app, &targets).await {
+            tracing::warn!(error = %f, "runs that are stuck because of machines could not be tried again");
         }
     });
 }
 
-async fn retry_all(app: &Arc<App>, target: &str) -> Result<()> {
-    let name = target.to_owned();
+async fn retry_all(app: &Arc<App>, targets: &[String]) -> Result<()> {
     // Children are younger than their parents and must be through before them.
     let sql = "SELECT * FROM run WHERE state = 'Stuck' ORDER BY create_ms DESC, uuid DESC";
     let stuck = move |tx: &mut dyn Tx| tx.query(sql, params![])?.iter().map(RunInfo::from_row).collect();
     let runs: Vec<RunInfo> = app.store.read(stuck).await?;
-    for run in runs.into_iter().filter(|r| r.error.as_ref().is_some_and(|e| is_from(e, &name))) {
+    let cause = |run: &RunInfo| {
+        let error = run.error.as_ref()?;
+        targets.iter().find(|target| is_from(error, target))
+    };
+    for run in runs {
+        let Some(name) = cause(&run) else { continue };
         tracing::info!(run = %run.uuid, host = %name, "run {} is stuck because of {name}, which is back: it is tried again", run.uuid);
         match app.engine.retry(run.uuid).await {
             // How it ends is in its journal.

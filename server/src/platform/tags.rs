@@ -115,19 +115,34 @@ pub fn insert<T>(
     tag: &str,
     inherent: bool,
 ) -> Result<Id<kind::Tag>> {
-    let (uuid, now) = (Id::new(), time::now_ms());
-    let result = if table == "system_tag" {
-        let sql = "INSERT INTO system_tag (uuid, resource_uuid, resource_type, tag, type, inherent, create_ms, last_op_ms)
-                   VALUES (?, ?, ?, ?, 'System', ?, ?, ?)";
-        tx.execute(sql, params![uuid, resource, entity, tag, inherent, now, now])
+    let uuid = if table == "system_tag" {
+        put(tx, entity, resource, tag, inherent)?
     } else {
+        let (uuid, now) = (Id::new(), time::now_ms());
         let sql =
             "INSERT INTO user_tag (uuid, resource_uuid, resource_type, tag, type, create_ms, last_op_ms)
                    VALUES (?, ?, ?, ?, 'User', ?, ?)";
-        tx.execute(sql, params![uuid, resource, entity, tag, now, now])
+        let written = tx.execute(sql, params![uuid, resource, entity, tag, now, now]);
+        written.map_err(|f| duplicate(f, resource, tag))?;
+        uuid
     };
-    result.map_err(|f| duplicate(f, resource, tag))?;
     rows::event(tx, entity, resource, "updated", &json!({ "tag": formats::mask(tag) }))?;
+    Ok(uuid)
+}
+
+/// Writes a system tag without its event, which is the caller's.
+pub fn put<T>(
+    tx: &mut dyn Tx,
+    entity: &str,
+    resource: Id<T>,
+    tag: &str,
+    inherent: bool,
+) -> Result<Id<kind::Tag>> {
+    let (uuid, now) = (Id::new(), time::now_ms());
+    let sql = "INSERT INTO system_tag (uuid, resource_uuid, resource_type, tag, type, inherent, create_ms, last_op_ms)
+               VALUES (?, ?, ?, ?, 'System', ?, ?, ?)";
+    let written = tx.execute(sql, params![uuid, resource, entity, tag, inherent, now, now]);
+    written.map_err(|f| duplicate(f, resource, tag))?;
     Ok(uuid)
 }
 

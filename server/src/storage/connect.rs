@@ -3,11 +3,13 @@
 //! A host row of local storage is Connected while the host's agent has answered for that folder. The storage is Connected
 //! while any of its hosts is (PS-06); one that no host uses has nothing to be disconnected from.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cairn_api::agent::storage::{Capacity, ConnectLocalStorage, ListStorage, StorageContent};
 use cairn_store::{Tx, params};
-use cairn_types::{Id, Result, kind, time};
+use cairn_types::{Id, Result, code, kind, time};
 use futures_util::StreamExt;
 use serde_json::json;
 
@@ -17,7 +19,7 @@ use crate::app::App;
 use crate::rows;
 
 /// What a host said about a folder.
-pub(super) type Measured = (Id<kind::Host>, Result<Capacity>);
+pub(crate) type Measured = (Id<kind::Host>, Result<Capacity>);
 
 /// Makes all attached primary storage ready on a host that has arrived, and notes how that went. A storage that fails
 /// there is Disconnected on that host with the reason; the host itself is none the worse.
@@ -49,19 +51,81 @@ pub async fn host_storages(app: &Arc<App>, host: Id<kind::Host>) -> Result<()> {
     Ok(())
 }
 
-/// No connection serves the host any more: its storage can't be reached there.
-pub async fn host_gone(app: &Arc<App>, host: Id<kind::Host>) -> Result<()> {
+/// The storage that a cluster uses.
+pub(crate) fn of_cluster(tx: &mut dyn Tx, cluster: Id<kind::Cluster>) -> Result<Vec<Storage>> {
+    let sql = "SELECT p.uuid, p.url, p.type FROM primary_storage p
+               JOIN primary_storage_cluster_ref r ON r.primary_storage_uuid = p.uuid WHERE r.cluster_uuid = ? ORDER BY p.uuid";
+    tx.query(sql, params![cluster])?.iter().map(Storage::from_row).collect()
+}
+
+/// Makes a storage ready on a host that has arrived, as [`host_storages`] does, but leaves what the host said to the caller
+/// to write. Fails if the host does not answer in time.
+pub(crate) async fn ready_on(
+    app: &Arc<App>,
+    storage: &Storage,
+    host: Id<kind::Host>,
+    has_content: bool,
+    patience: Duration,
+) -> Result<Result<Capacity>> {
+    let began = time::now_ms();
+    let options = || CallOptions { timeout: Some(patience), ..CallOptions::default() };
+    let op = ConnectLocalStorage { path: storage.url.clone() };
+    let room = match app.agents.call(host, &op, options()).await {
+        Err(f) if f.has_code(code::TIMEOUT) || f.has_code(code::HOST_DISCONNECTED) => return Err(f),
+        Err(f) => return Ok(Err(f)),
+        Ok(room) => room,
+    };
+    // What no row knows is nothing to compare with.
+    if has_content {
+        let content =
+            app.agents.call(host, &ListStorage { storage_path: storage.url.clone() }, options()).await?;
+        note_sizes(app, storage, host, &content).await?;
+        compare_cache(app, storage, host, content, began).await?;
+    }
+    Ok(Ok(room))
+}
+
+/// No connection serves the hosts any more: their storage can't be reached there.
+pub async fn hosts_gone(app: &Arc<App>, hosts: &[Id<kind::Host>]) -> Result<()> {
+    let (server, hosts) = (app.clone(), hosts.to_vec());
     app.store
         .write(move |tx| {
-            let sql = "SELECT primary_storage_uuid AS uuid FROM local_storage_host_ref WHERE host_uuid = ? AND status <> 'Disconnected'";
-            for row in tx.query(sql, params![host])? {
-                let storage: Id<kind::PrimaryStorage> = row.id("uuid")?;
-                lost(tx, storage, host, "its host is not connected")?;
-                judge(tx, storage)?;
+            let mut storages = BTreeSet::new();
+            for host in &hosts {
+                let sql = "SELECT primary_storage_uuid AS uuid FROM local_storage_host_ref WHERE host_uuid = ? AND status <> 'Disconnected'";
+                for row in tx.query(sql, params![*host])? {
+                    let storage: Id<kind::PrimaryStorage> = row.id("uuid")?;
+                    lost(tx, storage, *host, "its host is not connected")?;
+                    storages.insert(storage);
+                }
             }
-            Ok(())
+            storages.into_iter().try_for_each(|storage| judge_soon(tx, &server, storage))
         })
         .await
+}
+
+/// Storage of more hosts than this is judged a moment later, once for all that happened until then.
+const LARGE: i64 = 2000;
+
+/// [`judge`] for storage of few hosts; where counting takes its time, it is done a moment later for all changes at once.
+pub(crate) fn judge_soon(tx: &mut dyn Tx, app: &App, storage: Id<kind::PrimaryStorage>) -> Result<()> {
+    let sql = "SELECT count(*) FROM (SELECT 1 FROM local_storage_host_ref WHERE primary_storage_uuid = ? LIMIT ?) x";
+    if tx.query_int(sql, params![storage, LARGE + 1])? <= LARGE {
+        return judge(tx, storage);
+    }
+    app.storage.judge_later(storage);
+    Ok(())
+}
+
+/// Judges the storage that [`judge_soon`] put off. The writer does not wait while its hosts are counted.
+pub async fn judge_due(app: &Arc<App>) -> Result<()> {
+    for storage in app.storage.to_judge() {
+        let verdict = app.store.read(move |tx| verdict(tx, storage)).await?;
+        if let Some(verdict) = verdict {
+            app.store.write(move |tx| set_verdict(tx, storage, &verdict)).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Forgets what storage knows of a host that is being deleted, so that its row can go.
@@ -89,12 +153,11 @@ pub(super) async fn measure(app: &Arc<App>, storage: &Storage, hosts: Vec<Id<kin
 
 /// Writes what hosts said, and what follows for the storage.
 pub(super) async fn note(app: &Arc<App>, storage: &Storage, measured: Vec<Measured>) -> Result<()> {
-    let (storage, agents) = (storage.clone(), app.agents.clone());
+    let (storage, server) = (storage.clone(), app.clone());
     let work = move |tx: &mut dyn Tx| {
         // What an agent said before its connection went is no evidence for now.
-        let still: Vec<&Measured> =
-            measured.iter().filter(|(h, r)| r.is_err() || agents.is_connected(h)).collect();
-        note_all(tx, &storage, still)
+        let still = measured.iter().filter(|(h, r)| r.is_err() || server.agents.is_connected(h));
+        note_many(tx, &server, &storage, still)
     };
     app.store.write(work).await
 }
@@ -108,13 +171,37 @@ pub(super) fn note_all<'a>(
     if storage.r#type != LOCAL {
         return Ok(());
     }
+    write_all(tx, storage, measured)?;
+    judge(tx, storage.uuid)
+}
+
+/// The same; storage of many hosts is judged a moment later.
+pub(crate) fn note_many<'a>(
+    tx: &mut dyn Tx,
+    app: &App,
+    storage: &Storage,
+    measured: impl IntoIterator<Item = &'a Measured>,
+) -> Result<()> {
+    if storage.r#type == LOCAL && write_all(tx, storage, measured)? {
+        judge_soon(tx, app, storage.uuid)?;
+    }
+    Ok(())
+}
+
+/// Writes what is news of it; tells whether anything was.
+fn write_all<'a>(
+    tx: &mut dyn Tx,
+    storage: &Storage,
+    measured: impl IntoIterator<Item = &'a Measured>,
+) -> Result<bool> {
+    let mut is_news = false;
     for (host, result) in measured {
-        match result {
+        is_news |= match result {
             Ok(capacity) => found(tx, storage.uuid, *host, *capacity)?,
             Err(fault) => lost(tx, storage.uuid, *host, &fault.details)?,
-        }
+        };
     }
-    judge(tx, storage.uuid)
+    Ok(is_news)
 }
 
 fn found(
@@ -122,7 +209,7 @@ fn found(
     storage: Id<kind::PrimaryStorage>,
     host: Id<kind::Host>,
     room: Capacity,
-) -> Result<()> {
+) -> Result<bool> {
     let now = time::now_ms();
     let (total, free) = (room.total_bytes, room.available_bytes);
     let sql = "SELECT 1 FROM local_storage_host_ref WHERE primary_storage_uuid = ? AND host_uuid = ?";
@@ -132,8 +219,9 @@ fn found(
                    AND (total_physical <> ? OR available_physical <> ? OR status <> 'Connected')";
         if tx.execute(sql, params![total, free, now, storage, host, total, free])? == 1 {
             tell(tx, host, storage)?;
+            return Ok(true);
         }
-        return Ok(());
+        return Ok(false);
     }
     // Only while the storage is attached to the host's cluster; it may have been detached meanwhile.
     let sql = "INSERT INTO local_storage_host_ref (primary_storage_uuid, host_uuid, total_physical, available_physical,
@@ -141,10 +229,11 @@ fn found(
                SELECT r.primary_storage_uuid, h.uuid, ?, ?, 'Connected', ?, ? FROM host h
                JOIN primary_storage_cluster_ref r ON r.cluster_uuid = h.cluster_uuid
                WHERE h.uuid = ? AND r.primary_storage_uuid = ?";
-    if tx.execute(sql, params![total, free, now, now, host, storage])? == 1 {
+    let is_new = tx.execute(sql, params![total, free, now, now, host, storage])? == 1;
+    if is_new {
         tell(tx, host, storage)?;
     }
-    Ok(())
+    Ok(is_new)
 }
 
 /// The room or the status of a storage on one host is another one now.
@@ -157,24 +246,33 @@ pub(super) fn lost(
     storage: Id<kind::PrimaryStorage>,
     host: Id<kind::Host>,
     why: &str,
-) -> Result<()> {
+) -> Result<bool> {
     let sql = "UPDATE local_storage_host_ref SET status = 'Disconnected', status_reason = ?, last_op_ms = ?
                WHERE primary_storage_uuid = ? AND host_uuid = ? AND (status <> 'Disconnected' OR status_reason IS NULL OR status_reason <> ?)";
-    if tx.execute(sql, params![why, time::now_ms(), storage, host, why])? == 1 {
+    let is_news = tx.execute(sql, params![why, time::now_ms(), storage, host, why])? == 1;
+    if is_news {
         tell(tx, host, storage)?;
     }
-    Ok(())
+    Ok(is_news)
 }
 
 /// Sets the status of local storage from its hosts.
 pub(crate) fn judge(tx: &mut dyn Tx, storage: Id<kind::PrimaryStorage>) -> Result<()> {
+    verdict(tx, storage)?.map_or(Ok(()), |verdict| set_verdict(tx, storage, &verdict))
+}
+
+/// A status and its reason.
+type Verdict = (&'static str, Option<String>);
+
+/// What its hosts say of local storage, if that is news.
+fn verdict(tx: &mut dyn Tx, storage: Id<kind::PrimaryStorage>) -> Result<Option<Verdict>> {
     let sql = "SELECT p.type, p.status, p.status_reason,
                  (SELECT count(*) FROM local_storage_host_ref x WHERE x.primary_storage_uuid = p.uuid) AS hosts,
                  (SELECT count(*) FROM local_storage_host_ref x WHERE x.primary_storage_uuid = p.uuid AND x.status = 'Connected') AS ready
                FROM primary_storage p WHERE p.uuid = ?";
-    let Some(row) = tx.query_opt(sql, params![storage])? else { return Ok(()) };
+    let Some(row) = tx.query_opt(sql, params![storage])? else { return Ok(None) };
     if row.text("type")? != LOCAL {
-        return Ok(());
+        return Ok(None);
     }
     let (hosts, ready) = (row.int("hosts")?, row.int("ready")?);
     let (status, reason) = match (hosts, ready) {
@@ -183,13 +281,17 @@ pub(crate) fn judge(tx: &mut dyn Tx, storage: Id<kind::PrimaryStorage>) -> Resul
         (all, some) if some < all => ("Connected", Some(format!("{some} of its {all} hosts reach it"))),
         _ => ("Connected", None),
     };
-    let (was, was_reason) = (row.text("status")?, row.opt_text("status_reason")?);
-    if was == status && was_reason == reason {
-        return Ok(());
-    }
-    let sql = "UPDATE primary_storage SET status = ?, status_reason = ? WHERE uuid = ?";
-    tx.execute(sql, params![status, reason, storage])?;
-    if was != status {
+    let is_news = row.text("status")? != status || row.opt_text("status_reason")? != reason;
+    Ok(is_news.then_some((status, reason)))
+}
+
+fn set_verdict(tx: &mut dyn Tx, storage: Id<kind::PrimaryStorage>, verdict: &Verdict) -> Result<()> {
+    let (status, reason) = verdict;
+    let sql = "UPDATE primary_storage SET status = ? WHERE uuid = ? AND status <> ?";
+    let has_turned = tx.execute(sql, params![*status, storage, *status])? == 1;
+    let sql = "UPDATE primary_storage SET status_reason = ? WHERE uuid = ?";
+    tx.execute(sql, params![reason.clone(), storage])?;
+    if has_turned {
         rows::changed(tx, ENTITY, storage, &json!({ "status": status }))?;
     }
     Ok(())

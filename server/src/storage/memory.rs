@@ -1,18 +1,23 @@
 //! What storage keeps in memory only: who caches what right now, when something was done last, and simulated stores.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
 use super::simulator::Simulated;
+use cairn_types::{Id, kind};
 
 /// See the module.
 #[derive(Default)]
 pub struct Memory {
     locks: Mutex<HashMap<String, Weak<AsyncMutex<()>>>>,
     last: Mutex<HashMap<&'static str, Instant>>,
+    /// Local storage of many hosts whose status may be another one by now.
+    unjudged: Mutex<BTreeSet<Id<kind::PrimaryStorage>>>,
+    /// Up to which host each storage was measured.
+    measured: Mutex<HashMap<Id<kind::PrimaryStorage>, String>>,
     pub(super) simulated: Mutex<HashMap<String, Simulated>>,
 }
 
@@ -32,6 +37,30 @@ impl Memory {
             }
         };
         mutex.lock_owned().await
+    }
+
+    /// Has the status of a storage found out a moment later.
+    pub(super) fn judge_later(&self, storage: Id<kind::PrimaryStorage>) {
+        self.unjudged.lock().unwrap_or_else(PoisonError::into_inner).insert(storage);
+    }
+
+    /// The storage of which that was asked since the last call.
+    pub(super) fn to_judge(&self) -> BTreeSet<Id<kind::PrimaryStorage>> {
+        std::mem::take(&mut *self.unjudged.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The host after which the measuring of a storage goes on; none: it begins.
+    pub(super) fn measured_up_to(&self, storage: Id<kind::PrimaryStorage>) -> Option<String> {
+        self.measured.lock().unwrap_or_else(PoisonError::into_inner).get(&storage).cloned()
+    }
+
+    /// Notes it; `None`: all its hosts were measured.
+    pub(super) fn note_measured(&self, storage: Id<kind::PrimaryStorage>, up_to: Option<String>) {
+        let mut all = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        match up_to {
+            Some(host) => drop(all.insert(storage, host)),
+            None => drop(all.remove(&storage)),
+        }
     }
 
     /// Whether work that comes round every so many seconds is due; notes that it is done now. Due at once the first time.

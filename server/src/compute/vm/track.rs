@@ -110,17 +110,21 @@ fn one(tx: &mut dyn Tx, host: Id<kind::Host>, vm: Id<kind::Vm>, evidence: &Evide
     Ok(false)
 }
 
-/// The host can't be reached: what ran there is Unknown, not Stopped (VM-35).
-pub async fn host_lost(app: &Arc<App>, host: Id<kind::Host>) -> Result<()> {
+/// The hosts can't be reached: what ran there is Unknown, not Stopped (VM-35).
+pub async fn hosts_lost(app: &Arc<App>, hosts: &[Id<kind::Host>]) -> Result<()> {
+    if hosts.is_empty() {
+        return Ok(());
+    }
+    let hosts = hosts.to_vec();
     app.store
         .write(move |tx| {
-            let rows = tx.query(
-                "SELECT uuid FROM vm_instance WHERE host_uuid = ? AND run_uuid IS NULL",
-                params![host],
-            )?;
-            for row in &rows {
-                let from = [VmState::Running, VmState::Paused];
-                store::follow(tx, row.id("uuid")?, &from, VmState::Unknown, "its host can't be reached")?;
+            for host in &hosts {
+                let sql = "SELECT uuid FROM vm_instance WHERE host_uuid = ? AND run_uuid IS NULL";
+                for row in tx.query(sql, params![*host])? {
+                    let from = [VmState::Running, VmState::Paused];
+                    let why = "its host can't be reached";
+                    store::follow(tx, row.id("uuid")?, &from, VmState::Unknown, why)?;
+                }
             }
             Ok(())
         })
@@ -138,7 +142,7 @@ pub async fn sync(app: &Arc<App>, host: Id<kind::Host>) -> Result<()> {
 }
 
 /// Takes the list of a host. VMs about which it has to be asked again.
-fn compare(
+pub fn compare(
     tx: &mut dyn Tx,
     host: Id<kind::Host>,
     vms: &[VmOnHost],

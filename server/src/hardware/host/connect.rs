@@ -127,7 +127,8 @@ impl ConnectHost {
                 store::set_status(tx, w.host, &from, Status::Disconnected, Some(&why))
             })
             .await?;
-        if lost { track::host_lost(cx.env(), self.host).await } else { Ok(()) }
+        cx.env().agents.doubt(self.host);
+        if lost { track::hosts_lost(cx.env(), &[self.host]).await } else { Ok(()) }
     }
 
     async fn read_facts(&mut self, cx: &mut Cx<App>) -> Result<()> {

@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 use super::ENTITY;
 use super::agent::{How, Machine};
 use super::store::{self, HostRow};
-use crate::agents::targets_of;
 use crate::app::App;
 use crate::{cascade, network, rows, storage};
 
@@ -123,7 +122,8 @@ impl DeleteHost {
 
     async fn dismiss(&mut self, cx: &mut Cx<App>) -> Result<()> {
         let app = cx.env().clone();
-        let targets = targets_of(&app, self.agent.clone()).await?;
+        let (agent, host) = (self.agent.clone(), self.host);
+        let serves_more = app.store.read(move |tx| store::serves_more(tx, &agent, host)).await?;
         // After a restart of the server the agent of a host that was there may not have dialled in yet.
         let patience = if self.was_connected { COME_BACK } else { Duration::ZERO };
         if app.agents.wait_for(self.host, patience).await {
@@ -134,7 +134,7 @@ impl DeleteHost {
         let Some(how) = self.how.clone() else { return Ok(()) };
         // An unreachable machine is not waited for. What it had is told to it if its agent ever dials: it is not known here.
         let reachable = self.was_connected || !matches!(how, How::Ssh { .. });
-        if targets.len() > 1 || !reachable {
+        if serves_more || !reachable {
             return Ok(());
         }
         cx.progress(95, "removing the agent");
@@ -143,23 +143,24 @@ impl DeleteHost {
     }
 
     async fn remove(&mut self, cx: &mut Cx<App>) -> Result<()> {
-        cx.tx(self, |w, tx| {
-            if w.is_gone || !rows::exists(tx, ENTITY, &w.host.to_string())? {
-                return Ok(());
-            }
-            cascade::unlink(tx, ENTITY, w.host)?;
-            rows::remove(tx, ENTITY, w.host)?;
-            store::forget_agent(tx, &w.agent).map(|_| ())
-        })
-        .await?;
-        if !cx.is_plan() && !self.is_gone {
-            let app = cx.env().clone();
-            let targets = targets_of(&app, self.agent.clone()).await?;
-            if targets.is_empty() {
-                app.agents.drop_link(&self.agent);
-            } else {
-                app.agents.assign(&self.agent, targets);
-            }
+        let removed = cx
+            .tx(self, |w, tx| {
+                if w.is_gone || !rows::exists(tx, ENTITY, &w.host.to_string())? {
+                    return Ok(None);
+                }
+                cascade::unlink(tx, ENTITY, w.host)?;
+                rows::remove(tx, ENTITY, w.host)?;
+                store::forget_agent(tx, &w.agent).map(Some)
+            })
+            .await?;
+        if cx.is_plan() || self.is_gone {
+            return Ok(());
+        }
+        // The agent of many hosts is told of their going now and then, not once for each.
+        let agents = &cx.env().agents;
+        agents.withdraw(self.host);
+        if removed == Some(true) {
+            agents.drop_link(&self.agent);
         }
         Ok(())
     }

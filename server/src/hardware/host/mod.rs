@@ -11,6 +11,7 @@ pub mod api;
 pub mod bulk;
 pub mod capacity;
 pub mod connect;
+pub mod connect_many;
 pub mod delete;
 mod present;
 pub mod reconnect;

@@ -188,7 +188,8 @@ impl ReconnectHost {
                 store::set_status(tx, w.host, &[Status::Connecting], Status::Disconnected, Some(&why))
             })
             .await?;
-        if lost { track::host_lost(cx.env(), self.host).await } else { Ok(()) }
+        cx.env().agents.doubt(self.host);
+        if lost { track::hosts_lost(cx.env(), &[self.host]).await } else { Ok(()) }
     }
 
     /// Decides whether the agent must be deployed.

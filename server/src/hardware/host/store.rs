@@ -1,11 +1,14 @@
 //! Rows of hosts.
 
+use std::collections::HashSet;
+
 use cairn_store::{Row, Tx, is_duplicate, params};
 use cairn_types::state::{HostState, Status};
 use cairn_types::{Fault, Id, Result, code, kind, time};
 use serde_json::json;
 
 use super::ENTITY;
+use crate::platform::events;
 use crate::rows;
 
 /// Longest reason kept with a status.
@@ -219,6 +222,30 @@ pub fn set_status(
     Ok(moved)
 }
 
+/// The same for many hosts; those that it moved.
+pub fn set_status_of_all(
+    tx: &mut dyn Tx,
+    hosts: &[Id<kind::Host>],
+    from: &[Status],
+    to: Status,
+    reason: Option<&str>,
+) -> Result<Vec<Id<kind::Host>>> {
+    let reason = reason.map(|r| r.chars().take(REASON).collect::<String>());
+    let (list, now) = (from.iter().map(|s| format!("'{s}'")).collect::<Vec<_>>().join(", "), time::now_ms());
+    let sql = format!(
+        "UPDATE host SET status = ?, status_reason = ?, status_ms = ?, last_op_ms = ? WHERE uuid = ? AND status IN ({list})"
+    );
+    let mut moved = Vec::new();
+    for host in hosts {
+        if tx.execute(&sql, params![to, reason.clone(), now, now, *host])? == 1 {
+            moved.push(*host);
+        }
+    }
+    let data = json!({ "status": to, "statusReason": reason });
+    events::write_all(tx, ENTITY, "updated", moved.iter().map(|h| (*h, &data)))?;
+    Ok(moved)
+}
+
 /// Why a host is not connected, with the code in front.
 pub fn reason(fault: &Fault) -> String {
     // What went wrong first says most.
@@ -238,6 +265,20 @@ pub fn forget_agent(tx: &mut dyn Tx, agent: &str) -> Result<bool> {
     }
     tx.execute("DELETE FROM agent WHERE uuid = ?", params![agent])?;
     Ok(true)
+}
+
+/// Whether an agent serves anything but this host.
+pub fn serves_more(tx: &mut dyn Tx, agent: &str, host: Id<kind::Host>) -> Result<bool> {
+    let sql = "SELECT 1 FROM host WHERE agent_uuid = ? AND uuid <> ?
+               UNION ALL SELECT 1 FROM backup_storage WHERE agent_uuid = ? LIMIT 1";
+    tx.exists(sql, params![agent, host, agent])
+}
+
+/// Hosts that runs are at work on which connect them by themselves.
+pub fn being_connected(tx: &mut dyn Tx) -> Result<HashSet<Id<kind::Host>>> {
+    let sql = "SELECT resource_uuid AS uuid FROM run WHERE state IN ('Running', 'Undoing')
+               AND name IN ('host.add', 'host.reconnect', 'host.update', 'host.delete')";
+    tx.query(sql, params![])?.iter().map(|row| row.id("uuid")).collect()
 }
 
 /// Whether a run is at work that waits for the host's agent and connects the host by itself.

@@ -70,6 +70,19 @@ impl Memory {
         self.lock().entry(host).or_default().slots.entry(thing).or_default().clone()
     }
 
+    /// Forgets what the host confirmed about a thing, unless somebody has its lock: it will be sent again.
+    pub fn drop_slot(&self, host: Host, thing: Thing) {
+        let mut hosts = self.lock();
+        let Some(of_host) = hosts.get_mut(&host) else { return };
+        if of_host.slots.get(&thing).is_some_and(|slot| Arc::strong_count(slot) == 1) {
+            of_host.slots.remove(&thing);
+        }
+        // Nobody has a lock, so nothing that counts by its era is known.
+        if of_host.slots.is_empty() {
+            hosts.remove(&host);
+        }
+    }
+
     /// L3 networks that the host was told anything about.
     pub fn l3_networks(&self, host: Host) -> Vec<L3> {
         let of_thing = |thing: &Thing| match thing {

@@ -138,19 +138,36 @@ async fn settle_l3(app: &Arc<App>, host: Host, l3: L3) -> Result<()> {
 /// The first failure of a bridge is returned: without its bridges a host is of no use. DHCP and metadata are tried again
 /// when a VM of the network starts.
 pub async fn host_networks(app: &Arc<App>, host: Host) -> Result<()> {
-    app.networks.forget(host);
     let (l2s, l3s) = app.store.read(move |tx| wanted::of_host(tx, host)).await?;
+    networks_of(app, host, &l2s, &l3s).await
+}
+
+/// The networks that a cluster has.
+pub type OfCluster = (Vec<L2>, Vec<L3>);
+
+/// Reads the networks of a cluster, for [`networks_of`].
+pub fn of_cluster(tx: &mut dyn Tx, cluster: Id<kind::Cluster>) -> Result<OfCluster> {
+    wanted::of_cluster(tx, cluster)
+}
+
+/// The same for a host of a cluster that has these networks.
+pub async fn networks_of(app: &Arc<App>, host: Host, l2s: &[L2], l3s: &[L3]) -> Result<()> {
+    app.networks.forget(host);
     if let Err(f) = settle(app, host, Thing::Guard, "").await {
         tracing::warn!(%host, error = %f, "host {host} was not told how strictly guests are guarded");
     }
+    if l2s.is_empty() {
+        // Of a million hosts not everything can be remembered that can as well be sent again.
+        app.networks.drop_slot(host, Thing::Guard);
+    }
     let mut first = Ok(());
-    for l2 in l2s {
+    for l2 in l2s.iter().copied() {
         if let Err(f) = settle(app, host, Thing::Bridge(l2), "").await {
             tracing::warn!(%host, %l2, error = %f, "the bridge of L2 network {l2} could not be made on host {host}");
             first = first.and(Err(f));
         }
     }
-    for l3 in l3s {
+    for l3 in l3s.iter().copied() {
         if let Err(f) = settle(app, host, Thing::Services(l3), "").await {
             tracing::warn!(%host, %l3, error = %f, "L3 network {l3} could not be brought up on host {host}");
         }
@@ -202,8 +219,13 @@ async fn settle_as(app: &Arc<App>, host: Host, thing: Thing, run: &str, attachin
     let slot = app.networks.slot(host, thing);
     let mut known = slot.lock().await;
     let era = app.networks.era(host);
-    let for_read = app.clone();
-    let wanted = app.store.read(move |tx| wanted::of_thing(&for_read, tx, host, thing, attaching)).await?;
+    let wanted = match thing {
+        Thing::Guard => wanted::of_guard(app),
+        thing => {
+            let server = app.clone();
+            app.store.read(move |tx| wanted::of_thing(&server, tx, host, thing, attaching)).await?
+        }
+    };
     if known.is(era, &wanted) {
         return Ok(());
     }

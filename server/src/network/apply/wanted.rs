@@ -33,10 +33,13 @@ pub fn of_thing(app: &App, tx: &mut dyn Tx, host: Host, thing: Thing, attaching:
     match thing {
         Thing::Bridge(l2) => of_bridge(app, tx, host, l2, attaching),
         Thing::Services(l3) => of_services(app, tx, host, l3),
-        Thing::Guard => {
-            Ok(Wanted::Guard(ApplyGuard { anti_spoofing: app.settings.bool("vm", "cleanTraffic") }))
-        }
+        Thing::Guard => Ok(of_guard(app)),
     }
+}
+
+/// The same on all hosts.
+pub fn of_guard(app: &App) -> Wanted {
+    Wanted::Guard(ApplyGuard { anti_spoofing: app.settings.bool("vm", "cleanTraffic") })
 }
 
 /// Asked again under the lock of the thing: a host that connects while its network is detached or deleted must not make the
@@ -128,6 +131,14 @@ pub fn of_host(tx: &mut dyn Tx, host: Host) -> Result<(Vec<L2>, Vec<L3>)> {
     let l3s = "SELECT l.uuid FROM host h JOIN l2_network_cluster_ref r ON r.cluster_uuid = h.cluster_uuid
                JOIN l3_network l ON l.l2_network_uuid = r.l2_network_uuid WHERE h.uuid = ? ORDER BY 1";
     Ok((ids(tx, l2s, params![host])?, ids(tx, l3s, params![host])?))
+}
+
+/// The networks that a cluster has.
+pub fn of_cluster(tx: &mut dyn Tx, cluster: Id<kind::Cluster>) -> Result<(Vec<L2>, Vec<L3>)> {
+    let l2s = "SELECT l2_network_uuid AS uuid FROM l2_network_cluster_ref WHERE cluster_uuid = ? ORDER BY 1";
+    let l3s = "SELECT l.uuid FROM l2_network_cluster_ref r JOIN l3_network l ON l.l2_network_uuid = r.l2_network_uuid
+               WHERE r.cluster_uuid = ? ORDER BY 1";
+    Ok((ids(tx, l2s, params![cluster])?, ids(tx, l3s, params![cluster])?))
 }
 
 /// Hosts that run VMs in a network.

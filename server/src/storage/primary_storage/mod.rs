@@ -46,8 +46,8 @@ pub(super) fn register(engine: &Engine<App>) {
 
 /// What work on hosts needs to know of a primary storage.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Storage {
-    pub(super) uuid: Id<kind::PrimaryStorage>,
+pub(crate) struct Storage {
+    pub(crate) uuid: Id<kind::PrimaryStorage>,
     /// Folder on each host.
     pub(super) url: String,
     pub(super) r#type: String,
@@ -75,6 +75,20 @@ pub(super) fn hosts(
         "SELECT h.uuid FROM host h JOIN primary_storage_cluster_ref r ON r.cluster_uuid = h.cluster_uuid
                WHERE r.primary_storage_uuid = ? AND (? IS NULL OR r.cluster_uuid = ?) ORDER BY h.uuid";
     tx.query(sql, params![storage, cluster, cluster])?.iter().map(|r| r.id("uuid")).collect()
+}
+
+/// The next hosts of all clusters that the storage is attached to, in the order of their uuids.
+pub(super) fn page_of_hosts(
+    tx: &mut dyn Tx,
+    storage: Id<kind::PrimaryStorage>,
+    after: Option<&str>,
+    limit: i64,
+) -> Result<Vec<Id<kind::Host>>> {
+    // An expression, not the column: the hosts are read in order, not sorted each time.
+    let sql = "SELECT h.uuid FROM host h WHERE h.uuid > ? AND h.cluster_uuid || '' IN
+                 (SELECT cluster_uuid FROM primary_storage_cluster_ref WHERE primary_storage_uuid = ?)
+               ORDER BY h.uuid LIMIT ?";
+    tx.query(sql, params![after.unwrap_or(""), storage, limit])?.iter().map(|r| r.id("uuid")).collect()
 }
 
 /// VMs with a volume on the storage that are on, or may be on, in one cluster or anywhere.

@@ -3,6 +3,7 @@
 mod cascade;
 mod hosts;
 mod local;
+mod many;
 mod simulated;
 pub mod site;
 mod zones;

@@ -7,27 +7,27 @@ use cairn_testkit::{Cloud, Simulation};
 use serde_json::{Value, json};
 
 /// A cluster of simulated hosts without any.
-async fn cluster(cloud: &Cloud) -> String {
+pub(super) async fn cluster(cloud: &Cloud) -> String {
     let zone = cloud.admin.make("CreateZone", json!({ "name": "z" })).await;
     let cluster = json!({ "zoneUuid": zone["uuid"], "name": "c", "hypervisorType": "Simulator" });
     cloud.admin.make("CreateCluster", cluster).await["uuid"].as_str().unwrap().to_owned()
 }
 
-async fn add(cloud: &Cloud, cluster: &str, count: usize, per_agent: usize) -> Value {
+pub(super) async fn add(cloud: &Cloud, cluster: &str, count: usize, per_agent: usize) -> Value {
     let params = json!({ "clusterUuid": cluster, "count": count, "hostsPerAgent": per_agent, "cpuNum": 8 });
     cloud.admin.ok("AddSimulatorHosts", params).await
 }
 
-fn uuids(answer: &Value) -> Vec<String> {
+pub(super) fn uuids(answer: &Value) -> Vec<String> {
     answer["hostUuids"].as_array().unwrap().iter().map(|u| u.as_str().unwrap().to_owned()).collect()
 }
 
-fn simulate(cloud: &Cloud, answer: &Value) -> Simulation {
+pub(super) fn simulate(cloud: &Cloud, answer: &Value) -> Simulation {
     Simulation::start(cloud.served().agents, answer, &cloud.machines)
 }
 
 /// Waits until that many hosts have a status.
-async fn wait_count(cloud: &Cloud, status: &str, wanted: u64) {
+pub(super) async fn wait_count(cloud: &Cloud, status: &str, wanted: u64) {
     let condition = format!("status={status}");
     let mut seen = 0;
     for _ in 0..1200 {
@@ -41,7 +41,7 @@ async fn wait_count(cloud: &Cloud, status: &str, wanted: u64) {
     panic!("{seen} hosts are {status}, not {wanted}");
 }
 
-async fn count(cloud: &Cloud, table: &str) -> i64 {
+pub(super) async fn count(cloud: &Cloud, table: &str) -> i64 {
     let sql = format!("SELECT count(*) FROM {table}");
     cloud.app().store.read(move |tx| tx.query_int(&sql, &[])).await.unwrap()
 }
