@@ -358,17 +358,26 @@ fn allowed(tx: &mut dyn Tx, caller: &Caller, name: &Named) -> Result<()> {
         let text = format!("{} named by parameter {} is the administrators'", name.uuid, name.param);
         return if touches { Err(Fault::denied(text)) } else { Ok(()) };
     }
-    // An IP range is shared with its network.
-    let shared = "SELECT 1 FROM shared_resource
-                  WHERE resource_uuid IN (?, (SELECT l3_network_uuid FROM ip_range WHERE uuid = ?))
-                    AND (receiver_account_uuid = ? OR to_public = 1)";
-    if !(name.target && name.change) && tx.exists(shared, params![&name.uuid, &name.uuid, &me])? {
+    if !(name.target && name.change) && is_shared(tx, &name.uuid, &me)? {
         return Ok(());
     }
     Err(Fault::denied(format!(
         "resource {} named by parameter {} belongs to another account",
         name.uuid, name.param
     )))
+}
+
+/// Whether a resource, or the network of an IP range, is shared with an account or with everybody.
+fn is_shared(tx: &mut dyn Tx, uuid: &str, account: &str) -> Result<bool> {
+    // The receiver is no condition: SQLite would begin with it, and go through everything that is shared with him.
+    let sql = "SELECT receiver_account_uuid, to_public FROM shared_resource
+               WHERE resource_uuid IN (?, (SELECT l3_network_uuid FROM ip_range WHERE uuid = ?))";
+    for row in tx.query(sql, params![uuid, uuid])? {
+        if row.bool("to_public")? || row.opt_text("receiver_account_uuid")?.as_deref() == Some(account) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 async fn query(call: &Call, request: &Request, path: &[(&'static str, String)]) -> Result<Answer, Answer> {

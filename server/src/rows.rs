@@ -77,7 +77,7 @@ pub fn remove_telling<T>(
     Ok(())
 }
 
-/// Writes an event. The owner is read from the registry, so that the owner sees it.
+/// Writes an event, which the owner sees.
 pub fn event<T>(
     tx: &mut dyn Tx,
     entity: &str,
@@ -85,9 +85,7 @@ pub fn event<T>(
     kind: &str,
     data: &serde_json::Value,
 ) -> Result<()> {
-    let row = tx.query_opt("SELECT account_uuid FROM resource WHERE uuid = ?", params![uuid])?;
-    let owner = row.map_or(Ok(None), |r| r.opt_text("account_uuid"))?;
-    events::write(tx, owner, entity, &uuid.to_string(), kind, data)
+    events::write_for_owner(tx, entity, uuid, kind, data)
 }
 
 /// The table of an entity, `vm_instance` for `VmInstanceVO`.
@@ -190,4 +188,16 @@ pub fn update<T>(
     }
     let names: Vec<&str> = given.iter().map(|(c, _)| *c).collect();
     changed(tx, entity, uuid, &json!({ "changed": names }))
+}
+
+/// How SQLite goes about a statement in an installation whose tables it knows nothing of, a line each.
+#[cfg(test)]
+pub(crate) fn plan_of(sql: &str) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let store = cairn_store::Store::open(&dir.path().join("db"), 1).unwrap();
+    let explain = format!("EXPLAIN QUERY PLAN {sql}");
+    let values = vec![Value::Null; sql.matches('?').count()];
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let rows = runtime.block_on(store.read(move |tx| tx.query(&explain, &values))).unwrap();
+    rows.iter().map(|r| r.text("detail").unwrap() + "\n").collect()
 }

@@ -107,7 +107,7 @@ pub(super) fn nic(tx: &mut dyn Tx, _network: &str, nic: &str) -> Result<()> {
     let sql = "UPDATE vm_instance SET default_l3_network_uuid =
                  (SELECT l3_network_uuid FROM vm_nic WHERE vm_instance_uuid = ? ORDER BY device_id LIMIT 1)
                WHERE uuid = ? AND default_l3_network_uuid = ?
-                 AND NOT EXISTS (SELECT 1 FROM vm_nic WHERE vm_instance_uuid = ? AND l3_network_uuid = ?)";
-    tx.execute(sql, params![&vm, &vm, &l3, &vm, &l3])?;
+                 AND ? NOT IN (SELECT l3_network_uuid FROM vm_nic WHERE vm_instance_uuid = ?)";
+    tx.execute(sql, params![&vm, &vm, &l3, &l3, &vm])?;
     changed(tx, "VmInstanceVO", &vm, "detachedNic", nic)
 }

@@ -56,6 +56,21 @@ pub fn write(
     subscriptions::queue(tx, resource_type, uuid, kind, data, now)
 }
 
+/// Writes an entry about a resource, for its owner as the registry has him.
+pub fn write_for_owner<T>(
+    tx: &mut dyn Tx,
+    resource_type: &str,
+    uuid: Id<T>,
+    kind: &str,
+    data: &Value,
+) -> Result<()> {
+    let now = time::now_ms();
+    let sql = "INSERT INTO event (create_ms, account_uuid, resource_type, resource_uuid, kind, data)
+               VALUES (?, (SELECT account_uuid FROM resource WHERE uuid = ?), ?, ?, ?, ?)";
+    tx.execute(sql, params![now, uuid, resource_type, uuid, kind, data.to_string()])?;
+    subscriptions::queue(tx, resource_type, &uuid.to_string(), kind, data, now)
+}
+
 /// Writes an entry for each of many resources of one type that belong to nobody. Web hooks are looked for once.
 pub fn write_all<'d, T>(
     tx: &mut dyn Tx,

@@ -63,10 +63,17 @@ pub fn found_by_tenant(tx: &mut dyn Tx, me: &str, value: &mut Value) -> Result<(
         return Ok(());
     }
     let uuids = json!(with_actions).to_string();
-    let listed = tx.dialect().listed(false);
-    let sql = format!("SELECT uuid FROM resource WHERE uuid IN {listed} AND account_uuid = ?");
-    let own: BTreeSet<String> =
-        tx.query(&sql, params![uuids, me])?.iter().map(|r| r.text("uuid")).collect::<Result<_>>()?;
+    // The account is no condition: SQLite would begin with it, and go through everything that is its own.
+    let sql = format!(
+        "SELECT uuid, account_uuid FROM resource WHERE uuid IN {}",
+        tx.dialect().listed(false)
+    );
+    let mut own = BTreeSet::new();
+    for row in tx.query(&sql, params![uuids])? {
+        if row.opt_text("account_uuid")?.as_deref() == Some(me) {
+            own.insert(row.text("uuid")?);
+        }
+    }
     each_object(value, &mut |fields| {
         let is_own = fields.get("uuid").and_then(Value::as_str).is_some_and(|u| own.contains(u));
         if let (Some(actions), false) = (fields.get_mut(ACTIONS), is_own) {
@@ -90,6 +97,12 @@ fn each_object(value: &mut Value, f: &mut impl FnMut(&mut serde_json::Map<String
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bey_02_owners_of_what_was_found_are_read_by_uuid() {
+        let plan = crate::rows::plan_of(OWNERS);
+        assert!(!plan.contains("resource_account"), "{plan}");
+    }
 
     #[test]
     fn only_kept_dates_of_date_fields_are_written_anew() {

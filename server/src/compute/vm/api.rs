@@ -204,6 +204,12 @@ fn default_l3(op: &CreateVmInstance, nics: &[NewNic]) -> Result<Id<kind::L3Netwo
     }
 }
 
+/// VMs with a tag. Their network is no condition: SQLite would begin with it, and go through all of its VMs.
+const WITH_TAG: &str = "SELECT t.resource_uuid AS vm, v.default_l3_network_uuid AS l3 FROM system_tag t
+    JOIN vm_instance v ON v.uuid = t.resource_uuid WHERE t.tag = ? AND v.state <> 'Destroyed'";
+/// NICs of a VM. The same with one of its networks would go through all NICs of that.
+const NICS: &str = "SELECT uuid, l3_network_uuid FROM vm_nic WHERE vm_instance_uuid = ? ORDER BY device_id";
+
 /// A host name must be a valid one and unique among the VMs of the default network.
 fn check_hostname(
     tx: &mut dyn Tx,
@@ -222,11 +228,9 @@ fn check_hostname(
         );
         return Err(Fault::argument(text));
     }
-    let sql = "SELECT t.resource_uuid AS vm FROM system_tag t JOIN vm_instance v ON v.uuid = t.resource_uuid
-               WHERE t.tag = ? AND v.default_l3_network_uuid = ? AND v.state <> 'Destroyed'";
-    for row in tx.query(sql, params![format!("hostname::{name}"), l3])? {
+    for row in tx.query(WITH_TAG, params![format!("hostname::{name}")])? {
         let other: Id<kind::Vm> = row.id("vm")?;
-        if Some(other) != except {
+        if row.opt_id("l3")? == Some(l3) && Some(other) != except {
             return Err(Fault::argument(format!(
                 "the host name {name:?} is taken by VM {other} on the same network"
             )));
@@ -332,10 +336,7 @@ fn update(call: &Call, tx: &mut dyn Tx, op: &UpdateVmInstance) -> Result<Value> 
     let default_l3: Option<Id<kind::L3Network>> =
         opt_id("defaultL3NetworkUuid", op.default_l3_network_uuid.as_deref())?;
     if let Some(l3) = default_l3 {
-        let sql = "SELECT 1 FROM vm_nic WHERE vm_instance_uuid = ? AND l3_network_uuid = ?";
-        if !tx.exists(sql, params![vm, l3])? {
-            return Err(Fault::argument(format!("VM {vm} has no NIC on L3 network {l3}")));
-        }
+        nic_on(tx, vm, l3)?;
     }
     let columns = [
         ("name", op.name.clone().map(Into::into)),
@@ -405,9 +406,12 @@ fn delete_ssh_key(call: &Call, tx: &mut dyn Tx, op: &DeleteVmSshKey) -> Result<V
 }
 
 fn nic_on(tx: &mut dyn Tx, vm: Id<kind::Vm>, l3: Id<kind::L3Network>) -> Result<Id<kind::Nic>> {
-    let sql = "SELECT uuid FROM vm_nic WHERE vm_instance_uuid = ? AND l3_network_uuid = ?";
-    let row = tx.query_opt(sql, params![vm, l3])?;
-    row.ok_or_else(|| Fault::argument(format!("VM {vm} has no NIC on L3 network {l3}")))?.id("uuid")
+    for row in tx.query(NICS, params![vm])? {
+        if row.id::<kind::L3Network>("l3_network_uuid")? == l3 {
+            return row.id("uuid");
+        }
+    }
+    Err(Fault::argument(format!("VM {vm} has no NIC on L3 network {l3}")))
 }
 
 fn set_static_ip(_call: &Call, tx: &mut dyn Tx, op: &SetVmStaticIp) -> Result<Value> {
@@ -477,6 +481,14 @@ async fn capabilities(call: Call, op: GetVmCapabilities) -> Result<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bey_02_host_names_and_nics_are_found_without_their_network() {
+        for sql in [WITH_TAG, NICS] {
+            let plan = crate::rows::plan_of(sql);
+            assert!(!plan.contains("_l3") && !plan.contains("SCAN"), "{plan}");
+        }
+    }
 
     #[test]
     fn vm_14_host_names_follow_rfc_1123() {

@@ -83,6 +83,13 @@ impl Memory {
         }
     }
 
+    /// Whether the host confirmed this state of a thing since it connected, and nobody is about to change that.
+    pub async fn is_confirmed(&self, host: Host, thing: Thing, wanted: &Wanted) -> bool {
+        let slot = self.slot(host, thing);
+        let known = slot.lock().await;
+        known.is(self.era(host), wanted)
+    }
+
     /// L3 networks that the host was told anything about.
     pub fn l3_networks(&self, host: Host) -> Vec<L3> {
         let of_thing = |thing: &Thing| match thing {

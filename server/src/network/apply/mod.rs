@@ -9,7 +9,6 @@ mod memory;
 mod orders;
 mod wanted;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cairn_api::agent::AgentOp;
@@ -37,18 +36,18 @@ const AT_ONCE: usize = 32;
 
 /// Bridges and services of all networks of a VM on a host, with the VM among the leases. Part of a step that has effects.
 pub async fn vm_networks(cx: &mut Cx<App>, vm: Id<kind::Vm>, host: Host) -> Result<()> {
-    let sql = "SELECT l.uuid, l.l2_network_uuid FROM vm_nic n JOIN l3_network l ON l.uuid = n.l3_network_uuid
-               WHERE n.vm_instance_uuid = ?";
-    let rows = cx.read(move |tx| tx.query(sql, params![vm])).await?;
-    if rows.is_empty() {
+    let (app, run) = (cx.env().clone(), cx.run().to_string());
+    let for_read = app.clone();
+    let (bridges, l3s) = cx.read(move |tx| wanted::of_vm(&for_read, tx, host, vm)).await?;
+    if l3s.is_empty() {
         return Ok(());
     }
     cx.effect().await?;
-    let (app, run) = (cx.env().clone(), cx.run().to_string());
-    let l2s: BTreeSet<L2> = rows.iter().map(|r| r.id("l2_network_uuid")).collect::<Result<_>>()?;
-    let l3s: BTreeSet<L3> = rows.iter().map(|r| r.id("uuid")).collect::<Result<_>>()?;
-    for l2 in l2s {
-        settle(&app, host, Thing::Bridge(l2), &run).await?;
+    for (l2, wanted) in bridges {
+        // What the host confirmed already needs no look under the lock of the thing.
+        if !app.networks.is_confirmed(host, Thing::Bridge(l2), &wanted).await {
+            settle(&app, host, Thing::Bridge(l2), &run).await?;
+        }
     }
     for l3 in l3s {
         settle(&app, host, Thing::Services(l3), &run).await?;
