@@ -33,8 +33,9 @@ pub fn check(tx: &mut dyn Tx, account: Id<kind::Account>, asks: &[(&str, i64)]) 
     if asks.iter().all(|(_, more)| *more <= 0) || account::is_admin(tx, account)? {
         return Ok(());
     }
+    let mut vms = None;
     for (name, more) in asks.iter().filter(|(_, more)| *more > 0) {
-        let (total, used) = (total(tx, account, name)?, used(tx, account, name)?);
+        let (total, used) = (total(tx, account, name)?, used_beside(tx, account, name, &mut vms)?);
         if used.saturating_add(*more) > total {
             let text = format!(
                 "the quota {name} of account {account} is {total}; {used} are used and {more} more are asked for; delete \
@@ -76,22 +77,78 @@ fn total(tx: &mut dyn Tx, account: Id<kind::Account>, name: &str) -> Result<i64>
 
 /// What an account has of a quota.
 pub fn used(tx: &mut dyn Tx, account: Id<kind::Account>, name: &str) -> Result<i64> {
+    used_beside(tx, account, name, &mut None)
+}
+
+/// What the VMs of an account use.
+struct Vms {
+    /// That hold capacity.
+    running: i64,
+    cpus: i64,
+    memory: i64,
+    /// That are not destroyed.
+    all: i64,
+}
+
+impl Vms {
+    /// One way through the account's VMs, whatever is asked of them.
+    fn load(tx: &mut dyn Tx, account: Id<kind::Account>) -> Result<Self> {
+        let sum = |condition: &str, what: &str| {
+            format!("CAST(coalesce(sum(CASE WHEN {condition} THEN {what} ELSE 0 END), 0) AS BIGINT)")
+        };
+        let holds = format!("x.state IN {HOLDING_STATES}");
+        let sql = format!(
+            "SELECT {} AS running, {} AS cpus, {} AS memory, {} AS total
+             FROM resource r JOIN vm_instance x ON x.uuid = r.uuid
+             WHERE r.account_uuid = ? AND r.resource_type = 'VmInstanceVO'",
+            sum(&holds, "1"),
+            sum(&holds, "x.cpu_num"),
+            sum(&holds, "x.memory_size"),
+            sum("x.state <> 'Destroyed'", "1"),
+        );
+        let row = tx.query_opt(&sql, params![account])?;
+        let row = row.ok_or_else(|| Fault::internal("a sum without a row"))?;
+        let [running, cpus, memory, all] =
+            ["running", "cpus", "memory", "total"].map(|column| row.int(column));
+        Ok(Self { running: running?, cpus: cpus?, memory: memory?, all: all? })
+    }
+
+    fn of(&self, name: &str) -> Option<i64> {
+        match name {
+            "vm.num" => Some(self.running),
+            "vm.cpuNum" => Some(self.cpus),
+            "vm.memorySize" => Some(self.memory),
+            "vm.totalNum" => Some(self.all),
+            _ => None,
+        }
+    }
+}
+
+/// The same where several quotas are looked at in one transaction: the VMs are summed up once.
+fn used_beside(
+    tx: &mut dyn Tx,
+    account: Id<kind::Account>,
+    name: &str,
+    vms: &mut Option<Vms>,
+) -> Result<i64> {
+    if name.starts_with("vm.") {
+        if vms.is_none() {
+            *vms = Some(Vms::load(tx, account)?);
+        }
+        if let Some(used) = vms.as_ref().and_then(|v| v.of(name)) {
+            return Ok(used);
+        }
+    }
     let owned = |what: &str, table: &str, entity: &str, rest: &str| {
         format!(
             "SELECT {what} FROM resource r JOIN {table} x ON x.uuid = r.uuid
              WHERE r.account_uuid = ? AND r.resource_type = '{entity}'{rest}"
         )
     };
-    let running =
-        |what: &str| owned(what, "vm_instance", "VmInstanceVO", &format!(" AND x.state IN {HOLDING_STATES}"));
     let counted = |entity: &str| {
         format!("SELECT count(*) FROM resource WHERE account_uuid = ? AND resource_type = '{entity}'")
     };
     let sql = match name {
-        "vm.num" => running("count(*)"),
-        "vm.cpuNum" => running("coalesce(sum(x.cpu_num), 0)"),
-        "vm.memorySize" => running("coalesce(sum(x.memory_size), 0)"),
-        "vm.totalNum" => owned("count(*)", "vm_instance", "VmInstanceVO", " AND x.state <> 'Destroyed'"),
         "volume.data.num" => owned("count(*)", "volume", "VolumeVO", " AND x.type = 'Data'"),
         "volume.capacity" => owned("coalesce(sum(x.size), 0)", "volume", "VolumeVO", ""),
         "image.num" => counted("ImageVO"),
