@@ -3,7 +3,7 @@
 
 use std::str::FromStr;
 
-use cairn_store::{Row, Tx, params};
+use cairn_store::{Row, Tx, Value as Sql, params};
 use cairn_types::{Fault, Result, code, time};
 use serde_json::Value;
 
@@ -196,25 +196,27 @@ pub(crate) fn insert(tx: &mut dyn Tx, owner: &Owner, run: &RunInfo) -> Result<()
 /// Writes where the run stands. Fails if another server owns the run by now, so nothing of this transaction stays.
 pub(crate) fn save(tx: &mut dyn Tx, owner: &Owner, run: &RunInfo) -> Result<()> {
     let error = run.error.as_ref().and_then(|e| serde_json::to_string(e).ok());
-    let changed = tx.execute(
-        "UPDATE run SET state = ?, data = ?, step = ?, high = ?, done = ?, progress = ?, error = ?, result = ?, last_op_ms = ?
-         WHERE uuid = ? AND owner = ? AND epoch = ? AND state IN ('Running', 'Undoing', 'Stuck')",
-        params![
-            run.state.as_str(),
-            &run.data,
-            run.current_step(),
-            run.high,
-            run.done,
-            run.progress,
-            error,
-            run.result.as_ref().map(Value::to_string),
-            time::now_ms(),
-            run.uuid,
-            &owner.server,
-            owner.epoch
-        ],
-    )?;
-    if changed == 0 {
+    let mut values = vec![
+        Sql::from(run.data.as_str()),
+        run.current_step().into(),
+        run.high.into(),
+        run.done.into(),
+        run.progress.into(),
+        error.into(),
+        run.result.as_ref().map(Value::to_string).into(),
+        time::now_ms().into(),
+    ];
+    // A run never begins to be Running again, and a state that is not written leaves its index alone.
+    let sql = if run.state == RunState::Running {
+        "UPDATE run SET data = ?, step = ?, high = ?, done = ?, progress = ?, error = ?, result = ?, last_op_ms = ?
+         WHERE uuid = ? AND owner = ? AND epoch = ? AND state = 'Running'"
+    } else {
+        values.push(run.state.as_str().into());
+        "UPDATE run SET data = ?, step = ?, high = ?, done = ?, progress = ?, error = ?, result = ?, last_op_ms = ?, state = ?
+         WHERE uuid = ? AND owner = ? AND epoch = ? AND state IN ('Running', 'Undoing', 'Stuck')"
+    };
+    values.extend([Sql::from(run.uuid), owner.server.as_str().into(), owner.epoch.into()]);
+    if tx.execute(sql, &values)? == 0 {
         return Err(Fault::new(
             code::RUN_STATE,
             format!("run {} has ended or belongs to another server", run.uuid),

@@ -360,10 +360,8 @@ impl StartVm {
             rows::claim(tx, entity, uuid)?;
         }
         self.from = Some(vm.state);
-        store::hold(tx, vm, VmState::Starting, run)?;
-        let sql = "UPDATE vm_instance SET host_uuid = ?, cluster_uuid = ?, zone_uuid = ?, hypervisor_type =
-                   (SELECT hypervisor_type FROM host WHERE uuid = ?) WHERE uuid = ?";
-        tx.execute(sql, params![chosen.host, chosen.cluster, chosen.zone, chosen.host, self.vm])?;
+        let seat = store::Seat { host: chosen.host, cluster: chosen.cluster, zone: chosen.zone };
+        store::hold_on(tx, vm, seat, run)?;
         let mut missing = Vec::new();
         for volume in store::volumes(tx, self.vm)? {
             if volume.install_path.is_none() {

@@ -19,6 +19,33 @@ pub fn hold(tx: &mut dyn Tx, vm: &VmRow, to: VmState, run: Id<kind::Run>) -> Res
     note(tx, vm.uuid, to)
 }
 
+/// Where a VM is about to run.
+#[derive(Debug, Clone, Copy)]
+pub struct Seat {
+    /// The host.
+    pub host: Id<kind::Host>,
+    /// Its cluster.
+    pub cluster: Id<kind::Cluster>,
+    /// Its zone.
+    pub zone: Id<kind::Zone>,
+}
+
+/// Puts a VM into `Starting` on a host, held by `run`. A VM that another run holds is refused.
+pub fn hold_on(tx: &mut dyn Tx, vm: &VmRow, seat: Seat, run: Id<kind::Run>) -> Result<()> {
+    // One statement: each write of the state or the host writes indexes anew.
+    let sql = "UPDATE vm_instance SET state = ?, run_uuid = ?, state_ms = ?, state_reason = NULL,
+                 host_uuid = ?, cluster_uuid = ?, zone_uuid = ?,
+                 hypervisor_type = (SELECT hypervisor_type FROM host WHERE uuid = ?)
+               WHERE uuid = ? AND state = ? AND (run_uuid IS NULL OR run_uuid = ?)";
+    let Seat { host, cluster, zone } = seat;
+    let to = VmState::Starting;
+    let values = params![to, run, time::now_ms(), host, cluster, zone, host, vm.uuid, vm.state, run];
+    if tx.execute(sql, values)? == 0 {
+        return Err(busy(tx, vm.uuid)?);
+    }
+    note(tx, vm.uuid, to)
+}
+
 /// Why a VM can't be held: another run holds it, which ends by itself or is stuck.
 fn busy(tx: &mut dyn Tx, vm: Id<kind::Vm>) -> Result<Fault> {
     let holder = tx.query_opt("SELECT run_uuid FROM vm_instance WHERE uuid = ?", params![vm])?;
