@@ -3,6 +3,7 @@
 //!
 //! Every scenario brings its own server and data and takes them away again, after Ctrl-C too.
 
+mod agents;
 mod http;
 mod interrupt;
 mod machine;

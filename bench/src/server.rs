@@ -34,6 +34,8 @@ pub struct Server {
     dir: PathBuf,
     /// Address of its API.
     pub address: SocketAddr,
+    /// Address at which it waits for agents.
+    pub agents: SocketAddr,
     /// From the start of the process to its first answer.
     pub took: Duration,
 }
@@ -41,18 +43,25 @@ pub struct Server {
 impl Server {
     /// Starts it on a data folder and waits for its first answer.
     pub fn start(dir: &Path) -> Result<Self> {
-        let address = free_address()?;
+        let (address, agents) = (free_address()?, free_address()?);
         let log = File::options().create(true).append(true).open(dir.join("log"))?;
         let mut command = Command::new(program("cairn-server"));
         command.arg("--data-dir").arg(dir.join("data"));
-        command.args(["--api", &address.to_string(), "--page", "127.0.0.1:0", "--agents", "127.0.0.1:0"]);
+        command.args([
+            "--api",
+            &address.to_string(),
+            "--page",
+            "127.0.0.1:0",
+            "--agents",
+            &agents.to_string(),
+        ]);
         // A group of its own: Ctrl-C is for the bench, which then ends the server.
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
         let began = Instant::now();
         let child = command
             .spawn()
             .with_context(|| format!("{:?} can't be started; build it first", command.get_program()))?;
-        let mut server = Self { child, dir: dir.to_owned(), address, took: Duration::ZERO };
+        let mut server = Self { child, dir: dir.to_owned(), address, agents, took: Duration::ZERO };
         while !server.answers() {
             if server.child.try_wait()?.is_some() || began.elapsed() > Duration::from_secs(30) {
                 bail!("the server does not answer: {}", server.log());
@@ -79,11 +88,7 @@ impl Server {
 
     /// Processor time that it has used so far, in seconds.
     pub fn processor_s(&self) -> Result<f64> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        // The name in brackets may hold spaces; user and system time are the 12th and 13th field behind it.
-        let (_, fields) = stat.rsplit_once(") ").context("the server's processor time")?;
-        let ticks: f64 = fields.split(' ').skip(11).take(2).filter_map(|n| n.parse::<f64>().ok()).sum();
-        Ok(ticks / TICKS_PER_S)
+        processor_s(self.child.id())
     }
 
     /// Memory that it has in use, and the most that it ever had, in MiB.
@@ -116,6 +121,15 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Processor time that a process has used so far, in seconds.
+pub fn processor_s(pid: u32) -> Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name in brackets may hold spaces; user and system time are the 12th and 13th field behind it.
+    let (_, fields) = stat.rsplit_once(") ").context("the processor time of a process")?;
+    let ticks: f64 = fields.split(' ').skip(11).take(2).filter_map(|n| n.parse::<f64>().ok()).sum();
+    Ok(ticks / TICKS_PER_S)
 }
 
 fn free_address() -> Result<SocketAddr> {

@@ -1,36 +1,31 @@
 //! A simulated zone made through the API: one cluster of hosts with local storage, an image, an offering and a flat network
 //! with DHCP and metadata, as an installation for real guests has them.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use cairn_lab::Api;
 use serde_json::{Value, json};
 
-use crate::http::Client;
-use crate::interrupt;
+use crate::agents::{Agents, Shape};
 use crate::server::Server;
-
-/// Clients that add hosts at the same time.
-const ADDERS: usize = 16;
 
 /// Memory of a VM.
 const MEMORY: i64 = 128 << 20;
-/// Memory and processors of a host: room for some 120 VMs.
-const HOST_MEMORY: i64 = 16 << 30;
-const HOST_CPUS: i64 = 16;
+/// Room for some 120 VMs.
+const HOST: Shape = Shape { cpus: 16, memory: 16 << 30 };
 
 /// What a VM is made from.
 pub struct World {
     /// Parameters of a VM but for its name.
     pub vm: Value,
+    /// The hosts.
+    pub agents: Agents,
 }
 
 impl World {
-    /// A zone with this many simulated hosts, all Connected.
-    pub fn build(server: &Server, api: &Api, hosts: usize) -> Result<Self> {
+    /// A zone with this many simulated hosts, all Connected. Their process keeps files in `dir`.
+    pub fn build(server: &Server, api: &Api, dir: &Path, hosts: usize) -> Result<Self> {
         let zone = uuid(&api.post("/zones", json!({ "name": "zone" }))?)?;
         let cluster = json!({ "name": "cluster", "zoneUuid": zone, "hypervisorType": "Simulator" });
         let cluster = uuid(&api.post("/clusters", cluster)?)?;
@@ -41,9 +36,9 @@ impl World {
         let image = image(api, &zone)?;
         let offering = json!({ "name": "tiny", "cpuNum": 1, "memorySize": MEMORY });
         let offering = uuid(&api.post("/instance-offerings", offering)?)?;
-        add_hosts(server, api, &cluster, hosts)?;
+        let agents = Agents::start(server, api, dir, &cluster, (hosts, &HOST))?;
         let vm = json!({ "name": "", "instanceOfferingUuid": offering, "imageUuid": image, "l3NetworkUuids": [l3] });
-        Ok(Self { vm })
+        Ok(Self { vm, agents })
     }
 
     /// The body of a creation.
@@ -83,40 +78,4 @@ fn network(api: &Api, zone: &str, cluster: &str) -> Result<String> {
     let services = json!({ "networkServices": { flat: ["DHCP", "Userdata"] } });
     api.post(&format!("/l3-networks/{l3}/network-services"), services)?;
     Ok(l3)
-}
-
-fn add_hosts(server: &Server, api: &Api, cluster: &str, hosts: usize) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (next, cluster) = (Arc::new(AtomicUsize::new(0)), Arc::<str>::from(cluster));
-    runtime.block_on(async {
-        let mut tasks = Vec::new();
-        for _ in 0..ADDERS.min(hosts) {
-            let mut client = Client::connect(server.address, api.session()).await?;
-            let (next, cluster) = (next.clone(), cluster.clone());
-            tasks.push(tokio::spawn(async move {
-                loop {
-                    interrupt::check()?;
-                    let n = next.fetch_add(1, Ordering::Relaxed);
-                    if n >= hosts {
-                        return anyhow::Ok(());
-                    }
-                    let address = format!("127.{}.{}.{}", 1 + n / 62_500, n / 250 % 250, n % 250 + 1);
-                    let host = json!({ "params": { "name": format!("host-{n}"), "clusterUuid": &*cluster,
-                        "managementIp": address, "memoryCapacity": HOST_MEMORY, "cpuCapacity": HOST_CPUS } });
-                    client
-                        .finish(
-                            "POST",
-                            "/zstack/v1/hosts/simulators",
-                            &host.to_string(),
-                            Duration::from_millis(5),
-                        )
-                        .await?;
-                }
-            }));
-        }
-        for task in tasks {
-            task.await??;
-        }
-        Ok(())
-    })
 }

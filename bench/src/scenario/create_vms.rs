@@ -1,4 +1,4 @@
-//! Virtual machines by many clients at once, over simulated hosts, on a durable database. Each client sends the call and polls
+//! Virtual machines by many clients at once, over simulated hosts in a process of their own, on a durable database. Each client sends the call and polls
 //! its job until the answer holds a VM that is Running; then it makes the next one. A poll says `Prefer: wait=30`, so that the
 //! server answers when the job ends. The time of a round is that from the first call to the last such answer.
 //!
@@ -38,7 +38,7 @@ pub(super) fn measure(report: &mut Report) -> Result<()> {
     let api = server.admin()?;
     let hosts = scaled(HOSTS)?;
     eprintln!("  adding {hosts} simulated hosts");
-    let world = Arc::new(World::build(&server, &api, hosts)?);
+    let world = Arc::new(World::build(&server, &api, dir.path(), hosts)?);
     let bench =
         Bench { server: &server, session: api.session().to_owned(), world, made: AtomicUsize::new(0) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -66,6 +66,8 @@ struct Outcome {
     each: Sample,
     /// Processor time of the server for each VM, in ms.
     processor_ms: f64,
+    /// The same of the process that plays the hosts.
+    hosts_ms: f64,
 }
 
 impl Bench<'_> {
@@ -78,8 +80,8 @@ impl Bench<'_> {
     ) -> Result<()> {
         // Only the largest rounds are scaled down.
         let vms = if full >= 1000 { scaled(full)? } else { full };
-        let (mut all, mut processor, mut each) = (Sample::default(), Sample::default(), Sample::default());
-        let mut queries = Sample::default();
+        let (mut all, mut each, mut queries) = (Sample::default(), Sample::default(), Sample::default());
+        let (mut processor, mut of_hosts) = (Sample::default(), Sample::default());
         for _ in 0..times {
             let asking = Arc::new(AtomicBool::new(true));
             let query = self.ask(asking.clone()).await?;
@@ -88,13 +90,15 @@ impl Bench<'_> {
             queries.extend(query.await??);
             all.push_value(outcome.took.as_secs_f64());
             processor.push_value(outcome.processor_ms);
+            of_hosts.push_value(outcome.hosts_ms);
             each.extend(outcome.each);
         }
         let how = format!(
-            "{vms} VMs by {} clients on {hosts} hosts, all Running; {:.0} a second; {:.2} ms of the server's processors each; one took {:.0} ms (50 %), {:.0} ms (99 %); ZStack publishes {theirs}",
+            "{vms} VMs by {} clients on {hosts} hosts, all Running; {:.0} a second; {:.2} ms of the server's processors each, {:.2} of the hosts'; one took {:.0} ms (50 %), {:.0} ms (99 %); ZStack publishes {theirs}",
             clients.min(vms),
             vms as f64 / all.median(),
             processor.median(),
+            of_hosts.median(),
             each.median(),
             each.quantile(0.99),
         );
@@ -123,10 +127,11 @@ impl Bench<'_> {
         let outcome = self.create(scaled(counted)?.max(clients), clients).await?;
         let how = |share: &str| {
             format!(
-                "{share} of {} creations by {clients} clients without pause, from the call to Running; {:.0} a second; {:.2} ms of the server's processors each",
+                "{share} of {} creations by {clients} clients without pause, from the call to Running; {:.0} a second; {:.2} ms of the server's processors each, {:.2} of the hosts'",
                 outcome.each.len(),
                 outcome.each.len() as f64 / outcome.took.as_secs_f64(),
-                outcome.processor_ms
+                outcome.processor_ms,
+                outcome.hosts_ms
             )
         };
         report.put("vm_create_p50_ms", outcome.each.median(), how("median"));
@@ -142,7 +147,8 @@ impl Bench<'_> {
         for _ in 0..clients {
             ready.push(Client::connect(self.server.address, &self.session).await?);
         }
-        let (began, processor_s) = (Instant::now(), self.server.processor_s()?);
+        let before = (self.server.processor_s()?, self.world.agents.processor_s()?);
+        let began = Instant::now();
         let mut tasks = Vec::new();
         for mut client in ready {
             let (next, world) = (next.clone(), self.world.clone());
@@ -164,8 +170,10 @@ impl Bench<'_> {
         }
         let took = began.elapsed();
         self.made.store(end, Ordering::Relaxed);
-        let processor_ms = (self.server.processor_s()? - processor_s) * 1000.0 / vms as f64;
-        Ok(Outcome { took, each, processor_ms })
+        let ms_each = |now: f64, before: f64| (now - before) * 1000.0 / vms as f64;
+        let processor_ms = ms_each(self.server.processor_s()?, before.0);
+        let hosts_ms = ms_each(self.world.agents.processor_s()?, before.1);
+        Ok(Outcome { took, each, processor_ms, hosts_ms })
     }
 
     /// Asks for one VM again and again, beside whatever else goes on.
