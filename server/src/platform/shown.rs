@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use cairn_api::Operation;
 use cairn_api::resource::{self, FieldType};
 use cairn_query::DateStyle;
-use cairn_store::{Tx, params};
+use cairn_store::{Dialect, Tx, params};
 use cairn_types::{Result, time};
 use serde_json::{Value, json};
 
@@ -49,6 +49,11 @@ pub fn for_tenant(value: &mut Value) {
     });
 }
 
+/// The account is no condition: SQLite would begin with it, and go through everything that is its own.
+fn owners(dialect: Dialect) -> String {
+    format!("SELECT uuid, account_uuid FROM resource WHERE uuid IN {}", dialect.listed(false))
+}
+
 /// The same for what a tenant found, of which some may be shared with him only: that he may use, but not change.
 pub fn found_by_tenant(tx: &mut dyn Tx, me: &str, value: &mut Value) -> Result<()> {
     for_tenant(value);
@@ -63,11 +68,7 @@ pub fn found_by_tenant(tx: &mut dyn Tx, me: &str, value: &mut Value) -> Result<(
         return Ok(());
     }
     let uuids = json!(with_actions).to_string();
-    // The account is no condition: SQLite would begin with it, and go through everything that is its own.
-    let sql = format!(
-        "SELECT uuid, account_uuid FROM resource WHERE uuid IN {}",
-        tx.dialect().listed(false)
-    );
+    let sql = owners(tx.dialect());
     let mut own = BTreeSet::new();
     for row in tx.query(&sql, params![uuids])? {
         if row.opt_text("account_uuid")?.as_deref() == Some(me) {
@@ -100,7 +101,7 @@ mod tests {
 
     #[test]
     fn bey_02_owners_of_what_was_found_are_read_by_uuid() {
-        let plan = crate::rows::plan_of(OWNERS);
+        let plan = crate::rows::plan_of(&owners(Dialect::Sqlite));
         assert!(!plan.contains("resource_account"), "{plan}");
     }
 
