@@ -29,7 +29,7 @@ pub fn register(api: &Api, cluster: &str, hosts: usize, per_agent: usize, folder
         interrupt::check()?;
         let count = bulk.min(hosts - made);
         let params = json!({ "clusterUuid": cluster, "count": count, "hostsPerAgent": per_agent, "firstNumber": made + 1 });
-        let answer = api.call("POST", "/cairn/hosts/simulators", Some(&json!({ "params": params })))?;
+        let answer = api.call("POST", "/cairn/hosts/simulators", Some(json!({ "params": params })))?;
         for agent in answer["agents"].as_array().context("agents")? {
             let mut identity = agent.clone();
             for name in ["ca", "server", "serverName"] {
