@@ -6,6 +6,7 @@ use cairn_types::{Result, kind, time};
 use serde_json::json;
 
 use super::{id, remove_row};
+use crate::network::ip;
 use crate::rows;
 
 type Any = kind::AnyResource;
@@ -102,7 +103,7 @@ pub(super) fn nic(tx: &mut dyn Tx, _network: &str, nic: &str) -> Result<()> {
     let sql = "SELECT vm_instance_uuid, l3_network_uuid FROM vm_nic WHERE uuid = ?";
     let Some(row) = tx.query_opt(sql, params![nic])? else { return Ok(()) };
     let (vm, l3) = (row.text("vm_instance_uuid")?, row.text("l3_network_uuid")?);
-    tx.execute("DELETE FROM used_ip WHERE vm_nic_uuid = ?", params![nic])?;
+    ip::give_back_where(tx, "vm_nic_uuid = ?", params![nic])?;
     remove_row(tx, "VmNicVO", nic)?;
     let sql = "UPDATE vm_instance SET default_l3_network_uuid =
                  (SELECT l3_network_uuid FROM vm_nic WHERE vm_instance_uuid = ? ORDER BY device_id LIMIT 1)

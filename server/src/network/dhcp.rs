@@ -47,15 +47,14 @@ pub fn forget_in(tx: &mut dyn Tx, range: Id<kind::IpRange>) -> Result<()> {
     for row in tx.query(sql, params![range])? {
         tags::clear(tx, "L3NetworkVO", row.id::<kind::L3Network>("l3_network_uuid")?, PREFIX)?;
     }
-    let sql = "DELETE FROM used_ip WHERE ip_range_uuid = ? AND purpose = 'dhcp'";
-    tx.execute(sql, params![range]).map(|_| ())
+    ip::give_back_where(tx, "ip_range_uuid = ? AND purpose = 'dhcp'", params![range])
 }
 
 /// Gives the address of a network back: it has no service any more that needs it.
 pub fn give_back(tx: &mut dyn Tx, l3: Id<kind::L3Network>) -> Result<()> {
     if let Some(value) = tags::get(tx, l3, PREFIX)? {
         let uuid = value.rsplit("::").next().unwrap_or_default();
-        tx.execute("DELETE FROM used_ip WHERE uuid = ? AND purpose = 'dhcp'", params![uuid])?;
+        ip::give_back_where(tx, "uuid = ? AND purpose = 'dhcp'", params![uuid])?;
         tags::clear(tx, "L3NetworkVO", l3, PREFIX)?;
     }
     Ok(())

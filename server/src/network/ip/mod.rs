@@ -1,9 +1,12 @@
 //! Addresses of L3 networks. One is taken by inserting its row; the unique key of the table lets nobody take it twice.
 //!
-//! Which one: a free one at random. Three ways are tried, each exact: all addresses of a small range; a few guesses and a
-//! walk from a random place; halving the range by counts. The last one always ends, and says "full" only of a full range.
+//! Which one: a free one at random. In a range with much room a few guesses find one; else the [`pool`] of the range proposes
+//! one, which knows in memory where room may be. The row decides: a proposal that somebody else took is followed by another
+//! one, and "full" is said only of a range whose rows were counted.
 
-use cairn_store::{Tx, is_duplicate, params};
+mod pool;
+
+use cairn_store::{Tx, Value, is_duplicate, params};
 use cairn_types::{Fault, Id, Result, code, kind, time};
 use serde_json::json;
 
@@ -56,10 +59,10 @@ pub struct Range {
     pub gateway: Option<String>,
 }
 
-/// Ranges up to this size are looked at as a whole.
-const SMALL: u128 = 1024;
-/// Guesses in larger ranges.
-const GUESSES: usize = 8;
+/// Addresses that are read in one go to list free ones.
+const PAGE: u128 = pool::BLOCK;
+/// Guesses before the pool is asked.
+const GUESSES: usize = 3;
 
 impl Range {
     pub(super) fn read(row: &cairn_store::Row) -> Result<Self> {
@@ -112,7 +115,22 @@ pub fn take(
 
 /// Gives all addresses of a NIC back.
 pub fn give_back(tx: &mut dyn Tx, nic: Id<kind::Nic>) -> Result<()> {
-    tx.execute("DELETE FROM used_ip WHERE vm_nic_uuid = ?", params![nic]).map(|_| ())
+    give_back_where(tx, "vm_nic_uuid = ?", params![nic])
+}
+
+/// Gives the addresses back whose rows satisfy a condition.
+pub fn give_back_where(tx: &mut dyn Tx, condition: &str, values: &[Value]) -> Result<()> {
+    let sql = format!(
+        "SELECT u.ip_sort, r.uuid, r.start_ip_sort FROM (SELECT ip_sort, ip_range_uuid FROM used_ip WHERE {condition}) u
+         JOIN ip_range r ON r.uuid = u.ip_range_uuid"
+    );
+    for row in tx.query(&sql, values)? {
+        let address = |column: &str| row.text(column).map(|t| Address::from_sort(&t));
+        if let (Some(address), Some(start)) = (address("ip_sort")?, address("start_ip_sort")?) {
+            pool::freed(row.id("uuid")?, start, address);
+        }
+    }
+    tx.execute(&format!("DELETE FROM used_ip WHERE {condition}"), values).map(|_| ())
 }
 
 fn take_wanted(tx: &mut dyn Tx, l3: Id<kind::L3Network>, nic: Id<kind::Nic>, text: &str) -> Result<Taken> {
@@ -181,6 +199,7 @@ fn insert(tx: &mut dyn Tx, range: &Range, address: Address, purpose: Purpose) ->
         now
     ];
     tx.execute(sql, values)?;
+    pool::took(range, address);
     Ok(taken)
 }
 
@@ -189,7 +208,10 @@ fn full(tx: &mut dyn Tx, l3: Id<kind::L3Network>, ranges: &[Range]) -> Fault {
     let mut texts = Vec::new();
     let mut facts = Vec::new();
     for range in ranges {
-        let used = used_between(tx, range.l3, range.start, range.end).unwrap_or(0);
+        let used = match pool::is_known_full(range) {
+            true => range.size(),
+            false => used_between(tx, range.l3, range.start, range.end).unwrap_or(0),
+        };
         texts.push(format!("{} to {}: {used} of {} in use", range.start, range.end, range.size()));
         facts.push(json!({
             "uuid": range.uuid.to_string(), "startIp": range.start.to_string(), "endIp": range.end.to_string(),
@@ -212,6 +234,9 @@ fn random() -> u128 {
     // The low bits of a random uuid; its version and variant lie above them.
     Id::<kind::AnyResource>::random().as_u128() & u128::from(u32::MAX)
 }
+
+pub use pool::differences;
+pub(super) use pool::forget;
 
 /// How many addresses from `first` to `last` are taken.
 pub fn used_between(tx: &mut dyn Tx, l3: Id<kind::L3Network>, first: Address, last: Address) -> Result<u128> {
@@ -242,72 +267,41 @@ pub(super) fn find_free(tx: &mut dyn Tx, range: &Range, seed: u128) -> Result<Op
         return Ok(None);
     }
     let begin = range.start.plus(seed % size);
-    if size <= SMALL {
-        return in_small(tx, range, begin);
-    }
     for guess in 0..GUESSES {
         let address = if guess == 0 { begin } else { range.start.plus(random() % size) };
-        let sql = "SELECT 1 FROM used_ip WHERE l3_network_uuid = ? AND ip_sort = ?";
-        if !tx.exists(sql, params![range.l3, address.sort()])? {
+        if !pool::is_taken(tx, range, address)? {
             return Ok(Some(address));
         }
     }
-    let walk = used_list(tx, range.l3, begin, range.end, SMALL)?;
-    if let Some(address) = gap(begin, range.end, &walk) {
-        return Ok(Some(address));
-    }
-    by_halves(tx, range)
+    pool::propose(tx, range, begin)
 }
 
-/// The first free address from `begin` on, or, if there is none, from the start of the range on.
-fn in_small(tx: &mut dyn Tx, range: &Range, begin: Address) -> Result<Option<Address>> {
-    let used = used_list(tx, range.l3, range.start, range.end, SMALL)?;
-    let behind: Vec<Address> = used.iter().copied().filter(|a| *a >= begin).collect();
-    Ok(gap(begin, range.end, &behind).or_else(|| gap(range.start, range.end, &used)))
-}
-
-/// The first address from `first` to `last` that is not in the list. The list is in order and begins at `first`; where it
-/// was cut off, nothing is known and nothing is found.
-fn gap(first: Address, last: Address, used: &[Address]) -> Option<Address> {
-    let mut next = first;
-    for address in used {
-        if *address != next {
-            return Some(next);
-        }
-        next = next.plus(1);
-    }
-    (next <= last && u128::try_from(used.len()).unwrap_or(SMALL) < SMALL).then_some(next)
-}
-
-/// Halves the range by counts until what is left is small. Ends with an address unless the range is full.
-fn by_halves(tx: &mut dyn Tx, range: &Range) -> Result<Option<Address>> {
-    let (mut first, mut last) = (range.start, range.end);
-    if used_between(tx, range.l3, first, last)? >= range.size() {
-        return Ok(None);
-    }
-    loop {
-        let size = last.count_from(first);
-        if size <= SMALL / 2 {
-            let used = used_list(tx, range.l3, first, last, SMALL)?;
-            return Ok(gap(first, last, &used));
-        }
-        let middle = first.plus(size / 2 - 1);
-        if used_between(tx, range.l3, first, middle)? < middle.count_from(first) {
-            last = middle;
-        } else {
-            first = middle.plus(1);
-        }
-    }
-}
-
-/// Up to `limit` free addresses of a range, in order, from `start` on.
+/// Up to `limit` free addresses of a range, in order, from `start` on. Blocks that count as full are left out, unless that
+/// leaves too few.
 pub fn list_free(tx: &mut dyn Tx, range: &Range, start: Address, limit: usize) -> Result<Vec<Address>> {
+    if pool::is_known_full(range) {
+        return Ok(Vec::new());
+    }
+    let free = walk(tx, range, start, limit, true)?;
+    if free.len() < limit { walk(tx, range, start, limit, false) } else { Ok(free) }
+}
+
+fn walk(
+    tx: &mut dyn Tx,
+    range: &Range,
+    start: Address,
+    limit: usize,
+    is_quick: bool,
+) -> Result<Vec<Address>> {
     let mut free = Vec::new();
     let mut next = range.start.max(start);
     while next <= range.end && free.len() < limit {
-        let used = used_list(tx, range.l3, next, range.end, SMALL)?;
+        if is_quick {
+            next = pool::skip_full(range, next);
+        }
+        let used = used_list(tx, range.l3, next, range.end, PAGE)?;
         // What is known ends with the last address of a list that was cut off.
-        let is_cut = u128::try_from(used.len()).unwrap_or(SMALL) >= SMALL;
+        let is_cut = u128::try_from(used.len()).unwrap_or(PAGE) >= PAGE;
         let known_to = used.last().copied().filter(|_| is_cut).unwrap_or(range.end);
         let mut taken = used.into_iter().peekable();
         while next <= known_to && free.len() < limit {

@@ -232,3 +232,110 @@ async fn l3_05_free_addresses_are_listed_in_order_from_a_start() {
     assert_eq!(list("10.0.21.0", 100).await, Vec::<String>::new());
     assert_eq!(list("0.0.0.0", 10_000).await.len(), 5120 - 3000 + 12);
 }
+
+/// What a range is thought to be follows what this server and others do to its rows, whatever is taken back.
+#[tokio::test]
+async fn l3_05_proposals_are_right_whoever_writes_rows() {
+    let mut numbers = Numbers(11);
+    for size in [1_u64, 2, 60, 1023, 1024, 1025, 2048, 3100] {
+        let bed = Bed::new().await;
+        let first = address("10.3.255.250");
+        let range = bed.range("10.3.255.250", &first.plus(u128::from(size) - 1).to_string(), 8).await;
+        let mut open: BTreeSet<Address> = (0..u128::from(size)).map(|n| first.plus(n)).collect();
+        let all: Vec<Address> = open.iter().copied().collect();
+        // Nearly full, by rows that nothing here was told of.
+        let keep = usize::try_from(numbers.below(4)).unwrap();
+        let closed: Vec<Address> = all.iter().copied().skip(keep).collect();
+        closed.iter().for_each(|a| assert!(open.remove(a)));
+        bed.fill(&range, closed.into_iter()).await;
+        for step in 0..60 {
+            let any = all[usize::try_from(numbers.below(size)).unwrap()];
+            match numbers.below(5) {
+                // Another server gives an address back.
+                0 => {
+                    let sql = "DELETE FROM used_ip WHERE ip_sort = ?";
+                    bed.store.write(move |tx| tx.execute(sql, params![any.sort()])).await.unwrap();
+                    pool::believe_nothing();
+                    open.insert(any);
+                }
+                // Another server takes one.
+                1 => {
+                    if open.remove(&any) {
+                        bed.fill(&range, [any].into_iter()).await;
+                    }
+                }
+                // This server gives one back, or means to.
+                2 => {
+                    let is_kept = numbers.below(2) == 0;
+                    let give = move |tx: &mut dyn Tx| {
+                        give_back_where(tx, "ip_sort = ?", params![any.sort()])?;
+                        if is_kept { Ok(()) } else { Err(Fault::internal("it is taken back")) }
+                    };
+                    assert_eq!(bed.store.write(give).await.is_ok(), is_kept);
+                    if is_kept {
+                        open.insert(any);
+                    }
+                }
+                // It takes one, or means to.
+                kind => {
+                    let (l3, is_kept) = (bed.l3, kind == 3);
+                    let take = move |tx: &mut dyn Tx| {
+                        let taken = take_any(tx, l3, Purpose::Dhcp)?;
+                        if is_kept {
+                            Ok(taken)
+                        } else {
+                            Err(Fault::internal("it is taken back").with("ip", taken.ip))
+                        }
+                    };
+                    match bed.store.write(take).await {
+                        Ok(taken) => assert!(open.remove(&address(&taken.ip)), "{} was taken", taken.ip),
+                        Err(f) if f.code == code::L3_ALLOCATE_IP => {
+                            assert!(open.is_empty(), "step {step}: {f}")
+                        }
+                        Err(f) => {
+                            let ip = f.params["ip"].as_str().unwrap();
+                            assert!(open.contains(&address(ip)), "{ip} was taken");
+                        }
+                    }
+                }
+            }
+            let (range, limit) = (range.clone(), usize::try_from(numbers.below(5)).unwrap());
+            let listed = bed.store.read(move |tx| list_free(tx, &range, first, limit)).await.unwrap();
+            assert_eq!(listed.len(), open.len().min(limit), "step {step} of {size}");
+            assert!(listed.iter().all(|a| open.contains(a)));
+        }
+        let lines = bed.store.read(differences).await.unwrap();
+        assert!(lines.is_empty(), "{lines:?}");
+    }
+}
+
+/// The cost of an address in a range with one free address in a thousand: no more rows than a block has, whatever its size.
+#[tokio::test]
+async fn l3_05_an_address_of_a_large_and_nearly_full_range_is_found_at_once() {
+    let bed = Bed::new().await;
+    let range = bed.range("10.0.0.0", "10.3.255.255", 8).await;
+    let first = range.start;
+    bed.fill(&range, (0..1 << 18).filter(|n| n % 1000 != 77).map(move |n| first.plus(n))).await;
+    let mut took = Vec::new();
+    for _ in 0..263 {
+        let l3 = bed.l3;
+        let take = move |tx: &mut dyn Tx| {
+            let began = std::time::Instant::now();
+            take_any(tx, l3, Purpose::Dhcp).map(|_| began.elapsed())
+        };
+        took.push(bed.store.write(take).await.unwrap());
+    }
+    let fault = bed
+        .store
+        .write({
+            let l3 = bed.l3;
+            move |tx| take_any(tx, l3, Purpose::Dhcp)
+        })
+        .await
+        .unwrap_err();
+    assert_eq!(fault.params["ranges"][0]["used"], 1 << 18);
+    took.sort_unstable();
+    let (median, worst) = (took[took.len() / 2], took[took.len() - 1]);
+    println!("median {median:?}, 90 % {:?}, worst {worst:?}", took[took.len() * 9 / 10]);
+    assert!(median < std::time::Duration::from_millis(50), "{took:?}");
+}

@@ -5,7 +5,7 @@ use cairn_types::{Id, Result, kind};
 use serde_json::json;
 
 use crate::network::deletion::{Deletable, Deletion};
-use crate::network::dhcp;
+use crate::network::{dhcp, ip};
 use crate::rows;
 
 /// The kind of resource.
@@ -22,7 +22,9 @@ impl Deletable for Range {
     }
 
     fn before_remove(tx: &mut dyn Tx, range: Id<kind::IpRange>) -> Result<()> {
-        dhcp::forget_in(tx, range)
+        dhcp::forget_in(tx, range)?;
+        ip::forget(range);
+        Ok(())
     }
 
     /// The DHCP address may have gone with the range; VMs in other ranges need one.
