@@ -55,6 +55,8 @@ pub struct App {
     pub consoles: compute::console::Consoles,
     /// Simulated machines.
     pub hardware: hardware::Hardware,
+    /// What accounts use and volumes take, without adding it up anew.
+    pub sums: platform::sums::Sums,
     /// All hosts in memory, to find one for a VM.
     pub placement: compute::placement::Placement,
     /// What is being done to storage right now.
@@ -156,10 +158,12 @@ impl App {
             agents.lead(leading.lease.clone(), leading.servers);
             leading.lease
         });
+        let sums = platform::sums::Sums::start(&store);
         let app = Arc::new(Self {
             bus: crate::bus::Connection::default(),
             feed: Feed::start(store.clone()).await?,
-            placement: compute::placement::Placement::start(&store).await?,
+            placement: compute::placement::Placement::start(&store, &sums).await?,
+            sums,
             audit: Audit::start(store.clone()),
             recent: platform::recent::Recent::default(),
             handlers: Handlers::all(),

@@ -1,5 +1,6 @@
 //! What can be measured.
 
+mod allocate;
 mod cargo_check;
 mod create_vms;
 mod hosts;
@@ -63,6 +64,11 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "agents-5000",
         about: "five thousand agents with a connection each",
         kind: Kind::Alone(hosts::separate),
+    },
+    Scenario {
+        name: "allocate",
+        about: "a host for a VM out of 1,000,000: roomy, nearly full, nobody fits, in tiny clusters",
+        kind: Kind::Alone(allocate::measure),
     },
     Scenario {
         name: "idle-memory",

@@ -75,6 +75,12 @@ impl Cloud {
     pub async fn violations(&self) -> Vec<String> {
         let mut lines = violations(&self.app().store, self.machines.snapshot()).await;
         lines.extend(self.index_differences().await);
+        let sums = self.app().sums.clone();
+        lines.extend(
+            self.app().store.read(move |tx| sums.differences(tx)).await.expect("the rows can be read"),
+        );
+        let addresses = self.app().store.read(cairn_server::network::ip::differences).await;
+        lines.extend(addresses.expect("the rows can be read"));
         lines
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cairn_api::ops::compute::{
     ExplainAllocation, GetCandidatePrimaryStoragesForCreatingVm, GetCandidateZonesClustersHostsForCreatingVm,
-    GetVmStartingCandidateClustersHosts,
+    GetIndexDifferences, GetVmStartingCandidateClustersHosts,
 };
 use cairn_store::{Tx, params};
 use cairn_types::{Fault, Id, Result, kind};
@@ -22,6 +22,7 @@ pub(super) fn handlers(h: &mut Handlers) {
     h.read::<GetCandidateZonesClustersHostsForCreatingVm, _>(destinations);
     h.read::<GetCandidatePrimaryStoragesForCreatingVm, _>(storages);
     h.read::<GetVmStartingCandidateClustersHosts, _>(starting_hosts);
+    h.read::<GetIndexDifferences, _>(differences);
 }
 
 /// Size and processors of an offering.
@@ -144,6 +145,17 @@ async fn destinations(call: Call, op: GetCandidateZonesClustersHostsForCreatingV
         "hosts": inventories(&call, "HostInventory", choices.hosts).await?,
         "totalHosts": choices.total_hosts,
     }))
+}
+
+/// Each part is compared in a read of its own: what is written between them is in none of the lines.
+async fn differences(call: Call, _: GetIndexDifferences) -> Result<Value> {
+    let (placement, sums, store) = (call.app.placement.clone(), call.app.sums.clone(), &call.app.store);
+    placement.ready().await?;
+    let hosts = placement.hosts();
+    let mut lines = store.read(move |tx| placement.differences(tx)).await?;
+    lines.extend(store.read(move |tx| sums.differences(tx)).await?);
+    lines.extend(store.read(crate::network::ip::differences).await?);
+    Ok(json!({ "hosts": hosts, "differences": lines }))
 }
 
 async fn starting_hosts(call: Call, op: GetVmStartingCandidateClustersHosts) -> Result<Value> {

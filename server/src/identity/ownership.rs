@@ -30,7 +30,7 @@ fn change(call: &Call, tx: &mut dyn Tx, op: &ChangeResourceOwner) -> Result<Valu
     let before = rows::owner(tx, resource)?;
     if before != Some(receiver) {
         let asks = asks(tx, &entity, resource)?;
-        quota::check(tx, receiver, &asks)?;
+        quota::check_quickly(&call.app.sums, tx, receiver, &asks)?;
         let data = json!({ "ownerBefore": before.map(|b| b.to_string()), "owner": receiver.to_string() });
         // One event for each of the two, since each sees only what is his at that moment.
         rows::event(tx, &entity, resource, "updated", &data)?;

@@ -25,6 +25,7 @@ pub mod settings;
 pub mod shown;
 pub mod stuck;
 pub mod subscriptions;
+pub mod sums;
 pub mod tag_api;
 pub mod tags;
 

@@ -554,6 +554,7 @@ export interface GetCandidateZonesClustersHostsForCreatingVmResult {
   clusters?: ClusterInventory[];
   hosts?: HostInventory[];
   schema?: Schema;
+  totalHosts?: number;
   zones?: ZoneInventory[];
 }
 
@@ -587,6 +588,12 @@ export interface GetHypervisorTypesResult {
 
 export interface GetImageQgaResult {
   enable?: boolean;
+  schema?: Schema;
+}
+
+export interface GetIndexDifferencesResult {
+  differences?: string[];
+  hosts?: number;
   schema?: Schema;
 }
 
@@ -701,6 +708,7 @@ export interface GetVmStartingCandidateClustersHostsResult {
   clusters?: ClusterInventory[];
   hosts?: HostInventory[];
   schema?: Schema;
+  totalHosts?: number;
 }
 
 export interface GlobalConfigInventory {
@@ -2534,6 +2542,7 @@ export interface Operations {
     /** Image to look at. */
     uuid: string;
   }; result: GetImageQgaResult };
+  GetIndexDifferences: { params: Record<string, never>; result: GetIndexDifferencesResult };
   GetInterdependentL3NetworksImages: { params: {
     /** Zone to look in. */
     zoneUuid: string;
@@ -4335,6 +4344,11 @@ export const getImageQga = /*#__PURE__*/ operation<"GetImageQga", Operations["Ge
   name: "GetImageQga", method: "GET", path: "/zstack/v1/images/{uuid}/qga",
 });
 
+/** Compare what is kept in memory with the rows that it is made of: the index of hosts, the sums of VM instances and volumes, and the free addresses of IP ranges */
+export const getIndexDifferences = /*#__PURE__*/ operation<"GetIndexDifferences", Operations["GetIndexDifferences"]>({
+  name: "GetIndexDifferences", method: "GET", path: "/zstack/v1/cairn/indexes/differences",
+});
+
 /** List the images that go with L3 networks, or the L3 networks that go with an image */
 export const getInterdependentL3NetworksImages = /*#__PURE__*/ operation<"GetInterdependentL3NetworksImages", Operations["GetInterdependentL3NetworksImages"]>({
   name: "GetInterdependentL3NetworksImages", method: "GET", path: "/zstack/v1/images-l3networks/dependencies",
@@ -5101,6 +5115,7 @@ export const allOperations = /*#__PURE__*/ [
   getHostAllocatorStrategies,
   getHypervisorTypes,
   getImageQga,
+  getIndexDifferences,
   getInterdependentL3NetworksImages,
   getIpAddressCapacity,
   getL2NetworkTypes,

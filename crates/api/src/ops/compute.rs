@@ -178,7 +178,11 @@ crate::operations! {
     cli "vm list-starting-hosts" {
         /// VM instance to look at.
         uuid: String => [path, refers("VmInstanceVO"), owned, target];
-    } -> sync { hosts: "List<HostInventory>", clusters: "List<ClusterInventory>" }, read("instance");
+    } -> sync {
+        hosts: "List<HostInventory>",
+        clusters: "List<ClusterInventory>",
+        totalHosts: "long"
+    }, read("instance");
 
     /// List zones, clusters and hosts on which a VM instance could be created.
     GetCandidateZonesClustersHostsForCreatingVm: GET "/vm-instances/candidate-destinations",
@@ -202,7 +206,8 @@ crate::operations! {
     } -> sync {
         zones: "List<ZoneInventory>",
         clusters: "List<ClusterInventory>",
-        hosts: "List<HostInventory>"
+        hosts: "List<HostInventory>",
+        totalHosts: "long"
     }, read("instance");
 
     /// List primary storages that could hold the volumes of a new VM instance.
@@ -277,6 +282,11 @@ crate::operations! {
         accepted: "long",
         rejectedBy: "Map"
     }, read("instance"), ours;
+
+    /// Compare what is kept in memory with the rows that it is made of: the index of hosts, the sums of VM instances and volumes,
+    /// and the free addresses of IP ranges. One line for each difference. Takes seconds with a million hosts.
+    GetIndexDifferences: GET "/cairn/indexes/differences", cli "management-node check-indexes" {
+    } -> sync { hosts: "long", differences: "List<String>" }, admin, ours;
 
     /// Set the host name that a guest is given at its next start.
     SetVmHostname: PUT "/vm-instances/{uuid}/actions" => "setVmHostname", cli "vm set-hostname" {

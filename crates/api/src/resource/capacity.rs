@@ -149,6 +149,17 @@ pub const STORAGE_AVAILABLE: &str = not_below_zero!(
     " AS BIGINT)"
 );
 
+/// The same without what volumes take, which whoever asks often knows without adding them up; may be negative.
+pub const STORAGE_WITHOUT_VOLUMES: &str = concat!(
+    "CAST(",
+    storage_physical!(),
+    " * ",
+    storage_ratio!(),
+    " - ",
+    storage_sum!("size", "image_cache"),
+    " AS BIGINT)"
+);
+
 /// What one host of a local storage may promise; `{t}` is `local_storage_host_ref`.
 pub const LOCAL_STORAGE_TOTAL: &str = whole!("{t}.total_physical * ", storage_ratio!());
 /// What one host of a local storage has not promised yet; `{t}` is `local_storage_host_ref`.

@@ -6,7 +6,7 @@ use cairn_store::{Tx, params};
 use cairn_types::{Fault, Id, Result, kind};
 
 use super::rows::u128s;
-use crate::app::App;
+use crate::platform::settings::Settings;
 
 /// What a VM needs.
 #[derive(Debug, Clone, Default)]
@@ -113,8 +113,8 @@ pub struct Need {
 
 impl Need {
     /// Looks up what an ask refers to. Costs the same however many hosts there are.
-    pub fn load(app: &App, tx: &mut dyn Tx, ask: &Ask) -> Result<Self> {
-        let reserve = app.settings.bytes("primaryStorage", "reservedCapacity");
+    pub fn load(settings: &Settings, tx: &mut dyn Tx, ask: &Ask) -> Result<Self> {
+        let reserve = settings.bytes("primaryStorage", "reservedCapacity");
         let mut need = Self {
             cpu: ask.cpu_num,
             memory: ask.memory_bytes,

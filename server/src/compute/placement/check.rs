@@ -22,7 +22,7 @@ impl Placement {
             return Ok(Vec::new());
         }
         let index = self.lock().index.clone();
-        let mut lines = topology(&index.topology(), &Topology::all(tx)?);
+        let mut lines = topology(&index.topology(), &Topology::all(tx, self.sums())?);
         let mut known: BTreeSet<u128> = index.hosts().collect();
         let rows = match index.len() <= ONE_BY_ONE {
             true => one_by_one(tx)?,

@@ -11,6 +11,8 @@ use super::judge::Counts;
 use super::rows::{self, Candidate, Hosts};
 use super::{Placement, SMALL, State, entry, follow, not_ready};
 use crate::app::App;
+use crate::platform::settings::Settings;
+use crate::platform::sums::Sums;
 
 /// Proposals that are tried before the index is brought up to what the transaction sees.
 const TRIES: usize = 4;
@@ -24,11 +26,21 @@ const FEW_EXAMPLES: usize = 8;
 /// Chooses a host with a storage, or says why nobody can be chosen (`HOST_ALLOCATION.1000`). `NOT_READY` asks the caller to
 /// wait for [`Placement::ready`] and to try again. A plan takes nothing.
 pub fn choose(app: &App, tx: &mut dyn Tx, ask: &Ask, is_plan: bool) -> Result<Candidate> {
-    let need = Need::load(app, tx, ask)?;
-    let placement = &app.placement;
+    choose_by(&app.placement, &app.settings, tx, ask, is_plan)
+}
+
+/// The same by an index and settings alone.
+pub fn choose_by(
+    placement: &Placement,
+    settings: &Settings,
+    tx: &mut dyn Tx,
+    ask: &Ask,
+    is_plan: bool,
+) -> Result<Candidate> {
+    let need = Need::load(settings, tx, ask)?;
     // Where only one host will do, or one is preferred, the index has nothing to add.
     for host in [need.host, need.volumes_on, ask.preferred().map(|h| h.as_u128())].into_iter().flatten() {
-        if let Some(found) = fitting(tx, &need, host)? {
+        if let Some(found) = fitting(tx, placement.sums(), &need, host)? {
             if !is_plan {
                 placement.lock().deduct(host, &need);
             }
@@ -39,7 +51,7 @@ pub fn choose(app: &App, tx: &mut dyn Tx, ask: &Ask, is_plan: bool) -> Result<Ca
     if need.host.is_none() && need.volumes_on.is_none() && !is_plan {
         for _ in 0..TRIES {
             let Some(host) = placement.lock().propose(&need, ask.strategy(), is_plan) else { break };
-            if let Some(found) = fitting(tx, &need, host)? {
+            if let Some(found) = fitting(tx, placement.sums(), &need, host)? {
                 return Ok(found);
             }
             let entry = entry::one(tx, host)?;
@@ -50,8 +62,8 @@ pub fn choose(app: &App, tx: &mut dyn Tx, ask: &Ask, is_plan: bool) -> Result<Ca
 }
 
 /// The first storage with which a host can take it, by its rows.
-fn fitting(tx: &mut dyn Tx, need: &Need, host: u128) -> Result<Option<Candidate>> {
-    Ok(rows::candidates(tx, need, Hosts::One(host))?.into_iter().find(Candidate::is_accepted))
+fn fitting(tx: &mut dyn Tx, sums: &Sums, need: &Need, host: u128) -> Result<Option<Candidate>> {
+    Ok(rows::candidates(tx, sums, need, Hosts::One(host))?.into_iter().find(Candidate::is_accepted))
 }
 
 /// Looks at all hosts, by an index that is brought up to what this transaction sees first.
@@ -63,11 +75,11 @@ fn by_all(
     is_plan: bool,
 ) -> Result<Candidate> {
     let mut state = placement.lock();
-    if !state.see(tx)? {
+    if !state.see(tx, placement.sums())? {
         let is_small = state.index.len() <= SMALL;
         drop(state);
         placement.distrust();
-        return if is_small { by_rows(tx, need, strategy) } else { Err(not_ready()) };
+        return if is_small { by_rows(tx, placement.sums(), need, strategy) } else { Err(not_ready()) };
     }
     for _ in 0..CORRECTIONS {
         let Some(host) = state.propose(need, strategy, is_plan) else {
@@ -75,9 +87,9 @@ fn by_all(
             let limit = if counts.total <= EXAMPLES as u64 { EXAMPLES } else { FEW_EXAMPLES };
             let examples = state.index.examples(need, limit);
             drop(state);
-            return Err(refused(tx, need, &counts, &examples)?);
+            return Err(refused(tx, placement.sums(), need, &counts, &examples)?);
         };
-        if let Some(found) = fitting(tx, need, host)? {
+        if let Some(found) = fitting(tx, placement.sums(), need, host)? {
             return Ok(found);
         }
         tracing::error!("the index of hosts differs from the rows of host {host:032x}");
@@ -113,7 +125,7 @@ impl State {
     }
 
     /// Brings the index up to what a transaction sees. False if it has to be built anew for that.
-    fn see(&mut self, tx: &mut dyn Tx) -> Result<bool> {
+    fn see(&mut self, tx: &mut dyn Tx, sums: &Sums) -> Result<bool> {
         let mut touched = follow::since(tx, self.cursor)?;
         touched.resolve(tx)?;
         if touched.everything || !self.is_exact {
@@ -122,7 +134,7 @@ impl State {
         // The cursor stays: what the transaction sees may be taken back, so the follower reads all of it again.
         self.unsure.look_also_at(&touched);
         let known = self.known(&touched);
-        let topology = touched.topology(tx, &known)?;
+        let topology = touched.topology(tx, sums, &known)?;
         self.index.set_topology(&topology);
         for host in touched.hosts.iter().copied().chain(self.pending.keys().copied().collect::<Vec<_>>()) {
             let entry = entry::one(tx, host)?;
@@ -133,8 +145,8 @@ impl State {
 }
 
 /// Chooses by the rows of all hosts.
-fn by_rows(tx: &mut dyn Tx, need: &Need, strategy: Strategy) -> Result<Candidate> {
-    let all = rows::all(tx, need)?;
+fn by_rows(tx: &mut dyn Tx, sums: &Sums, need: &Need, strategy: Strategy) -> Result<Candidate> {
+    let all = rows::all(tx, sums, need)?;
     let good: Vec<&Candidate> = all.iter().filter(|c| c.is_accepted()).collect();
     let random = cairn_types::Id::<cairn_types::kind::AnyResource>::random().as_u128() & u128::from(u32::MAX);
     let nth = usize::try_from(random).unwrap_or(0) % good.len().max(1);
@@ -153,10 +165,10 @@ fn by_rows(tx: &mut dyn Tx, need: &Need, strategy: Strategy) -> Result<Candidate
 }
 
 /// The refusal, with the rows of some of the rejected.
-fn refused(tx: &mut dyn Tx, need: &Need, counts: &Counts, examples: &[u128]) -> Result<Fault> {
+fn refused(tx: &mut dyn Tx, sums: &Sums, need: &Need, counts: &Counts, examples: &[u128]) -> Result<Fault> {
     let mut shown = Vec::new();
     for host in examples {
-        shown.extend(rows::candidates(tx, need, Hosts::One(*host))?);
+        shown.extend(rows::candidates(tx, sums, need, Hosts::One(*host))?);
     }
     shown.truncate(EXAMPLES);
     Ok(fault(counts, &shown))

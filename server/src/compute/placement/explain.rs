@@ -44,9 +44,9 @@ pub struct Choices {
 
 /// Judges all candidates.
 pub fn explain(app: &App, tx: &mut dyn Tx, ask: &Ask) -> Result<Explained> {
-    let need = Need::load(app, tx, ask)?;
+    let need = Need::load(&app.settings, tx, ask)?;
     if app.placement.hosts() <= SMALL {
-        let candidates = rows::all(tx, &need)?;
+        let candidates = rows::all(tx, &app.sums, &need)?;
         let mut counts = Counts::default();
         candidates.iter().for_each(|c| counts.note(c.verdict));
         let chosen = candidates.iter().filter(|c| c.is_accepted()).max_by_key(|c| c.free_memory).cloned();
@@ -60,7 +60,7 @@ pub fn explain(app: &App, tx: &mut dyn Tx, ask: &Ask) -> Result<Explained> {
     };
     let mut candidates = Vec::new();
     for host in best.iter().chain(examples.iter().filter(|h| Some(**h) != best)) {
-        candidates.extend(rows::candidates(tx, &need, Hosts::One(*host))?);
+        candidates.extend(rows::candidates(tx, &app.sums, &need, Hosts::One(*host))?);
     }
     let chosen = candidates.iter().find(|c| c.is_accepted() && Some(c.host.as_u128()) == best).cloned();
     Ok(Explained { counts, chosen, candidates })
@@ -68,10 +68,10 @@ pub fn explain(app: &App, tx: &mut dyn Tx, ask: &Ask) -> Result<Explained> {
 
 /// Everything that could be chosen.
 pub fn choices(app: &App, tx: &mut dyn Tx, ask: &Ask) -> Result<Choices> {
-    let need = Need::load(app, tx, ask)?;
+    let need = Need::load(&app.settings, tx, ask)?;
     let mut choices = Choices::default();
     if app.placement.hosts() <= SMALL {
-        for c in rows::all(tx, &need)?.into_iter().filter(Candidate::is_accepted) {
+        for c in rows::all(tx, &app.sums, &need)?.into_iter().filter(Candidate::is_accepted) {
             choices.zones.insert(c.zone.to_string());
             choices.clusters.insert(c.cluster.to_string());
             choices.hosts.insert(c.host.to_string());

@@ -12,6 +12,7 @@ use super::rows::{param, u128s};
 use super::topology::Topology;
 use super::{DEDUCTED, Placement, State};
 use crate::platform::events;
+use crate::platform::sums::Sums;
 
 /// More entries than this in one go are not worth following one by one.
 const MANY: usize = 20_000;
@@ -168,7 +169,7 @@ impl Touched {
 
     /// What rows say of zones, clusters and storages now. Storages that hosts share are read in any case: their room
     /// changes with every volume.
-    pub(super) fn topology(&self, tx: &mut dyn Tx, state: &Known) -> Result<Topology> {
+    pub(super) fn topology(&self, tx: &mut dyn Tx, sums: &Sums, state: &Known) -> Result<Topology> {
         let mut topology = Topology::default();
         for zone in &self.zones {
             topology.add_zone(tx, *zone)?;
@@ -178,7 +179,7 @@ impl Touched {
             topology.add_cluster(tx, *cluster)?;
         }
         for storage in self.storages.iter().chain(&state.shared) {
-            topology.add_storage(tx, *storage)?;
+            topology.add_storage(tx, sums, *storage)?;
         }
         Ok(topology)
     }
@@ -229,7 +230,7 @@ impl Placement {
         touched.hosts.extend(pending);
         touched.look_also_at(&unsure);
         let known = self.lock().known(&touched);
-        let topology = touched.topology(tx, &known)?;
+        let topology = touched.topology(tx, self.sums(), &known)?;
         let hosts = touched.hosts.iter().map(|h| Ok((*h, entry::one(tx, *h)?))).collect::<Result<_>>()?;
         Ok(Update::Changes(Box::new(Changes { from, to: touched.last, topology, hosts, unsure, began })))
     }

@@ -35,7 +35,7 @@ use cairn_types::{Fault, Result, code};
 use tokio::sync::{Notify, watch};
 
 pub use ask::{Ask, check_named};
-pub use choose::choose;
+pub use choose::{choose, choose_by};
 pub use explain::{Choices, choices, explain};
 pub use index::Index;
 pub use rows::Candidate;
@@ -43,6 +43,7 @@ pub use rows::Candidate;
 use self::follow::Update;
 use self::topology::Topology;
 use crate::platform::events;
+use crate::platform::sums::Sums;
 
 /// Hosts that are read from rows in one go.
 const PAGE: usize = 4096;
@@ -65,6 +66,8 @@ struct Shared {
     state: Mutex<State>,
     is_ready: watch::Sender<bool>,
     nudge: Notify,
+    /// What volumes take on storages that hosts share.
+    sums: Sums,
 }
 
 /// The index with what it takes to keep it right.
@@ -83,9 +86,13 @@ pub(in crate::compute) struct State {
 
 impl Placement {
     /// Builds the index and follows the log from then on. Does not wait where there are many hosts.
-    pub async fn start(store: &Store) -> Result<Self> {
-        let shared =
-            Shared { state: Mutex::default(), is_ready: watch::Sender::new(false), nudge: Notify::new() };
+    pub async fn start(store: &Store, sums: &Sums) -> Result<Self> {
+        let shared = Shared {
+            state: Mutex::default(),
+            is_ready: watch::Sender::new(false),
+            nudge: Notify::new(),
+            sums: sums.clone(),
+        };
         let placement = Self { shared: Arc::new(shared) };
         let hosts = store
             .read(|tx| tx.query_int("SELECT count(*) FROM (SELECT 1 FROM host LIMIT 20000) h", &[]))
@@ -100,6 +107,10 @@ impl Placement {
 
     pub(in crate::compute) fn lock(&self) -> MutexGuard<'_, State> {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(in crate::compute) fn sums(&self) -> &Sums {
+        &self.shared.sums
     }
 
     /// How many hosts the index has.
@@ -124,7 +135,8 @@ impl Placement {
     /// Builds the index from rows.
     pub(crate) async fn build(&self, store: &Store) -> Result<()> {
         let began = Instant::now();
-        let (index, cursor) = store.read(build).await?;
+        let sums = self.shared.sums.clone();
+        let (index, cursor) = store.read(move |tx| build(tx, &sums)).await?;
         let hosts = index.len();
         *self.lock() = State { index, cursor, is_exact: true, ..State::default() };
         self.shared.is_ready.send_replace(true);
@@ -173,10 +185,10 @@ impl Placement {
 }
 
 /// Every host from rows, and the cursor that they are as of.
-fn build(tx: &mut dyn Tx) -> Result<(Index, i64)> {
+fn build(tx: &mut dyn Tx, sums: &Sums) -> Result<(Index, i64)> {
     let cursor = events::last(tx)?;
     let mut index = Index::default();
-    index.set_topology(&Topology::all(tx)?);
+    index.set_topology(&Topology::all(tx, sums)?);
     let mut after = 0;
     loop {
         let page = entry::page(tx, after, PAGE)?;

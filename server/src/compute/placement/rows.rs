@@ -1,6 +1,6 @@
 //! Hosts as rows tell of them: one host or a page of hosts with names and words, to be judged and shown.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cairn_api::resource;
 use cairn_store::{Row, Tx, Value, params};
@@ -10,6 +10,8 @@ use serde_json::{Value as Json, json};
 
 use super::ask::Need;
 use super::judge::{Facts, Kind, StorageFacts, Verdict, judge};
+use super::topology::shared_free;
+use crate::platform::sums::Sums;
 
 /// The uuids of a column.
 pub(super) fn u128s(rows: &[Row], column: &str) -> Result<Vec<u128>> {
@@ -76,10 +78,11 @@ pub enum Hosts {
 }
 
 /// Hosts with each storage of their clusters, in the order of their uuids, judged.
-pub fn candidates(tx: &mut dyn Tx, need: &Need, hosts: Hosts) -> Result<Vec<Candidate>> {
+pub fn candidates(tx: &mut dyn Tx, sums: &Sums, need: &Need, hosts: Hosts) -> Result<Vec<Candidate>> {
     let (sql, values) = statement(need, hosts);
     let rows = tx.query(&sql, &values)?;
     let (mut found, mut cached, mut reach) = (Vec::with_capacity(rows.len()), None, Reach::default());
+    let mut shared = Shared::default();
     for row in &rows {
         let host = uuid(row, "host")?;
         let has_image = match (&need.image, cached) {
@@ -93,16 +96,17 @@ pub fn candidates(tx: &mut dyn Tx, need: &Need, hosts: Hosts) -> Result<Vec<Cand
         };
         cached = Some((host, has_image));
         let unreached = reach.of(tx, need, uuid(row, "cluster")?)?;
-        found.push(seen(row, need, has_image, unreached)?);
+        let shared_free = shared.of(tx, sums, row)?;
+        found.push(seen(row, need, has_image, unreached, shared_free)?);
     }
     Ok(found)
 }
 
 /// All hosts that the need allows, judged. For small clouds, and to compare with.
-pub fn all(tx: &mut dyn Tx, need: &Need) -> Result<Vec<Candidate>> {
+pub fn all(tx: &mut dyn Tx, sums: &Sums, need: &Need) -> Result<Vec<Candidate>> {
     let (mut found, mut after) = (Vec::new(), 0);
     loop {
-        let next = candidates(tx, need, Hosts::Page(after, 1000))?;
+        let next = candidates(tx, sums, need, Hosts::Page(after, 1000))?;
         let Some(last) = next.last() else { return Ok(found) };
         after = last.host.as_u128();
         found.extend(next);
@@ -137,7 +141,7 @@ fn statement(need: &Need, hosts: Hosts) -> (String, Vec<Value>) {
            {} AS free_cpu, {} AS free_memory, (SELECT count(*) FROM vm_instance v WHERE v.host_uuid = h.uuid) AS vm_count,
            p.uuid AS storage, p.url, p.state AS storage_state, p.status AS storage_status,
            coalesce(lr.status, p.status) AS local_status, p.total_capacity AS own_capacity, lr.host_uuid AS local_host,
-           CASE WHEN lr.host_uuid IS NULL THEN {} ELSE {} END AS free_disk,
+           CASE WHEN lr.host_uuid IS NULL THEN NULL ELSE {} END AS local_free,
            CASE WHEN lr.host_uuid IS NULL THEN p.available_capacity ELSE lr.available_physical END AS free_physical
          FROM (SELECT * FROM host WHERE {} {limit}) h
          JOIN cluster c ON c.uuid = h.cluster_uuid JOIN zone z ON z.uuid = h.zone_uuid
@@ -147,11 +151,30 @@ fn statement(need: &Need, hosts: Hosts) -> (String, Vec<Value>) {
          ORDER BY h.uuid, p.uuid",
         on(resource::HOST_AVAILABLE_CPU, "h"),
         on(resource::HOST_AVAILABLE_MEMORY, "h"),
-        on(resource::STORAGE_AVAILABLE, "p"),
         on(resource::LOCAL_STORAGE_AVAILABLE, "lr"),
         conditions.join(" AND "),
     );
     (sql, values)
+}
+
+/// What storages that hosts share may still promise, looked up once for each.
+#[derive(Default)]
+struct Shared(BTreeMap<u128, i64>);
+
+impl Shared {
+    fn of(&mut self, tx: &mut dyn Tx, sums: &Sums, row: &Row) -> Result<i64> {
+        let is_local = row.opt_text("local_host")?.is_some() || row.opt_int("own_capacity")?.is_none();
+        let Some(storage) = row.opt_id::<kind::PrimaryStorage>("storage")?.filter(|_| !is_local) else {
+            return Ok(0);
+        };
+        let storage = storage.as_u128();
+        if let Some(known) = self.0.get(&storage) {
+            return Ok(*known);
+        }
+        let free = shared_free(tx, sums, storage)?;
+        self.0.insert(storage, free);
+        Ok(free)
+    }
 }
 
 /// Which networks clusters do not reach, looked up once for each cluster in a row.
@@ -190,7 +213,7 @@ pub(super) fn unreached(need: &Need, is_there: impl Fn(u128) -> bool) -> u64 {
     bits.fold(0, |all, (n, _)| all | 1 << n.min(63))
 }
 
-fn seen(row: &Row, need: &Need, has_image: bool, unreached: u64) -> Result<Candidate> {
+fn seen(row: &Row, need: &Need, has_image: bool, unreached: u64, shared_free: i64) -> Result<Candidate> {
     let storage = match row.opt_id::<kind::PrimaryStorage>("storage")? {
         None => None,
         Some(storage) => Some(StorageFacts {
@@ -199,7 +222,7 @@ fn seen(row: &Row, need: &Need, has_image: bool, unreached: u64) -> Result<Candi
             is_ready: row.opt_int("own_capacity")?.is_some() || row.opt_text("local_host")?.is_some(),
             is_connected: row.text("storage_status")? == "Connected"
                 && row.text("local_status")? == "Connected",
-            free: row.opt_int("free_disk")?.unwrap_or(0),
+            free: row.opt_int("local_free")?.unwrap_or(shared_free),
             free_physical: row.opt_int("free_physical")?.unwrap_or(0),
         }),
     };

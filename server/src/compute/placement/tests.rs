@@ -36,6 +36,7 @@ const IMAGES: u128 = 3;
 
 struct World {
     index: Index,
+    topology: Topology,
     hosts: BTreeMap<u128, Entry>,
 }
 
@@ -59,7 +60,9 @@ fn topology(dice: &mut Dice) -> Topology {
         let l2_networks = (0..NETWORKS).filter(|_| !dice.one_in(4)).collect();
         let zone = cluster % ZONES;
         let row = ClusterRow { zone, is_enabled: !dice.one_in(6), storages, l2_networks };
-        all.clusters.insert(cluster, Some(row));
+        // Many are like one that is there already.
+        let like = all.clusters.get(&u128::from(dice.roll(4))).cloned().filter(|_| dice.one_in(2));
+        all.clusters.insert(cluster, like.unwrap_or(Some(row)));
     }
     all
 }
@@ -90,7 +93,8 @@ fn host(dice: &mut Dice, host: u128) -> Entry {
 
 impl World {
     fn new(dice: &mut Dice, hosts: u64) -> Self {
-        let mut world = Self { index: Index::default(), hosts: BTreeMap::new() };
+        let mut world =
+            Self { index: Index::default(), topology: Topology::default(), hosts: BTreeMap::new() };
         world.index.set_topology(&topology(dice));
         for n in 0..hosts {
             world.put(host(dice, 1000 + u128::from(n)));
@@ -105,6 +109,9 @@ impl World {
                 world.hosts.remove(&n);
             }
         }
+        // Clusters change, so that others are like them.
+        world.topology = topology(dice);
+        world.index.set_topology(&world.topology);
         world
     }
 
@@ -195,6 +202,8 @@ proptest! {
         let mut dice = Dice(seed);
         let world = World::new(&mut dice, hosts);
         prop_assert_eq!(world.index.len(), world.hosts.len());
+        let there = world.topology.clusters.iter().filter(|(_, c)| **c != Some(ClusterRow::default()));
+        prop_assert_eq!(world.index.topology().clusters, there.map(|(c, row)| (*c, row.clone())).collect::<BTreeMap<_, _>>());
         for (host, entry) in &world.hosts {
             let known = world.index.entry(*host);
             prop_assert_eq!(known.as_ref(), Some(entry));

@@ -8,6 +8,7 @@ use cairn_store::{Row, Tx, params};
 use cairn_types::Result;
 
 use super::rows::{param, u128s, uuid};
+use crate::platform::sums::Sums;
 
 /// Rows by uuid; one that is gone has none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,7 +22,7 @@ pub struct Topology {
 }
 
 /// What the index keeps of a cluster.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct ClusterRow {
     /// Its zone.
     pub zone: u128,
@@ -55,7 +56,7 @@ pub struct SharedRoom {
 
 impl Topology {
     /// Everything there is.
-    pub fn all(tx: &mut dyn Tx) -> Result<Self> {
+    pub fn all(tx: &mut dyn Tx, sums: &Sums) -> Result<Self> {
         let mut all = Self::default();
         for row in tx.query("SELECT uuid, state FROM zone", params![])? {
             all.zones.insert(uuid(&row, "uuid")?, Some(row.text("state")? == "Enabled"));
@@ -77,7 +78,7 @@ impl Topology {
             }
         }
         for row in tx.query("SELECT uuid FROM primary_storage", params![])? {
-            all.add_storage(tx, uuid(&row, "uuid")?)?;
+            all.add_storage(tx, sums, uuid(&row, "uuid")?)?;
         }
         Ok(all)
     }
@@ -106,7 +107,7 @@ impl Topology {
     }
 
     /// Reads a storage with its room.
-    pub fn add_storage(&mut self, tx: &mut dyn Tx, storage: u128) -> Result<()> {
+    pub fn add_storage(&mut self, tx: &mut dyn Tx, sums: &Sums, storage: u128) -> Result<()> {
         let sql =
             "SELECT state, status, total_capacity, available_capacity FROM primary_storage WHERE uuid = ?";
         let Some(row) = tx.query_opt(sql, params![param(storage)])? else {
@@ -116,7 +117,7 @@ impl Topology {
         let shared = match row.opt_int("total_capacity")? {
             None => None,
             Some(_) => Some(SharedRoom {
-                free: shared_free(tx, storage)?,
+                free: shared_free(tx, sums, storage)?,
                 free_physical: row.opt_int("available_capacity")?.unwrap_or(0),
             }),
         };
@@ -127,10 +128,12 @@ impl Topology {
     }
 }
 
-/// What a shared storage may still promise: a sum over its volumes.
-fn shared_free(tx: &mut dyn Tx, storage: u128) -> Result<i64> {
-    let free = on(resource::STORAGE_AVAILABLE, "p");
-    tx.query_int(&format!("SELECT {free} FROM primary_storage p WHERE p.uuid = ?"), params![param(storage)])
+/// What a shared storage may still promise.
+pub(super) fn shared_free(tx: &mut dyn Tx, sums: &Sums, storage: u128) -> Result<i64> {
+    let room = on(resource::STORAGE_WITHOUT_VOLUMES, "p");
+    let sql = format!("SELECT {room} FROM primary_storage p WHERE p.uuid = ?");
+    let room = tx.query_int(&sql, params![param(storage)])?;
+    Ok(room.saturating_sub(sums.of_storage(tx, storage)?).max(0))
 }
 
 fn cluster(row: &Row) -> Result<ClusterRow> {

@@ -36,7 +36,7 @@ pub(super) fn recover(call: &Call, tx: &mut dyn Tx, op: &RecoverVmInstance) -> R
         return Err(Fault::operation(text).with("vm", vm.to_string()));
     }
     if let Some(owner) = rows::owner(tx, vm)? {
-        quota::check(tx, owner, &[("vm.totalNum", 1)])?;
+        quota::check_quickly(&call.app.sums, tx, owner, &[("vm.totalNum", 1)])?;
     }
     let sql = "SELECT uuid, l3_network_uuid FROM vm_nic WHERE vm_instance_uuid = ? ORDER BY device_id";
     for nic in tx.query(sql, params![vm])? {

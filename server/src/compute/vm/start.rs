@@ -297,7 +297,7 @@ impl StartVm {
         is_plan: bool,
     ) -> Result<Option<Candidate>> {
         claim_all(tx, new)?;
-        quota_for(tx, new, self.goal)?;
+        quota_for(app, tx, new, self.goal)?;
         // A uuid in use is refused here; the VM that has it is another's and stays untouched by the undo.
         rows::register(tx, "VmInstanceVO", self.vm, Some(new.account))?;
         self.is_recorded = true;
@@ -326,7 +326,7 @@ impl StartVm {
         let vm = VmRow::load(tx, self.vm)?;
         vm.allow(cairn_types::state::VmAction::StartVmInstance)?;
         if let Some(owner) = rows::owner(tx, self.vm)? {
-            quota::check(tx, owner, &running_asks(vm.cpu_num, vm.memory_size))?;
+            quota::check_quickly(&app.sums, tx, owner, &running_asks(vm.cpu_num, vm.memory_size))?;
         }
         for l3 in store::l3_networks(tx, self.vm)? {
             rows::claim(tx, "L3NetworkVO", l3)?;
@@ -627,12 +627,12 @@ fn running_asks(cpu: i64, memory: i64) -> [(&'static str, i64); 3] {
     [("vm.num", 1), ("vm.cpuNum", cpu), ("vm.memorySize", memory)]
 }
 
-fn quota_for(tx: &mut dyn Tx, new: &NewVm, goal: Goal) -> Result<()> {
+fn quota_for(app: &App, tx: &mut dyn Tx, new: &NewVm, goal: Goal) -> Result<()> {
     let mut asks = vec![("vm.totalNum", 1), ("volume.capacity", new.root_size)];
     if goal == Goal::Running {
         asks.extend(running_asks(new.cpu_num, new.memory_size));
     }
-    quota::check(tx, new.account, &asks)
+    quota::check_quickly(&app.sums, tx, new.account, &asks)
 }
 
 fn insert_vm(tx: &mut dyn Tx, vm: Id<kind::Vm>, new: &NewVm) -> Result<()> {

@@ -1,4 +1,4 @@
-//! Up to 1024 hosts of one cluster in columns, with bounds that tell most questions without a look at each host.
+//! Up to 1024 hosts of clusters that are alike in columns, with bounds that tell most questions without a look at each host.
 
 use super::super::entry::{Entry, LocalRoom};
 
@@ -16,6 +16,8 @@ const DELETING: u8 = 4;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Block {
     pub(super) hosts: Vec<u128>,
+    /// The places of their clusters.
+    pub(super) clusters: Vec<u32>,
     pub(super) cpu: Vec<i64>,
     pub(super) memory: Vec<i64>,
     pub(super) vms: Vec<u32>,
@@ -181,9 +183,10 @@ impl Block {
     }
 
     /// Adds a host; its place.
-    pub(super) fn push(&mut self, entry: &Entry) -> usize {
+    pub(super) fn push(&mut self, entry: &Entry, cluster: u32) -> usize {
         let n = self.hosts.len();
         self.hosts.push(entry.host);
+        self.clusters.push(cluster);
         self.cpu.push(0);
         self.memory.push(0);
         self.vms.push(0);
@@ -268,6 +271,7 @@ impl Block {
         self.is_stale = true;
         let last = self.hosts.len() - 1;
         self.hosts.swap_remove(n);
+        self.clusters.swap_remove(n);
         self.cpu.swap_remove(n);
         self.memory.swap_remove(n);
         self.vms.swap_remove(n);

@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 
 use super::block::{Block, bit, less, ones, places};
-use super::find::is_asked;
-use super::{Cluster, Index, StorageRow};
+use super::{Group, Index, StorageRow};
 use crate::compute::placement::ask::Need;
 use crate::compute::placement::judge::{Counts, Kind, Verdict, judge};
 use crate::compute::placement::rows::unreached;
@@ -19,24 +18,19 @@ impl Index {
     /// takes a look at each host that may fit.
     pub fn counts(&mut self, need: &Need, with_accepted: bool) -> Counts {
         let mut counts = Counts::default();
-        if let Some(host) = need.host {
-            let allowed = |c: &Cluster| is_asked(c, need);
-            let is_allowed = self.places.get(&host).is_some_and(|p| allowed(&self.clusters[p.parts().0]));
-            let facts = if is_allowed { self.facts(host, need) } else { Vec::new() };
-            facts.iter().for_each(|f| counts.note(judge(f, need)));
+        if need.host.is_some() || self.is_one_of_many(need) {
+            for host in self.asked(need, 1) {
+                self.facts(host, need).iter().for_each(|f| counts.note(judge(f, need)));
+            }
             return counts;
         }
-        for n in 0..self.clusters.len() {
-            if is_asked(&self.clusters[n], need) {
+        for n in 0..self.groups.len() {
+            if self.is_asked(&self.groups[n], need) {
                 let storages = self.storages_of(n);
-                let zone = self.zones.get(&self.clusters[n].row.zone).copied().unwrap_or(false);
+                let zone = self.zones.get(&self.groups[n].row.zone).copied().unwrap_or(false);
                 let with_volumes =
                     need.volumes_on.filter(|h| self.places.get(h).is_some_and(|p| p.parts().0 == n));
-                Sum { counts: &mut counts, need, with_volumes }.cluster(
-                    &mut self.clusters[n],
-                    zone,
-                    &storages,
-                );
+                Sum { counts: &mut counts, need, with_volumes }.group(&mut self.groups[n], zone, &storages);
             }
         }
         if with_accepted {
@@ -45,8 +39,48 @@ impl Index {
         counts
     }
 
+    /// Whether a cluster is asked for whose hosts stand among those of others.
+    fn is_one_of_many(&self, need: &Need) -> bool {
+        let Some(cluster) = need.cluster.and_then(|c| self.clusters.get(*self.at.get(&c)? as usize)) else {
+            return false;
+        };
+        let blocks = &self.groups[cluster.group as usize].blocks;
+        cluster.hosts != blocks.iter().map(Block::len).sum::<usize>()
+    }
+
+    /// The hosts that a need allows; every n-th of them.
+    fn asked(&self, need: &Need, step: usize) -> Vec<u128> {
+        let cluster = need.cluster.and_then(|c| self.at.get(&c).copied());
+        if let Some(host) = need.host {
+            let is_asked = self.places.get(&host).is_some_and(|p| {
+                let (g, b, n) = p.parts();
+                let group = &self.groups[g];
+                self.is_asked(group, need) && cluster.is_none_or(|c| c == group.blocks[b].clusters[n])
+            });
+            return if is_asked { vec![host] } else { Vec::new() };
+        }
+        let groups = self.groups.iter().filter(|g| self.is_asked(g, need));
+        let blocks = groups.flat_map(|g| &g.blocks);
+        if !self.is_one_of_many(need) {
+            return blocks.flat_map(|b| b.hosts.iter().copied()).step_by(step).collect();
+        }
+        let mut all = Vec::new();
+        blocks.for_each(|b| {
+            all.extend(b.hosts.iter().zip(&b.clusters).filter(|(_, c)| Some(**c) == cluster).map(|(h, _)| *h))
+        });
+        all.into_iter().step_by(step).collect()
+    }
+
+    fn asked_count(&self, need: &Need) -> usize {
+        if need.host.is_some() || self.is_one_of_many(need) {
+            return self.asked(need, 1).len();
+        }
+        let groups = self.groups.iter().filter(|g| self.is_asked(g, need));
+        groups.flat_map(|g| &g.blocks).map(Block::len).sum()
+    }
+
     fn storages_of(&self, n: usize) -> Vec<(u128, StorageRow)> {
-        let list = self.clusters[n].row.storages.iter();
+        let list = self.groups[n].row.storages.iter();
         list.map(|s| (*s, self.storages.get(s).cloned().unwrap_or_default())).collect()
     }
 
@@ -60,20 +94,15 @@ impl Index {
 
     /// Hosts that show why candidates are rejected: some of each mix of reasons. All of them if they are few.
     pub fn examples(&self, need: &Need, limit: usize) -> Vec<u128> {
-        let asked: Vec<&Cluster> = self.clusters.iter().filter(|c| is_asked(c, need)).collect();
-        let hosts = || asked.iter().flat_map(|c| &c.blocks).flat_map(|b| b.hosts.iter().copied());
-        if let Some(host) = need.host {
-            return hosts().filter(|h| *h == host).collect();
-        }
-        let total: usize = asked.iter().map(|c| c.len()).sum();
-        if total <= limit {
-            let mut all: Vec<u128> = hosts().collect();
+        let total = self.asked_count(need);
+        if need.host.is_some() || total <= limit {
+            let mut all = self.asked(need, 1);
             all.sort_unstable();
             return all;
         }
         let mut seen: HashMap<Verdict, usize> = HashMap::new();
         let (mut found, step) = (Vec::new(), total.div_ceil(LOOKED_AT));
-        for host in hosts().step_by(step) {
+        for host in self.asked(need, step) {
             let verdicts: Vec<Verdict> = self.facts(host, need).iter().map(|f| judge(f, need)).collect();
             let is_new = verdicts.iter().any(|v| seen.get(v).is_none_or(|n| *n < ALIKE));
             if is_new && found.len() < limit {
@@ -86,18 +115,18 @@ impl Index {
     }
 }
 
-/// The sum over one cluster.
+/// The sum over clusters that are alike.
 struct Sum<'a> {
     counts: &'a mut Counts,
     need: &'a Need,
-    /// The host with the VM's volumes, if it is in this cluster.
+    /// The host with the VM's volumes, if it is among them.
     with_volumes: Option<u128>,
 }
 
 impl Sum<'_> {
-    fn cluster(mut self, cluster: &mut Cluster, zone_enabled: bool, storages: &[(u128, StorageRow)]) {
-        let row = cluster.row.clone();
-        let hosts: u64 = cluster.blocks.iter().map(|b| b.len() as u64).sum();
+    fn group(mut self, group: &mut Group, zone_enabled: bool, storages: &[(u128, StorageRow)]) {
+        let row = group.row.clone();
+        let hosts: u64 = group.blocks.iter().map(|b| b.len() as u64).sum();
         // Each host is a candidate with every storage, and one without if there is none.
         let times = (storages.len() as u64).max(1);
         self.counts.total += hosts * times;
@@ -115,7 +144,7 @@ impl Sum<'_> {
             self.counts.add(Kind::LocalVolumes, others * times);
         }
         let image_is_near = self.need.image_is_in(row.zone);
-        for block in &mut cluster.blocks {
+        for block in &mut group.blocks {
             self.hosts(block, times, image_is_near);
             for (uuid, storage) in storages {
                 self.storage(block, *uuid, storage);

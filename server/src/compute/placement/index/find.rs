@@ -1,12 +1,16 @@
 //! Finding a host that fits. Clusters that can't have it are left out by what holds for all their hosts, blocks by their bounds.
 
+use std::collections::BTreeSet;
+
 use super::block::{Bits, Block, bit};
-use super::{Cluster, Index};
+use super::{Group, Index};
 use crate::compute::placement::ask::{Need, Strategy};
 
-/// What a host of one cluster must have, with all that is the same for its hosts decided.
+/// What a host of clusters that are alike must have, with all that is the same for its hosts decided.
 pub(super) struct Wanted<'a> {
     need: &'a Need,
+    /// Only hosts of this cluster, by its place.
+    cluster: Option<u32>,
     /// Its zone can't give the image: only a host that has it will do.
     must_have_image: bool,
     /// A storage that all hosts share has room: for anybody, or for one that has the image.
@@ -17,17 +21,18 @@ pub(super) struct Wanted<'a> {
 }
 
 impl<'a> Wanted<'a> {
-    /// None if no host of the cluster can have it.
-    pub(super) fn of(index: &Index, cluster: &Cluster, need: &'a Need) -> Option<Self> {
-        let row = &cluster.row;
+    /// None if no host of the group can have it.
+    pub(super) fn of(index: &Index, group: &Group, need: &'a Need) -> Option<Self> {
+        let row = &group.row;
         let is_open = row.is_enabled
             && index.zones.get(&row.zone).copied().unwrap_or(false)
             && need.networks.iter().all(|n| n.l2.is_some_and(|l2| row.l2_networks.contains(&l2)));
-        if !is_open || !is_asked(cluster, need) {
+        if !is_open || !index.is_asked(group, need) {
             return None;
         }
         let mut wanted = Self {
             need,
+            cluster: need.cluster.and_then(|c| index.at.get(&c).copied()),
             must_have_image: !need.image_is_in(row.zone),
             shared_for_all: false,
             shared_with_image: false,
@@ -73,6 +78,9 @@ impl<'a> Wanted<'a> {
         if !block.is_usable(n) || block.cpu[n] < self.need.cpu || block.memory[n] < self.need.memory {
             return false;
         }
+        if self.cluster.is_some_and(|c| c != block.clusters[n]) {
+            return false;
+        }
         let has_image = image.is_some_and(|bits| bit(bits, n));
         if self.must_have_image && !has_image {
             return false;
@@ -106,82 +114,83 @@ fn disk_needed(need: &Need, has_image: bool) -> (i64, i64) {
     (need.disk_with_image(has_image), need.image_bytes(has_image).saturating_add(need.reserve))
 }
 
-/// Whether the hosts of a cluster are candidates at all.
-pub(super) fn is_asked(cluster: &Cluster, need: &Need) -> bool {
-    !cluster.blocks.is_empty()
-        && need.zone.is_none_or(|z| z == cluster.row.zone)
-        && need.cluster.is_none_or(|c| c == cluster.uuid)
-}
-
 impl Index {
+    /// Whether hosts of a group are candidates at all.
+    pub(super) fn is_asked(&self, group: &Group, need: &Need) -> bool {
+        let has_cluster = |c: u128| {
+            let cluster = self.at.get(&c).and_then(|n| self.clusters.get(*n as usize));
+            cluster.is_some_and(|c| self.groups[c.group as usize].row == group.row)
+        };
+        !group.blocks.is_empty()
+            && need.zone.is_none_or(|z| z == group.row.zone)
+            && need.cluster.is_none_or(has_cluster)
+    }
+
     /// A host that fits. `seed` decides which, where any will do.
     pub fn propose(&mut self, need: &Need, strategy: Strategy, seed: u64) -> Option<u128> {
         if let Some(host) = need.host.or(need.volumes_on) {
             return self.fitting(host, need).then_some(host);
         }
         let open: Vec<(usize, Wanted<'_>)> = self
-            .clusters
+            .groups
             .iter()
             .enumerate()
-            .filter_map(|(n, c)| Wanted::of(self, c, need).map(|w| (n, w)))
+            .filter_map(|(n, g)| Wanted::of(self, g, need).map(|w| (n, w)))
             .collect();
         match strategy {
-            Strategy::Any => any(&mut self.clusters, &open, seed),
-            Strategy::LeastVms => best(&mut self.clusters, &open, Order::LeastVms),
-            Strategy::MostFreeMemory => best(&mut self.clusters, &open, Order::MostMemory),
+            Strategy::Any => any(&mut self.groups, &open, seed),
+            Strategy::LeastVms => best(&mut self.groups, &open, Order::LeastVms),
+            Strategy::MostFreeMemory => best(&mut self.groups, &open, Order::MostMemory),
         }
     }
 
     fn fitting(&self, host: u128, need: &Need) -> bool {
-        let Some((c, b, n)) = self.places.get(&host).map(|p| p.parts()) else { return false };
-        let cluster = &self.clusters[c];
-        let Some(wanted) = Wanted::of(self, cluster, need) else { return false };
+        let Some((g, b, n)) = self.places.get(&host).map(|p| p.parts()) else { return false };
+        let group = &self.groups[g];
+        let Some(wanted) = Wanted::of(self, group, need) else { return false };
         let is_it = need.host.is_none_or(|h| h == host) && need.volumes_on.is_none_or(|h| h == host);
-        is_it && wanted.fits(&cluster.blocks[b], wanted.image(&cluster.blocks[b]), n)
+        is_it && wanted.fits(&group.blocks[b], wanted.image(&group.blocks[b]), n)
     }
 
     /// How many hosts fit, and in which clusters; up to `limit` of them by name.
     pub fn fitting_hosts(&mut self, need: &Need, limit: usize) -> (u64, Vec<u128>, Vec<u128>) {
-        let (mut count, mut clusters, mut hosts) = (0, Vec::new(), Vec::new());
         if let Some(host) = need.host.or(need.volumes_on) {
-            if self.fitting(host, need) {
-                let c = self.places.get(&host).map(|p| p.parts().0);
-                return (1, c.map(|c| self.clusters[c].uuid).into_iter().collect(), vec![host]);
-            }
-            return (0, clusters, hosts);
+            return match self.places.get(&host).filter(|_| self.fitting(host, need)) {
+                Some(place) => (1, vec![self.cluster_of(place.parts())], vec![host]),
+                None => (0, Vec::new(), Vec::new()),
+            };
         }
-        for n in 0..self.clusters.len() {
-            let Some(wanted) = Wanted::of(self, &self.clusters[n], need) else { continue };
-            let cluster = &mut self.clusters[n];
-            let before = count;
-            for block in &mut cluster.blocks {
+        let (mut count, mut clusters, mut hosts) = (0, BTreeSet::new(), Vec::new());
+        for n in 0..self.groups.len() {
+            let Some(wanted) = Wanted::of(self, &self.groups[n], need) else { continue };
+            for block in &mut self.groups[n].blocks {
                 if !wanted.may_fit(block) {
                     continue;
                 }
                 let image = wanted.image(block);
                 for at in (0..block.len()).filter(|at| wanted.fits(block, image, *at)) {
                     count += 1;
+                    clusters.insert(block.clusters[at]);
                     if hosts.len() < limit {
                         hosts.push(block.hosts[at]);
                     }
                 }
             }
-            if count > before {
-                clusters.push(cluster.uuid);
-            }
         }
+        let clusters = clusters.into_iter().map(|c| self.clusters[c as usize].uuid).collect();
         (count, clusters, hosts)
     }
 }
 
 /// The first one that fits from a random host on, around all of them.
-fn any(clusters: &mut [Cluster], open: &[(usize, Wanted<'_>)], seed: u64) -> Option<u128> {
-    let total: usize = open.iter().map(|(n, _)| clusters[*n].len()).sum();
+fn any(groups: &mut [Group], open: &[(usize, Wanted<'_>)], seed: u64) -> Option<u128> {
+    let total: usize =
+        open.iter().map(|(n, _)| groups[*n].blocks.iter().map(Block::len).sum::<usize>()).sum();
     let mut skip = usize::try_from(seed % u64::try_from(total.max(1)).ok()?).ok()?;
     let mut blocks: Vec<(&Wanted<'_>, usize, usize)> = Vec::new();
     let mut begin = (0, 0);
     for (n, wanted) in open {
-        for (b, block) in clusters[*n].blocks.iter().enumerate() {
+        for (b, block) in groups[*n].blocks.iter().enumerate() {
             if skip < block.len() {
                 begin = (blocks.len(), skip);
                 skip = usize::MAX;
@@ -196,12 +205,12 @@ fn any(clusters: &mut [Cluster], open: &[(usize, Wanted<'_>)], seed: u64) -> Opt
     for at in around {
         let (wanted, n, b) = blocks.get(at)?;
         let start = if at == first { from } else { 0 };
-        if let Some(host) = wanted.first(&mut clusters[*n].blocks[*b], start, usize::MAX) {
+        if let Some(host) = wanted.first(&mut groups[*n].blocks[*b], start, usize::MAX) {
             return Some(host);
         }
     }
     let (wanted, n, b) = blocks.get(first)?;
-    wanted.first(&mut clusters[*n].blocks[*b], 0, from)
+    wanted.first(&mut groups[*n].blocks[*b], 0, from)
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -221,10 +230,10 @@ impl Order {
 }
 
 /// The best one of all, by free memory or number of VMs.
-fn best(clusters: &mut [Cluster], open: &[(usize, Wanted<'_>)], order: Order) -> Option<u128> {
+fn best(groups: &mut [Group], open: &[(usize, Wanted<'_>)], order: Order) -> Option<u128> {
     let mut found: Option<((u32, i64), u128)> = None;
     for (n, wanted) in open {
-        for block in &mut clusters[*n].blocks {
+        for block in &mut groups[*n].blocks {
             if !wanted.may_fit(block) {
                 continue;
             }

@@ -1,5 +1,5 @@
-//! All hosts in memory: by cluster in blocks of columns, with what is the same for a whole cluster or storage kept once. About
-//! 100 bytes a host. The index proposes and counts; rows decide.
+//! All hosts in memory: in blocks of columns, those of clusters that are alike together, with what is the same for all of them or
+//! for a storage kept once. About 100 bytes a host, however small its cluster. The index proposes and counts; rows decide.
 
 mod block;
 mod count;
@@ -18,8 +18,10 @@ use super::topology::{ClusterRow, StorageRow, Topology};
 #[derive(Debug, Clone, Default)]
 pub struct Index {
     zones: HashMap<u128, bool>,
-    at: HashMap<u128, usize>,
+    at: HashMap<u128, u32>,
     clusters: Vec<Cluster>,
+    groups: Vec<Group>,
+    alike: HashMap<ClusterRow, u32>,
     storages: HashMap<u128, StorageRow>,
     places: HashMap<u128, Place>,
 }
@@ -27,6 +29,14 @@ pub struct Index {
 #[derive(Debug, Clone, Default)]
 struct Cluster {
     uuid: u128,
+    /// Clusters that are gone, or not known yet, are in the group of the empty row.
+    group: u32,
+    hosts: usize,
+}
+
+/// Hosts of all clusters with the same zone, state, storages and networks.
+#[derive(Debug, Clone, Default)]
+struct Group {
     row: ClusterRow,
     blocks: Vec<Block>,
 }
@@ -34,27 +44,21 @@ struct Cluster {
 /// Where a host is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Place {
-    cluster: u32,
+    group: u32,
     block: u32,
     n: u32,
 }
 
 impl Place {
     fn parts(self) -> (usize, usize, usize) {
-        (self.cluster as usize, self.block as usize, self.n as usize)
-    }
-}
-
-impl Cluster {
-    fn len(&self) -> usize {
-        self.blocks.iter().map(Block::len).sum()
+        (self.group as usize, self.block as usize, self.n as usize)
     }
 }
 
 /// A place; what can't be one is none.
-fn place(cluster: usize, block: usize, n: usize) -> Option<Place> {
+fn place(group: u32, block: usize, n: usize) -> Option<Place> {
     let small = |x: usize| u32::try_from(x).ok();
-    Some(Place { cluster: small(cluster)?, block: small(block)?, n: small(n)? })
+    Some(Place { group, block: small(block)?, n: small(n)? })
 }
 
 impl Index {
@@ -84,31 +88,63 @@ impl Index {
         }
         for (cluster, row) in &topology.clusters {
             // A cluster that is gone has no hosts; its place stays empty.
-            let n = self.cluster(*cluster);
-            self.clusters[n].row = row.clone().unwrap_or_default();
+            self.set_cluster(*cluster, row.clone().unwrap_or_default());
         }
     }
 
-    fn cluster(&mut self, uuid: u128) -> usize {
-        let next = self.clusters.len();
-        let n = *self.at.entry(uuid).or_insert(next);
-        if n == next {
-            self.clusters.push(Cluster { uuid, ..Cluster::default() });
+    /// Takes over a cluster: its hosts go where those of clusters like it are.
+    fn set_cluster(&mut self, uuid: u128, row: ClusterRow) {
+        let at = self.cluster(uuid);
+        let group = self.group(row);
+        let old = std::mem::replace(&mut self.clusters[at as usize].group, group);
+        if old == group || self.clusters[at as usize].hosts == 0 {
+            return;
         }
-        n
+        let blocks = &self.groups[old as usize].blocks;
+        let of_it = |b: &Block| {
+            let there = (0..b.len()).filter(|n| b.clusters[*n] == at);
+            there.map(|n| b.entry(n, uuid)).collect::<Vec<_>>()
+        };
+        let moved: Vec<Entry> = blocks.iter().flat_map(of_it).collect();
+        for entry in moved {
+            self.remove(entry.host);
+            self.put(&entry);
+        }
+    }
+
+    fn group(&mut self, row: ClusterRow) -> u32 {
+        if let Some(known) = self.alike.get(&row) {
+            return *known;
+        }
+        let next = u32::try_from(self.groups.len()).unwrap_or(u32::MAX);
+        self.groups.push(Group { row: row.clone(), blocks: Vec::new() });
+        self.alike.insert(row, next);
+        next
+    }
+
+    fn cluster(&mut self, uuid: u128) -> u32 {
+        if let Some(known) = self.at.get(&uuid) {
+            return *known;
+        }
+        let next = u32::try_from(self.clusters.len()).unwrap_or(u32::MAX);
+        let group = self.group(ClusterRow::default());
+        self.clusters.push(Cluster { uuid, group, hosts: 0 });
+        self.at.insert(uuid, next);
+        next
     }
 
     /// Takes over a host as it is.
     pub fn put(&mut self, entry: &Entry) {
-        if let Some(place) = self.places.get(&entry.host).copied() {
-            let (c, b, n) = place.parts();
-            if self.clusters[c].uuid == entry.cluster {
-                return self.clusters[c].blocks[b].set(n, entry);
+        let cluster = self.cluster(entry.cluster);
+        if let Some((g, b, n)) = self.places.get(&entry.host).map(|p| p.parts()) {
+            let block = &mut self.groups[g].blocks[b];
+            if block.clusters[n] == cluster {
+                return block.set(n, entry);
             }
             self.remove(entry.host);
         }
-        let c = self.cluster(entry.cluster);
-        let blocks = &mut self.clusters[c].blocks;
+        let group = self.clusters[cluster as usize].group;
+        let blocks = &mut self.groups[group as usize].blocks;
         // Hosts that went leave room in earlier blocks; it is looked for in the last ones only.
         let from = blocks.len().saturating_sub(8);
         let free = blocks.iter().skip(from).position(|b| b.len() < BLOCK).map(|n| n + from);
@@ -116,8 +152,9 @@ impl Index {
             blocks.push(Block::default());
             blocks.len() - 1
         });
-        let n = blocks[b].push(entry);
-        if let Some(place) = place(c, b, n) {
+        let n = blocks[b].push(entry, cluster);
+        self.clusters[cluster as usize].hosts += 1;
+        if let Some(place) = place(group, b, n) {
             self.places.insert(entry.host, place);
         }
     }
@@ -125,8 +162,10 @@ impl Index {
     /// Forgets a host.
     pub fn remove(&mut self, host: u128) {
         let Some(place) = self.places.remove(&host) else { return };
-        let (c, b, n) = place.parts();
-        if let Some(moved) = self.clusters[c].blocks[b].remove(n) {
+        let (g, b, n) = place.parts();
+        let block = &mut self.groups[g].blocks[b];
+        self.clusters[block.clusters[n] as usize].hosts -= 1;
+        if let Some(moved) = block.remove(n) {
             self.places.insert(moved, place);
         }
     }
@@ -141,18 +180,18 @@ impl Index {
 
     /// Takes so much from a host for one more VM, until its rows are read again.
     pub fn deduct(&mut self, host: u128, need: &Need) {
-        if let Some((c, b, n)) = self.places.get(&host).map(|p| p.parts()) {
-            let has_image = self.has_image(c, b, n, need);
+        if let Some((g, b, n)) = self.places.get(&host).map(|p| p.parts()) {
+            let has_image = self.has_image(g, b, n, need);
             let disk = if need.disk > 0 { need.disk_with_image(has_image) } else { 0 };
-            self.clusters[c].blocks[b].deduct(n, need.cpu, need.memory, disk);
+            self.groups[g].blocks[b].deduct(n, need.cpu, need.memory, disk);
         }
     }
 
     /// What is known of a host.
     pub fn entry(&self, host: u128) -> Option<Entry> {
-        let (c, b, n) = self.places.get(&host)?.parts();
-        let cluster = self.clusters.get(c)?;
-        Some(cluster.blocks.get(b)?.entry(n, cluster.uuid))
+        let (g, b, n) = self.places.get(&host)?.parts();
+        let block = self.groups.get(g)?.blocks.get(b)?;
+        Some(block.entry(n, self.clusters.get(block.clusters[n] as usize)?.uuid))
     }
 
     /// All hosts, in no order.
@@ -162,10 +201,12 @@ impl Index {
 
     /// Zones, clusters and storages that are there.
     pub fn topology(&self) -> Topology {
-        let clusters = self.clusters.iter().filter(|c| c.row != ClusterRow::default());
+        let row = |c: &Cluster| self.groups[c.group as usize].row.clone();
+        let clusters = self.clusters.iter().map(|c| (c.uuid, row(c)));
+        let clusters = clusters.filter(|(_, row)| *row != ClusterRow::default());
         Topology {
             zones: self.zones.iter().map(|(z, e)| (*z, Some(*e))).collect(),
-            clusters: clusters.map(|c| (c.uuid, Some(c.row.clone()))).collect(),
+            clusters: clusters.map(|(uuid, row)| (uuid, Some(row))).collect(),
             storages: self.storages.iter().map(|(s, row)| (*s, Some(row.clone()))).collect(),
         }
     }
@@ -175,37 +216,42 @@ impl Index {
         self.storages.iter().filter(|(_, s)| s.shared.is_some()).map(|(uuid, _)| *uuid).collect()
     }
 
-    fn has_image(&self, c: usize, b: usize, n: usize, need: &Need) -> bool {
-        let bits = need.image.as_ref().and_then(|i| self.clusters[c].blocks[b].with_image(i.uuid));
+    /// The cluster of a host, by its place.
+    fn cluster_of(&self, (g, b, n): (usize, usize, usize)) -> u128 {
+        self.clusters[self.groups[g].blocks[b].clusters[n] as usize].uuid
+    }
+
+    fn has_image(&self, g: usize, b: usize, n: usize, need: &Need) -> bool {
+        let bits = need.image.as_ref().and_then(|i| self.groups[g].blocks[b].with_image(i.uuid));
         bits.is_some_and(|bits| bit(bits, n))
     }
 
     /// What judging takes of a host, with each storage of its cluster.
     pub fn facts(&self, host: u128, need: &Need) -> Vec<Facts> {
-        let Some((c, b, n)) = self.places.get(&host).map(|p| p.parts()) else { return Vec::new() };
-        let cluster = &self.clusters[c];
-        let entry = cluster.blocks[b].entry(n, cluster.uuid);
+        let Some((g, b, n)) = self.places.get(&host).map(|p| p.parts()) else { return Vec::new() };
+        let group = &self.groups[g];
+        let entry = group.blocks[b].entry(n, self.cluster_of((g, b, n)));
         let plain = Facts {
             host,
-            cluster: cluster.uuid,
-            zone: cluster.row.zone,
-            zone_enabled: self.zones.get(&cluster.row.zone).copied().unwrap_or(false),
-            cluster_enabled: cluster.row.is_enabled,
+            cluster: entry.cluster,
+            zone: group.row.zone,
+            zone_enabled: self.zones.get(&group.row.zone).copied().unwrap_or(false),
+            cluster_enabled: group.row.is_enabled,
             is_enabled: entry.is_enabled,
             is_connected: entry.is_connected,
             is_deleting: entry.is_deleting,
             free_cpu: entry.free_cpu,
             free_memory: entry.free_memory,
             vm_count: entry.vm_count,
-            has_image: self.has_image(c, b, n, need),
-            unreached: unreached(need, |l2| cluster.row.l2_networks.contains(&l2)),
+            has_image: self.has_image(g, b, n, need),
+            unreached: unreached(need, |l2| group.row.l2_networks.contains(&l2)),
             storage: None,
         };
-        if cluster.row.storages.is_empty() {
+        if group.row.storages.is_empty() {
             return vec![plain];
         }
         let with = |s: &u128| Facts { storage: Some(self.storage_facts(*s, &entry)), ..plain.clone() };
-        cluster.row.storages.iter().map(with).collect()
+        group.row.storages.iter().map(with).collect()
     }
 
     fn storage_facts(&self, uuid: u128, entry: &Entry) -> StorageFacts {
