@@ -1,6 +1,8 @@
 //! One call of an operation: who calls, and what came with it.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
 
 use cairn_api::Operation;
 use cairn_query::{DateStyle, Viewer};
@@ -72,6 +74,10 @@ pub struct Call {
     pub(crate) after: Arc<Mutex<Vec<AfterCommit>>>,
     /// Uuid of what a change made or changed, for the audit.
     pub(crate) made: Arc<OnceLock<String>>,
+    /// When the call came.
+    pub(crate) began: Instant,
+    /// Its audit row is written, in the transaction of what it did.
+    pub(crate) audited: Arc<AtomicBool>,
 }
 
 /// Something to do once a change is committed.

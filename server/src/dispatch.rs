@@ -1,6 +1,7 @@
 //! The way of a call: route, session, parameters, permission, checks, handler. The same for HTTP and the bus.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use cairn_api::request::{Problem, Refusal, check, extract, parse_query, refs, route};
@@ -116,13 +117,13 @@ async fn walk(app: &Arc<App>, request: &Request) -> Result<Answer, Answer> {
             params = r.params;
             answer
         }
-        Err(Refusal::Fault(fault)) => finish_now(&call, Err(fault)).await,
+        Err(Refusal::Fault(fault)) => finish_now(&call, &params, Err(fault)).await,
         Err(Refusal::Problem(problem)) => Err(problem.into()),
     };
     let answer = answer.map(|answer| mine(&call, answer));
     let (Ok(answer) | Err(answer)) = &answer;
     app.metrics.call(op.name, matches!(answer, Answer::Json(200, _) | Answer::Accepted(_)), began.elapsed());
-    note(&call, &params, answer, began).await;
+    note(&call, &params, answer).await;
     Ok(answer.clone())
 }
 
@@ -183,6 +184,8 @@ fn new_call(
         timeout_s: request.timeout_s,
         after: Arc::default(),
         made: Arc::default(),
+        began: Instant::now(),
+        audited: Arc::default(),
     })
 }
 
@@ -198,7 +201,7 @@ async fn authorised(
     let gone = match admit(call, params).await {
         Ok(gone) => gone,
         Err(fault) if request.plan => return Err(fault.into()),
-        Err(fault) => return finish_now(call, Err(fault)).await,
+        Err(fault) => return finish_now(call, params, Err(fault)).await,
     };
     if call.op.kind == Kind::Query {
         return query(call, request, path).await;
@@ -207,11 +210,11 @@ async fn authorised(
         return if request.plan {
             Ok(plan_answer(call, Plan::default()))
         } else {
-            finish_now(call, Ok(done)).await
+            finish_now(call, params, Ok(done)).await
         };
     }
     if call.system_tags.iter().any(|t| t == "ephemeral::validationOnly") {
-        return finish_now(call, Ok(json!({}))).await;
+        return finish_now(call, params, Ok(json!({}))).await;
     }
     let handler = call.app.handlers.find(call.op.name);
     let handler =
@@ -391,17 +394,17 @@ async fn execute(call: &Call, handler: Handler, params: &Params) -> Result<Answe
     match handler {
         Handler::Read(read) => {
             let result = read(call.clone(), params.clone()).await;
-            if call.op.job { finish_now(call, result).await } else { Ok(Answer::Json(200, result?)) }
+            if call.op.job { finish_now(call, params, result).await } else { Ok(Answer::Json(200, result?)) }
         }
         Handler::Change(work) => change(call, work, params).await,
         Handler::Prepared(prepare) => match prepare(call.clone(), params.clone()).await {
             Ok(work) => change(call, work, params).await,
-            Err(fault) => finish_now(call, Err(fault)).await,
+            Err(fault) => finish_now(call, params, Err(fault)).await,
         },
         Handler::Run(run) => match run(call.clone(), params.clone()).await {
-            Ok(Launch::Done(value)) => finish_now(call, Ok(value)).await,
+            Ok(Launch::Done(value)) => finish_now(call, params, Ok(value)).await,
             Ok(Launch::Run(workflow)) => start(call, workflow, params).await,
-            Err(fault) => finish_now(call, Err(fault)).await,
+            Err(fault) => finish_now(call, params, Err(fault)).await,
         },
     }
 }
@@ -419,17 +422,19 @@ fn new_job(call: &Call, run: Option<String>) -> NewJob {
 /// One transaction: the change, the tags that came with it, and the job's result.
 async fn change(call: &Call, work: Change, params: &Params) -> Result<Answer, Answer> {
     let work = change_work(call, work, params);
-    let (job, is_job) = (new_job(call, None), call.op.job);
+    let (job, is_job, entry) = (new_job(call, None), call.op.job, done_entry(call, params));
     let with_job = move |tx: &mut dyn Tx| {
         let value = work(tx)?;
         if is_job {
             jobs::record(tx, &job, &Ok(value.clone()))?;
         }
+        audit_done(tx, &entry, &Ok(value.clone()))?;
         Ok(value)
     };
     match call.app.store.write(with_job).await {
         Ok(value) => {
             call.committed();
+            call.audited.store(true, Ordering::Relaxed);
             if let Some(uuid) = value.pointer("/inventory/uuid").and_then(Value::as_str) {
                 let _ = call.made.set(uuid.to_owned());
             }
@@ -439,7 +444,7 @@ async fn change(call: &Call, work: Change, params: &Params) -> Result<Answer, An
             call.app.recent.put(&call.job, call.op, call.caller.is_admin(), value);
             Ok(Answer::Accepted(call.job.clone()))
         }
-        Err(fault) => finish_now(call, Err(fault)).await,
+        Err(fault) => finish_now(call, params, Err(fault)).await,
     }
 }
 
@@ -483,10 +488,11 @@ async fn start(call: &Call, workflow: Box<dyn Launchable>, params: &Params) -> R
     });
     match workflow.start(call.app.engine.clone(), start, admit).await {
         Ok(handle) => {
+            call.audited.store(true, Ordering::Relaxed);
             follow(call, handle);
             Ok(Answer::Accepted(call.job.clone()))
         }
-        Err(fault) => finish_now(call, Err(fault)).await,
+        Err(fault) => finish_now(call, params, Err(fault)).await,
     }
 }
 
@@ -506,15 +512,20 @@ fn follow(call: &Call, handle: Handle) {
 }
 
 /// Ends a job that needs no run. A failure answers at once, unless the client waits for a web hook.
-async fn finish_now(call: &Call, result: Result<Value>) -> Result<Answer, Answer> {
+async fn finish_now(call: &Call, params: &Params, result: Result<Value>) -> Result<Answer, Answer> {
     if !call.op.job {
         return Ok(Answer::Json(200, result?));
     }
     if let (Err(fault), None) = (&result, &call.web_hook) {
         return Err(fault.clone().into());
     }
-    let job = new_job(call, None);
-    call.app.store.write(move |tx| jobs::record(tx, &job, &result)).await?;
+    let (job, entry) = (new_job(call, None), done_entry(call, params));
+    let record = move |tx: &mut dyn Tx| {
+        jobs::record(tx, &job, &result)?;
+        audit_done(tx, &entry, &result)
+    };
+    call.app.store.write(record).await?;
+    call.audited.store(true, Ordering::Relaxed);
     Ok(Answer::Accepted(call.job.clone()))
 }
 
@@ -588,14 +599,33 @@ fn entry(call: &Call, params: &Params, error_code: Option<String>, took_ms: Opti
     }
 }
 
-/// Writes the audit row, unless the run's own transaction did.
-async fn note(call: &Call, params: &Params, answer: &Answer, began: Instant) {
-    let read = !call.op.changes();
-    if read && !call.app.settings.bool("cairn", "audit.reads") {
-        return;
-    }
-    let is_run = matches!(call.app.handlers.find(call.op.name), Some(Handler::Run(_)));
-    if is_run && matches!(answer, Answer::Accepted(_)) {
+/// Whether the audit has a row for calls of this operation.
+fn is_audited(call: &Call) -> bool {
+    call.op.changes() || call.app.settings.bool("cairn", "audit.reads")
+}
+
+/// The audit row of a call that ends with the transaction that it is written in; none if it gets none.
+fn done_entry(call: &Call, params: &Params) -> Option<Entry> {
+    is_audited(call).then(|| entry(call, params, None, Some(took_ms(call))))
+}
+
+/// Writes it, with what came of the call.
+fn audit_done(tx: &mut dyn Tx, entry: &Option<Entry>, result: &Result<Value>) -> Result<()> {
+    let Some(entry) = entry else { return Ok(()) };
+    let made = result.as_ref().ok().and_then(|v| v.pointer("/inventory/uuid")).and_then(Value::as_str);
+    let mut entry = entry.clone();
+    entry.resource_uuid = entry.resource_uuid.or_else(|| made.map(str::to_owned));
+    entry.error_code = result.as_ref().err().map(|f| f.code.to_string());
+    audit::insert(tx, &entry)
+}
+
+fn took_ms(call: &Call) -> i64 {
+    i64::try_from(call.began.elapsed().as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Writes the audit row, unless the transaction of the change or of the run did.
+async fn note(call: &Call, params: &Params, answer: &Answer) {
+    if !is_audited(call) || call.audited.load(Ordering::Relaxed) {
         return;
     }
     let error = match answer {
@@ -607,8 +637,7 @@ async fn note(call: &Call, params: &Params, answer: &Answer, began: Instant) {
     if error.as_deref() == Some(code::TOO_MANY_TRIES) {
         return;
     }
-    let took = i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX);
-    call.app.audit.note(entry(call, params, error, Some(took))).await;
+    call.app.audit.note(entry(call, params, error, Some(took_ms(call)))).await;
 }
 
 /// Answers the poll of a job (rest-conventions section 5). `time` is the poll's own `X-Cairn-Time`: who reads a result decides

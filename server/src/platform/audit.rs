@@ -1,4 +1,5 @@
-//! The audit (AUD-01): a row for every call, with secrets masked. Written in batches, off the caller's path.
+//! The audit (AUD-01): a row for every call, with secrets masked. A change has its row in its own transaction; rows of reads, plans
+//! and refusals are written in batches, off the path of the caller.
 
 use std::time::Duration;
 

@@ -87,6 +87,51 @@ async fn aud_01_reads_are_left_out_if_the_setting_says_so() {
     assert!(cloud.admin.list("QueryAudit", &["action=QueryCluster"]).await.is_empty());
 }
 
+/// Rows of an action that stand in the database at this moment.
+async fn written(cloud: &Cloud, action: &'static str) -> i64 {
+    let count = move |tx: &mut dyn cairn_store::Tx| {
+        tx.query_int("SELECT count(*) FROM audit WHERE action = ?", cairn_store::params![action])
+    };
+    cloud.app().store.read(count).await.unwrap()
+}
+
+#[tokio::test]
+async fn aud_01_a_change_is_on_disk_only_with_its_audit_row() {
+    let cloud = Cloud::start().await;
+    for n in 1..=10 {
+        let zone = cloud.admin.make("CreateZone", json!({ "name": "z" })).await;
+        assert_eq!(written(&cloud, "CreateZone").await, n, "after the answer the row may not be missing");
+        cloud.admin.ok("DeleteZone", json!({ "uuid": zone["uuid"] })).await;
+        assert_eq!(written(&cloud, "DeleteZone").await, n);
+    }
+    // Not a second row later on.
+    tokio::time::sleep(std::time::Duration::from_millis(60)).await;
+    assert_eq!(written(&cloud, "CreateZone").await, 10);
+}
+
+#[tokio::test]
+async fn aud_01_a_call_that_needs_no_run_after_all_stands_in_the_audit() {
+    let cloud = Cloud::start().await;
+    let world = cloud.world().await;
+    let vm = world.create_vm(&cloud.admin, "vm").await;
+    for n in 1..=3 {
+        cloud.admin.ok("StopVmInstance", json!({ "uuid": vm["uuid"] })).await;
+        assert_eq!(
+            written(&cloud, "StopVmInstance").await,
+            n,
+            "the VM is stopped already from the second call on"
+        );
+    }
+    let by_vm = format!("resourceUuid={}", vm["uuid"].as_str().unwrap());
+    let all = cloud.admin.list("QueryAudit", &["action=StopVmInstance", &by_vm, "success=true"]).await;
+    assert_eq!(all.len(), 3, "{all:?}");
+    assert!(all.iter().all(|r| r["tookMs"].as_i64().is_some_and(|ms| ms >= 0)), "{all:?}");
+    cloud.admin.ok("DestroyVmInstance", json!({ "uuid": vm["uuid"] })).await;
+    cloud.admin.ok("ExpungeVmInstance", json!({ "uuid": vm["uuid"] })).await;
+    cloud.admin.ok("DestroyVmInstance", json!({ "uuid": vm["uuid"] })).await;
+    assert_eq!(written(&cloud, "DestroyVmInstance").await, 2, "the second time the VM is gone already");
+}
+
 #[tokio::test]
 async fn aud_01_a_plan_is_told_from_a_deed() {
     let cloud = Cloud::start().await;
