@@ -31,7 +31,8 @@ pub(super) enum Identity {
 pub(super) struct Link {
     pub(super) agent: String,
     out: mpsc::UnboundedSender<ServerFrame>,
-    pending: Mutex<HashMap<String, Pending>>,
+    /// Who waits for a command by its id: more than one while a repeated step asks again before its first try gave up.
+    pending: Mutex<HashMap<String, Vec<Pending>>>,
     served: Mutex<Served>,
     events: mpsc::UnboundedSender<(String, AgentEvent)>,
     closing: Notify,
@@ -87,7 +88,8 @@ impl Link {
         self.closing.notify_one();
     }
 
-    /// Sends a command; `None` when the connection ended before the result came.
+    /// Sends a command, unless it is on its way already for somebody else; `None` when the connection ended before the result
+    /// came. The command is cancelled when nobody is left who waits for it.
     pub(super) async fn request(
         &self,
         command: Command,
@@ -96,13 +98,20 @@ impl Link {
     ) -> Option<Result<Value>> {
         let (sender, mut receiver) = mpsc::unbounded_channel();
         let (id, op, target) = (command.id.clone(), command.op.clone(), command.target.clone());
-        lock(&self.pending).insert(id.clone(), Pending { end: sender, on_progress });
+        let is_first = {
+            let mut pending = lock(&self.pending);
+            let waiting = pending.entry(id.clone()).or_default();
+            waiting.push(Pending { end: sender, on_progress });
+            waiting.len() == 1
+        };
         if self.closed.load(Ordering::Acquire) {
             lock(&self.pending).remove(&id);
             return None;
         }
         let wait = Duration::from_millis(command.timeout_ms);
-        self.send(ServerFrame::Command(command));
+        if is_first {
+            self.send(ServerFrame::Command(command));
+        }
         match tokio::time::timeout_at(end, receiver.recv()).await {
             Ok(Some(result)) => {
                 self.send(ServerFrame::Acknowledge { ids: vec![id] });
@@ -110,11 +119,25 @@ impl Link {
             }
             Ok(None) => None,
             Err(_) => {
-                lock(&self.pending).remove(&id);
-                self.send(ServerFrame::Cancel { id });
+                drop(receiver);
+                if self.is_unwanted(&id) {
+                    self.send(ServerFrame::Cancel { id });
+                }
                 Some(Err(late(&op, &target, wait)))
             }
         }
+    }
+
+    /// Forgets those who wait for a command no more; whether nobody is left.
+    fn is_unwanted(&self, id: &str) -> bool {
+        let mut pending = lock(&self.pending);
+        let Some(waiting) = pending.get_mut(id) else { return false };
+        waiting.retain(|w| !w.end.is_closed());
+        let is_unwanted = waiting.is_empty();
+        if is_unwanted {
+            pending.remove(id);
+        }
+        is_unwanted
     }
 
     /// Takes over the targets, away from any older connection.
@@ -413,16 +436,18 @@ fn receive(hub: &Agents, link: &Arc<Link>, frame: AgentFrame) {
                 (None, None) => Ok(Value::Null),
             };
             match lock(&link.pending).remove(&id) {
-                Some(pending) => drop(pending.end.send(result)),
+                Some(waiting) => waiting.iter().for_each(|w| drop(w.end.send(result.clone()))),
                 // Nobody waits any more (the server restarted since); a repeated step asks again under the same id.
                 None => tracing::debug!(%id, "a result came that nobody waits for"),
             }
         }
         AgentFrame::Progress { id, percent, text } => {
-            let told = lock(&link.pending).get(&id).and_then(|p| p.on_progress.clone());
-            if let Some(f) = told {
-                f(percent, &text);
-            }
+            let told: Vec<OnProgress> = {
+                let pending = lock(&link.pending);
+                let waiting = pending.get(&id).map_or(&[][..], Vec::as_slice);
+                waiting.iter().filter_map(|w| w.on_progress.clone()).collect()
+            };
+            told.iter().for_each(|f| f(percent, &text));
         }
         AgentFrame::Event { target, event } => {
             if link.serves(&target) {
