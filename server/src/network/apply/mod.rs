@@ -44,7 +44,7 @@ pub async fn vm_networks(cx: &mut Cx<App>, vm: Id<kind::Vm>, host: Host) -> Resu
     }
     cx.effect().await?;
     for (l2, wanted) in bridges {
-        // What the host confirmed already needs no look under the lock of the thing.
+        // What the host confirmed already needs no second read under the lock of the thing.
         if !app.networks.is_confirmed(host, Thing::Bridge(l2), &wanted).await {
             settle(&app, host, Thing::Bridge(l2), &run).await?;
         }
