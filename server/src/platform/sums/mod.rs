@@ -397,10 +397,10 @@ fn of_volume(row: &Row) -> Result<Option<Share>> {
 
 /// Reads all VMs and volumes, in pages.
 fn read_all(tx: &mut dyn Tx, state: &mut State) -> Result<()> {
-    type Read = fn(&Row) -> Result<Option<Share>>;
-    let tables: [(fn(&str) -> String, Read); 2] = [(vm_sql, of_vm), (volume_sql, of_volume)];
-    for (sql, read) in tables {
-        let sql = sql(&format!("v.uuid > ? ORDER BY v.uuid LIMIT {PAGE}"));
+    let page = format!("v.uuid > ? ORDER BY v.uuid LIMIT {PAGE}");
+    for is_vm in [true, false] {
+        let sql = if is_vm { vm_sql(&page) } else { volume_sql(&page) };
+        let read = if is_vm { of_vm } else { of_volume };
         let mut after = Value::from("");
         loop {
             let rows = tx.query(&sql, std::slice::from_ref(&after))?;
