@@ -27,6 +27,7 @@ const OF_A_TINY_CLUSTER: usize = 16;
 const CALLERS: usize = 8;
 const CHOICES: usize = 4000;
 const REFUSALS: usize = 800;
+const PATIENCE: Duration = Duration::from_secs(600);
 
 pub(super) fn measure(report: &mut Report) -> Result<()> {
     let hosts = scaled(HOSTS)?;
@@ -96,7 +97,11 @@ impl Bed {
         let settings = Arc::new(Settings::load(&store, &secrets).await.map_err(plain)?);
         let (began, before) = (Instant::now(), resident_mib()?);
         let placement = Placement::start(&store, &Sums::start(&store)).await.map_err(plain)?;
-        placement.ready().await.map_err(plain)?;
+        // Beside other work it may take longer than a creation would wait.
+        while placement.ready().await.is_err() {
+            interrupt::check()?;
+            ensure!(began.elapsed() < PATIENCE, "the index was not built in {} s", PATIENCE.as_secs());
+        }
         let (build_s, build_mib) = (began.elapsed().as_secs_f64(), resident_mib()? - before);
         ensure!(placement.hosts() == hosts, "the index has {} of {hosts} hosts", placement.hosts());
         Ok(Self { store, placement, settings, build_s, build_mib })
