@@ -99,6 +99,9 @@ impl Placement {
             .await?;
         if hosts < 20_000 {
             placement.build(store).await?;
+        } else {
+            // Nothing may be written for a long time.
+            placement.shared.nudge.notify_one();
         }
         let (task, store) = (placement.clone(), store.clone());
         tokio::spawn(async move { task.follow(&store).await });
