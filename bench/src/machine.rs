@@ -11,7 +11,7 @@ pub fn describe() -> String {
     let lines = [
         ("machine", format!("{}, {cores} cores, {}", field("/proc/cpuinfo", "model name"), memory())),
         ("system", format!("Linux {}, {}", read("/proc/sys/kernel/osrelease"), system())),
-        ("versions", format!("{}, {}, {}, SQLite {}", cairn(), libvirt(), qemu(), rusqlite::version())),
+        ("versions", format!("{}, {}, {}, {}", cairn(), libvirt(), qemu(), database())),
         ("commit", commit()),
         ("load now", format!("{} (1, 5, 15 minutes; what ran beside the bench is in it)", load())),
     ];
@@ -54,6 +54,14 @@ fn first_line(program: &str, args: &[&str]) -> String {
         .output();
     let text = out.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
     text.lines().next().unwrap_or("unknown").to_owned()
+}
+
+/// What the measured servers keep their data in.
+fn database() -> String {
+    if std::env::var_os("CAIRN_TEST_STORE").is_some_and(|text| !text.is_empty()) {
+        return first_line("psql", &["--version"]);
+    }
+    format!("SQLite {}", rusqlite::version())
 }
 
 fn cairn() -> String {

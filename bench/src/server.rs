@@ -55,6 +55,9 @@ impl Server {
             "--agents",
             &agents.to_string(),
         ]);
+        if let Some(url) = database(dir)? {
+            command.env("CAIRN_STORE", url);
+        }
         // A group of its own: Ctrl-C is for the bench, which then ends the server.
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
         let began = Instant::now();
@@ -130,6 +133,18 @@ pub fn processor_s(pid: u32) -> Result<f64> {
     let (_, fields) = stat.rsplit_once(") ").context("the processor time of a process")?;
     let ticks: f64 = fields.split(' ').skip(11).take(2).filter_map(|n| n.parse::<f64>().ok()).sum();
     Ok(ticks / TICKS_PER_S)
+}
+
+/// The database that belongs to a folder, on the PostgreSQL server that `CAIRN_TEST_STORE` names; none: a file in the folder.
+fn database(dir: &Path) -> Result<Option<String>> {
+    let Some(server) = std::env::var("CAIRN_TEST_STORE").ok().filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    let server = server.parse().map_err(|f| anyhow::anyhow!("CAIRN_TEST_STORE: {f}"))?;
+    let name = dir.file_name().unwrap_or_default().to_string_lossy().to_lowercase().replace(['-', '.'], "_");
+    let url = cairn_store::scratch::database(&server, &name)
+        .map_err(|f| anyhow::anyhow!("{f} ({})", f.operator.as_deref().unwrap_or_default()))?;
+    Ok(Some(url.secret_text()))
 }
 
 fn free_address() -> Result<SocketAddr> {

@@ -80,7 +80,10 @@ fn read_settings(path: &Path) -> Result<Value> {
 /// As the server reads it: the variable `CAIRN_STORE`, else `server.json`.
 fn store(settings: &Value) -> Result<Option<PostgresUrl>> {
     let in_file = || settings.get("store").and_then(Value::as_str).map(str::to_owned);
-    let text = std::env::var("CAIRN_STORE").ok().or_else(in_file).filter(|text| !text.trim().is_empty() && text.trim() != "sqlite");
+    let text = std::env::var("CAIRN_STORE")
+        .ok()
+        .or_else(in_file)
+        .filter(|text| !text.trim().is_empty() && text.trim() != "sqlite");
     let parse = |text: String| {
         text.parse().map_err(|f| Failure::Failed(format!("CAIRN_STORE, or store in server.json: {f}")))
     };

@@ -14,6 +14,9 @@ use crate::{Dialect, Store};
 /// The variable that names the server.
 pub const VARIABLE: &str = "CAIRN_TEST_STORE";
 
+/// How text is kept and ordered.
+const FORM: &str = "TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'";
+
 /// A database for one test.
 pub struct Scratch {
     folder: tempfile::TempDir,
@@ -45,10 +48,7 @@ impl Scratch {
         let name = format!("cairn_test_{}_{number}", std::process::id());
         // One that another process of the same number left behind when it was killed.
         command(&server, &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))?;
-        command(
-            &server,
-            &format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'"),
-        )?;
+        command(&server, &format!("CREATE DATABASE {name} {FORM}"))?;
         Ok(Self { folder, made: Some(Made { server, name }) })
     }
 
@@ -96,6 +96,16 @@ impl Scratch {
             None => Store::open(&self.path(), readers),
         }
     }
+}
+
+/// The database of this name on a server, which is made if it is not there. It stays.
+pub fn database(server: &PostgresUrl, name: &str) -> Result<PostgresUrl> {
+    let quoted = |sign: char| name.replace(sign, &format!("{sign}{sign}"));
+    let known = command(server, &format!("SELECT 1 FROM pg_database WHERE datname = '{}'", quoted('\'')))?;
+    if known.is_empty() {
+        command(server, &format!("CREATE DATABASE \"{}\" {FORM}", quoted('"')))?;
+    }
+    Ok(server.with_database(name))
 }
 
 impl Default for Scratch {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use cairn_api::agent::vm::PowerState;
 use cairn_simhost::{CloudSnapshot, HostSnapshot};
-use cairn_store::{Store, Tx, params};
+use cairn_store::{Dialect, Store, Tx, params};
 use cairn_types::Result;
 use cairn_types::state::VmState;
 
@@ -157,8 +157,16 @@ fn held_rows(tx: &mut dyn Tx, lines: &mut Vec<String>) -> Result<()> {
 
 /// Tables with a column that names the run that holds a row.
 fn holders(tx: &mut dyn Tx) -> Result<Vec<(String, &'static str)>> {
-    let sql = "SELECT m.name AS t, p.name AS c FROM sqlite_master m JOIN pragma_table_info(m.name) p
-               WHERE m.type = 'table' AND p.name IN ('deleting_run', 'run_uuid') AND m.name <> 'job'";
+    let sql = match tx.dialect() {
+        Dialect::Sqlite => {
+            "SELECT m.name AS t, p.name AS c FROM sqlite_master m JOIN pragma_table_info(m.name) p
+             WHERE m.type = 'table' AND p.name IN ('deleting_run', 'run_uuid') AND m.name <> 'job'"
+        }
+        Dialect::Postgres => {
+            "SELECT table_name AS t, column_name AS c FROM information_schema.columns
+             WHERE table_schema = 'public' AND column_name IN ('deleting_run', 'run_uuid') AND table_name <> 'job'"
+        }
+    };
     let rows = tx.query(sql, params![])?;
     let column = |c: &str| if c == "deleting_run" { "deleting_run" } else { "run_uuid" };
     rows.iter().map(|r| Ok((r.text("t")?, column(&r.text("c")?)))).collect()

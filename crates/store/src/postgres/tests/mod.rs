@@ -1,8 +1,11 @@
 //! What only PostgreSQL does. Run with `CAIRN_TEST_STORE` and `--include-ignored`.
 
+mod loss;
+mod proxy;
+
 use std::time::Duration;
 
-use super::url::PostgresUrl;
+use super::PostgresUrl;
 use crate::scratch::Scratch;
 use crate::tests::{count, put};
 use crate::{Dialect, Store};
