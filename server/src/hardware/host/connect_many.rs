@@ -21,6 +21,7 @@ use cairn_types::{Fault, Id, Result, code, kind, time};
 use cairn_workflow::Hold;
 use futures_util::{StreamExt, stream};
 use serde_json::{Map, Value, json};
+use tokio::task::JoinSet;
 
 use super::{ENTITY, capacity, store};
 use crate::agents::CallOptions;
@@ -37,7 +38,11 @@ type Host = Id<kind::Host>;
 /// Hosts that are asked at the same time, and at most written in one transaction.
 const AT_ONCE: usize = 250;
 /// A host that takes longer over a command gets a run of its own.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Transactions of one connection that wait for the disk at the same time.
+const WRITES: usize = 8;
+/// Answers that come within this time are written together.
+const GATHER: Duration = Duration::from_millis(5);
 
 /// Connects hosts that one connection serves.
 pub async fn connect(app: &Arc<App>, hosts: &[Host]) {
@@ -67,28 +72,47 @@ pub async fn connect(app: &Arc<App>, hosts: &[Host]) {
         async move { (host, hold, Asked::ask(&app, host, &plan).await) }
     };
     let mut asked = stream::iter(held).map(ask).buffer_unordered(AT_ONCE).ready_chunks(AT_ONCE);
+    let mut writes = JoinSet::new();
     while let Some(some) = asked.next().await {
-        let (mut good, mut holds) = (Vec::new(), Vec::new());
-        for (host, hold, result) in some {
-            match result {
-                Ok(Some(told)) => {
-                    good.push(told);
-                    holds.push(hold);
-                }
-                Ok(None) => {}
-                Err(f) => {
-                    tracing::debug!(%host, error = %f, "host {host} is connected by itself");
-                    drop(hold);
-                    alone(app, host);
-                }
+        let is_few = some.len() < AT_ONCE / 2;
+        if writes.len() >= WRITES {
+            // The disk is slow; what it has no time for need not be asked yet.
+            let _ = writes.join_next().await;
+        }
+        writes.spawn(end(app.clone(), some));
+        if is_few {
+            // So many are written together as answer within a moment.
+            tokio::time::sleep(GATHER).await;
+        }
+    }
+    while writes.join_next().await.is_some() {}
+}
+
+/// A host, the right to work on it, and how asking it went.
+type Outcome = (Host, Hold, Result<Option<Asked>>);
+
+/// Writes what hosts said; those that failed, and all if the write does, are each left to a run.
+async fn end(app: Arc<App>, some: Vec<Outcome>) {
+    let (mut good, mut holds) = (Vec::new(), Vec::new());
+    for (host, hold, result) in some {
+        match result {
+            Ok(Some(told)) => {
+                good.push(told);
+                holds.push(hold);
+            }
+            Ok(None) => {}
+            Err(f) => {
+                tracing::debug!(%host, error = %f, "host {host} is connected by itself");
+                drop(hold);
+                alone(&app, host);
             }
         }
-        let all: Vec<Host> = good.iter().map(|t| t.host).collect();
-        if let Err(f) = finish(app, good).await {
-            tracing::warn!(error = %f, "hosts could not be connected together; each is by itself");
-            drop(holds);
-            all.into_iter().for_each(|host| alone(app, host));
-        }
+    }
+    let all: Vec<Host> = good.iter().map(|t| t.host).collect();
+    if let Err(f) = finish(&app, good).await {
+        tracing::warn!(error = %f, "hosts could not be connected together; each is by itself");
+        drop(holds);
+        all.into_iter().for_each(|host| alone(&app, host));
     }
 }
 
