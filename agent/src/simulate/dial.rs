@@ -21,8 +21,11 @@ use super::credentials::Identity;
 
 /// The server gives a handshake ten seconds; thousands at once would not make it.
 const AT_ONCE: usize = 32;
-/// A dial takes no longer.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// A dial takes no longer, and where there is another server to dial not that long: one that was stopped takes connections
+/// still and says nothing.
+const PATIENCE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(6));
+/// How long one server's machine may take to answer.
+const REACH: Duration = Duration::from_secs(2);
 
 /// Dials for all agents of the process.
 pub struct Dialler {
@@ -65,17 +68,18 @@ impl Dialler {
         })
     }
 
-    /// The first of several servers that can be reached, beginning with another one each time: one that was stopped takes
-    /// connections still and says nothing.
+    /// The first of several servers that can be reached, beginning with another one each time.
     async fn reach(&self, servers: &str) -> io::Result<TcpStream> {
         let mut last = io::Error::other("no server is named");
         let mut servers: Vec<&str> = servers.split(',').map(str::trim).filter(|s| !s.is_empty()).collect();
         let count = servers.len().max(1);
         servers.rotate_left(self.dials.fetch_add(1, Ordering::Relaxed) % count);
         for server in servers {
-            match TcpStream::connect(server).await {
-                Ok(tcp) => return Ok(tcp),
-                Err(e) => last = e,
+            let patience = if count > 1 { REACH } else { PATIENCE.0 };
+            match timeout(patience, TcpStream::connect(server)).await {
+                Ok(Ok(tcp)) => return Ok(tcp),
+                Ok(Err(e)) => last = e,
+                Err(e) => last = io::Error::other(e),
             }
         }
         Err(last)
@@ -94,6 +98,7 @@ impl Dialler {
             )?;
             TlsConnector::from(ready.tls.clone()).connect(ready.name.clone(), tcp).await
         };
-        timeout(PATIENCE, connect).await.map_err(io::Error::other)?
+        let patience = if ready.server.contains(',') { PATIENCE.1 } else { PATIENCE.0 };
+        timeout(patience, connect).await.map_err(io::Error::other)?
     }
 }
