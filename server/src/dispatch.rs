@@ -78,6 +78,11 @@ impl From<Fault> for Answer {
         if fault.code == code::JOB_TAKEN {
             return Self::Text(400, fault.details);
         }
+        if fault.has_code(code::STORE)
+            && let Some(detail) = &fault.operator
+        {
+            tracing::warn!(error = %fault, detail, "a call failed in the database");
+        }
         Self::Json(503, json!({ "error": fault.to_api() }))
     }
 }

@@ -10,19 +10,23 @@ mod nats;
 mod request;
 mod serve;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use cairn_types::Result;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
+use tokio::task::JoinHandle;
 
 pub use address::BusAddress;
 pub use health::state as health;
 pub use nats::connect;
 pub use request::{JOB_SUBJECT, encode};
 pub use serve::start;
+
+/// How long the end of a subscription waits for a bus that is down.
+const CLOSE: Duration = Duration::from_millis(500);
 
 /// A message as it came.
 #[derive(Debug, Clone)]
@@ -49,6 +53,8 @@ pub trait Bus: Send + Sync {
         subject: &str,
         group: Option<&str>,
     ) -> BoxFuture<'_, Result<BoxStream<'static, Message>>>;
+    /// Waits until what was published, subscribed and given up so far has been sent. While the bus is down that is long.
+    fn flush(&self) -> BoxFuture<'_, ()>;
     /// Whether the bus can be reached now.
     fn is_connected(&self) -> bool;
     /// Largest body, in bytes.
@@ -59,6 +65,7 @@ pub trait Bus: Send + Sync {
 #[derive(Default)]
 pub struct Connection {
     bus: OnceLock<Arc<dyn Bus>>,
+    calls: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Connection {
@@ -67,7 +74,18 @@ impl Connection {
         self.bus.get()
     }
 
-    fn set(&self, bus: Arc<dyn Bus>) {
+    fn set(&self, bus: Arc<dyn Bus>, calls: JoinHandle<()>) {
         let _ = self.bus.set(bus);
+        *self.calls.lock().unwrap_or_else(PoisonError::into_inner) = Some(calls);
+    }
+
+    /// Takes no more calls: whoever sends one hears at once that nobody listens, or another server takes it.
+    pub async fn close(&self) {
+        let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (Some(calls), Some(bus)) = (calls, self.bus.get()) else { return };
+        calls.abort();
+        // The subscription ends with the task.
+        let _ = calls.await;
+        let _ = tokio::time::timeout(CLOSE, bus.flush()).await;
     }
 }

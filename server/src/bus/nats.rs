@@ -119,6 +119,12 @@ impl Bus for Nats {
         })
     }
 
+    fn flush(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let _ = self.client.flush().await;
+        })
+    }
+
     fn is_connected(&self) -> bool {
         self.client.connection_state() == State::Connected
     }

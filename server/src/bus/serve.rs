@@ -28,12 +28,12 @@ const LONGEST_JOB: Duration = Duration::from_secs(24 * 3600);
 pub async fn start(app: &Arc<App>) -> Result<()> {
     let Some(address) = &app.config.nats else { return Ok(()) };
     let bus = super::connect(address, &format!("cairn-server {}", app.node)).await?;
-    app.bus.set(bus.clone());
     // Each leader is a group of its own: what reaches one that is cut off reaches the next one too.
     let group =
         app.lease.as_ref().map_or_else(|| GROUP.to_owned(), |lease| format!("{GROUP}-{}", lease.epoch));
     let calls = bus.subscribe(CALL_SUBJECT, Some(&group)).await?;
-    tokio::spawn(serve(Arc::downgrade(app), bus, calls));
+    let serving = tokio::spawn(serve(Arc::downgrade(app), bus.clone(), calls));
+    app.bus.set(bus, serving);
     Ok(())
 }
 
@@ -43,6 +43,9 @@ async fn serve(app: std::sync::Weak<App>, bus: Arc<dyn Bus>, mut calls: BoxStrea
         let Some(app) = app.upgrade() else { return };
         // Nobody would hear the answer: a call is not made by accident.
         let Some(reply) = message.reply.clone() else { continue };
+        if app.lease.as_ref().is_some_and(|lease| !lease.holds()) {
+            continue;
+        }
         let bus = bus.clone();
         match room.clone().try_acquire_owned() {
             Ok(permit) => {

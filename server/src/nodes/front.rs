@@ -15,7 +15,7 @@ use cairn_types::code;
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::peers::{self, Port, Word};
 use crate::app::App;
@@ -71,6 +71,11 @@ impl Serving {
     pub(super) fn new(app: Arc<App>, epoch: i64) -> Self {
         let (api, page) = http::routers(&app);
         Self { app, epoch, api, page }
+    }
+
+    /// Takes no more calls of the bus.
+    pub(super) async fn close(&self) {
+        self.app.bus.close().await;
     }
 
     async fn connection(&self, port: Port, stream: TcpStream, client: SocketAddr) {
@@ -147,6 +152,9 @@ impl Front {
             let role = self.role.borrow_and_update().clone();
             match role {
                 Role::Leading(serving) if serving.epoch == word.epoch => {
+                    if peers::take(&mut stream, &self.secrets, &word).await.is_err() {
+                        return;
+                    }
                     return serving.connection(word.port, stream, word.client).await;
                 }
                 // The lead was just taken, and is not taken up yet.
@@ -166,7 +174,17 @@ impl Front {
             match &role {
                 Role::Leading(serving) => return serving.connection(port, stream, client).await,
                 Role::Following { peers, epoch } => {
-                    if let Ok(leader) = self.dial(peers, (port, client, *epoch)).await {
+                    let mut changes = self.role.clone();
+                    let leader = tokio::select! {
+                        leader = self.dial(peers, (port, client, *epoch)) => leader.ok(),
+                        // A leader that was stopped answers nothing; the next one does.
+                        changed = changes.changed() => match changed {
+                            Ok(()) => continue,
+                            Err(_) => return,
+                        },
+                        () = sleep_until(end) => None,
+                    };
+                    if let Some(leader) = leader {
                         return self.pass_on(&role, stream, leader).await;
                     }
                 }
@@ -193,8 +211,10 @@ impl Front {
         let dialled = timeout(DIAL, TcpStream::connect(peers)).await.map_err(|e| failed(&e))?;
         let mut leader = dialled.map_err(|e| failed(&e))?;
         let _ = leader.set_nodelay(true);
-        let word = Word { port, client, epoch, said_ms: cairn_types::time::now_ms() };
+        let nonce = cairn_types::random_uuid();
+        let word = Word { port, client, epoch, said_ms: cairn_types::time::now_ms(), nonce };
         peers::say(&mut leader, &self.secrets, &word).await?;
+        peers::hear_taken(&mut leader, &self.secrets, &word).await?;
         Ok(leader)
     }
 

@@ -30,6 +30,11 @@ impl Lease {
         *until = (*until).max(asked + length);
     }
 
+    /// It was given back.
+    pub fn end(&self) {
+        *self.until.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
     /// Whether it holds for sure now.
     pub fn holds(&self) -> bool {
         Instant::now() < *self.until.lock().unwrap_or_else(PoisonError::into_inner)
@@ -62,5 +67,7 @@ mod tests {
         assert_eq!(over.check().unwrap_err().code, code::NOT_READY);
         over.renew(now, long);
         assert!(over.holds());
+        over.end();
+        assert!(!over.holds(), "one that was given back does not hold");
     }
 }

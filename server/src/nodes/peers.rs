@@ -2,6 +2,8 @@
 //!
 //! The word is sealed with the key that all servers of an installation have, so only they can say for whom they pass something
 //! on. It holds the time and the epoch of the leader that is meant; one that does not lead in that epoch closes the connection.
+//! The leader answers with a sealed word too, so nothing of a client's goes to a stranger that has the address meanwhile, or to a
+//! leader that does not serve yet or was stopped.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -42,6 +44,8 @@ pub struct Word {
     pub epoch: i64,
     /// When it was said, UTC milliseconds.
     pub said_ms: i64,
+    /// Chosen at random; the answer repeats it.
+    pub nonce: String,
 }
 
 fn broken(e: &dyn std::fmt::Display) -> Fault {
@@ -50,15 +54,35 @@ fn broken(e: &dyn std::fmt::Display) -> Fault {
 
 /// Says the word.
 pub async fn say<W: AsyncWrite + Unpin>(stream: &mut W, secrets: &Secrets, word: &Word) -> Result<()> {
-    let text = serde_json::to_string(word).map_err(|e| broken(&e))?;
-    let sealed = secrets.seal(&text)?;
+    send(stream, secrets, &serde_json::to_string(word).map_err(|e| broken(&e))?).await
+}
+
+/// The leader's answer: what was passed on is served.
+pub async fn take<W: AsyncWrite + Unpin>(stream: &mut W, secrets: &Secrets, word: &Word) -> Result<()> {
+    send(stream, secrets, &taken(word)).await
+}
+
+/// Hears that answer, however long it takes.
+pub async fn hear_taken<R: AsyncRead + Unpin>(stream: &mut R, secrets: &Secrets, word: &Word) -> Result<()> {
+    if receive(stream, secrets).await? == taken(word) {
+        Ok(())
+    } else {
+        Err(broken(&"the answer is another one's"))
+    }
+}
+
+fn taken(word: &Word) -> String {
+    format!("taken {} {}", word.epoch, word.nonce)
+}
+
+async fn send<W: AsyncWrite + Unpin>(stream: &mut W, secrets: &Secrets, text: &str) -> Result<()> {
+    let sealed = secrets.seal(text)?;
     let length = u16::try_from(sealed.len()).map_err(|e| broken(&e))?;
     let bytes = [length.to_be_bytes().as_slice(), sealed.as_bytes()].concat();
     stream.write_all(&bytes).await.map_err(|e| broken(&e))
 }
 
-/// Hears the word; takes nothing of what follows.
-pub async fn hear<R: AsyncRead + Unpin>(stream: &mut R, secrets: &Secrets) -> Result<Word> {
+async fn receive<R: AsyncRead + Unpin>(stream: &mut R, secrets: &Secrets) -> Result<String> {
     let read = async {
         let length = usize::from(stream.read_u16().await?);
         if length > LONGEST {
@@ -68,9 +92,14 @@ pub async fn hear<R: AsyncRead + Unpin>(stream: &mut R, secrets: &Secrets) -> Re
         stream.read_exact(&mut sealed).await?;
         Ok(sealed)
     };
-    let sealed = timeout(PATIENCE, read).await.map_err(|e| broken(&e))?.map_err(|e| broken(&e))?;
-    let sealed = String::from_utf8(sealed).map_err(|e| broken(&e))?;
-    let word: Word = serde_json::from_str(&secrets.open_sealed(&sealed)?).map_err(|e| broken(&e))?;
+    let sealed: Vec<u8> = read.await.map_err(|e: std::io::Error| broken(&e))?;
+    secrets.open_sealed(&String::from_utf8(sealed).map_err(|e| broken(&e))?)
+}
+
+/// Hears the word; takes nothing of what follows.
+pub async fn hear<R: AsyncRead + Unpin>(stream: &mut R, secrets: &Secrets) -> Result<Word> {
+    let text = timeout(PATIENCE, receive(stream, secrets)).await.map_err(|e| broken(&e))??;
+    let word: Word = serde_json::from_str(&text).map_err(|e| broken(&e))?;
     if (time::now_ms() - word.said_ms).abs() > FRESH_MS {
         return Err(Fault::denied(
             "another server's word is too old; compare the clocks of the two machines",
@@ -84,7 +113,13 @@ mod tests {
     use super::*;
 
     fn word(said_ms: i64) -> Word {
-        Word { port: Port::Page, client: "10.1.2.3:4567".parse().unwrap(), epoch: 9, said_ms }
+        Word {
+            port: Port::Page,
+            client: "10.1.2.3:4567".parse().unwrap(),
+            epoch: 9,
+            said_ms,
+            nonce: "n".into(),
+        }
     }
 
     #[tokio::test]
@@ -99,6 +134,26 @@ mod tests {
         let mut rest = [0u8; 16];
         theirs.read_exact(&mut rest).await.unwrap();
         assert_eq!(&rest, b"GET / HTTP/1.1\r\n");
+    }
+
+    #[tokio::test]
+    async fn ops_14_only_the_answer_to_this_word_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let secrets = Secrets::open(&folder.path().join("secret.key")).unwrap();
+        let strangers = Secrets::open(&folder.path().join("other")).unwrap();
+        let said = word(time::now_ms());
+        let other = Word { nonce: "another".into(), ..said.clone() };
+        for (key, answered, is_good) in
+            [(&secrets, &said, true), (&secrets, &other, false), (&strangers, &said, false)]
+        {
+            let (mut ours, mut theirs) = tokio::io::duplex(4096);
+            take(&mut theirs, key, answered).await.unwrap();
+            assert_eq!(hear_taken(&mut ours, &secrets, &said).await.is_ok(), is_good);
+        }
+        let (mut ours, mut theirs) = tokio::io::duplex(4096);
+        theirs.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+        drop(theirs);
+        assert!(hear_taken(&mut ours, &secrets, &said).await.is_err(), "a server of HTTP is none of ours");
     }
 
     #[tokio::test]

@@ -30,6 +30,8 @@ const CALM: Duration = Duration::from_millis(20);
 const TIDY: u64 = 10;
 /// How long a server waits at its start for a database that can't be opened.
 const DATABASE: Duration = Duration::from_secs(60);
+/// How long a server that stops waits for what it tells the others to be sent.
+const TOLD: Duration = Duration::from_millis(500);
 /// Servers tell each other on it that the lead was taken or given back.
 const SUBJECT: &str = "cairn.nodes.changed";
 
@@ -266,14 +268,24 @@ impl Node {
     }
 
     async fn leave(self) -> Result<Ended> {
+        // What comes from now on waits for the next leader.
+        let role = self.role.send_replace(Role::Waiting);
+        if let Role::Leading(serving) = role {
+            serving.close().await;
+        }
+        if let Some(lease) = &self.lease {
+            lease.end();
+        }
         let (node, held) = (self.me.uuid.clone(), self.lease.as_ref().map(|l| l.epoch));
         let gone = self.store.write(move |tx| store::leave(tx, &node, held));
         if tokio::time::timeout(Duration::from_secs(2), gone).await.is_err() {
             tracing::warn!("the lease could not be given back; it runs out by itself");
         }
         self.tell_others().await;
-        // What is told must be on its way before the process ends.
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        if let Some(bus) = self.bus.as_ref().filter(|b| b.is_connected()) {
+            // It must be on its way before the process ends.
+            let _ = tokio::time::timeout(TOLD, bus.flush()).await;
+        }
         Ok(Ended::Stopped)
     }
 

@@ -128,7 +128,15 @@ async fn api_02_a_session_is_opened_over_the_bus_and_calls_are_in_the_audit() {
     assert_eq!(made["status"], 503, "{made}");
     let kept = stage.call("CreateZone", json!({ "name": "audited" })).await;
     let uuid = kept["body"]["inventory"]["uuid"].as_str().unwrap();
-    let rows = stage.cloud.admin.list("QueryAudit", &[&format!("resourceUuid={uuid}")]).await;
+    // Rows are written in batches, shortly after the call.
+    let mut rows = Vec::new();
+    for _ in 0..200 {
+        rows = stage.cloud.admin.list("QueryAudit", &[&format!("resourceUuid={uuid}")]).await;
+        if !rows.is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     assert_eq!(rows.len(), 1, "{rows:?}");
     assert!(rows[0].to_string().contains("message bus"), "{}", rows[0]);
 }
