@@ -106,6 +106,7 @@ suite_agent() {
 # Three servers on PostgreSQL and NATS under load; one is killed or stopped.
 suite_ops_14() {
     cd "$ROOT"
+    "$SCRIPTS/install-packages.sh" packages-postgres.txt
     cargo test -p cairn-server --test ops_14 --no-fail-fast -- --test-threads=1
 }
 

@@ -13,8 +13,10 @@ use super::postgres::{Postgres, free_port};
 
 /// How many servers.
 pub const SERVERS: usize = 3;
-/// Length of a lease, in milliseconds.
-pub const LEASE_MS: u64 = 3000;
+/// Length of a lease, in milliseconds; `CAIRN_LEASE_MS` changes it, to measure.
+pub fn lease_ms() -> u64 {
+    std::env::var("CAIRN_LEASE_MS").ok().and_then(|text| text.parse().ok()).unwrap_or(3000)
+}
 
 /// Everything that runs. Ends when it is dropped.
 pub struct Cluster {
@@ -80,7 +82,7 @@ impl Cluster {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cairn-server"));
         command.arg("--data-dir").arg(&folder).args(["--api", &at(server.api), "--page", &at(server.page)]);
         command.args(["--agents", &at(server.agents), "--peers", &at(server.peers)]);
-        command.env("CAIRN_STORE", self.postgres.url()).env("CAIRN_LEASE_MS", LEASE_MS.to_string());
+        command.env("CAIRN_STORE", self.postgres.url()).env("CAIRN_LEASE_MS", lease_ms().to_string());
         command.env("CAIRN_LOG", "info");
         if let Some(nats) = &self.nats {
             command.env("CAIRN_NATS", nats.url());
@@ -122,7 +124,7 @@ impl Cluster {
 
     /// Runs a statement on the database.
     pub fn sql(&self, statement: &str) -> String {
-        self.postgres.sql("cairn", statement)
+        self.postgres.sql(statement)
     }
 
     /// The database, for what a test looks up in its rows.
@@ -156,6 +158,9 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("---- PostgreSQL\n{}", self.postgres.log());
+        }
         for n in 0..SERVERS {
             if self.servers[n].process.is_some() {
                 self.kill(n);

