@@ -141,7 +141,13 @@ impl App {
         let secrets = Secrets::open(&config.data_dir.join("secret.key"))?;
         let settings = Settings::load(&store, &secrets).await?;
         let identity = Identity::new(tuning.fast_hash);
-        let first_password = identity.hash_blocking(&crate::identity::password::client_digest("password"))?;
+        // A hash takes long on purpose; only the first start needs one.
+        let is_first =
+            store.read(|tx| Ok(!tx.exists("SELECT 1 FROM account WHERE uuid = ?", params![ADMIN])?)).await?;
+        let first_password = match is_first {
+            true => identity.hash_blocking(&crate::identity::password::client_digest("password"))?,
+            false => String::new(),
+        };
         let known = leading.as_ref().map(|l| (l.node.clone(), l.lease.epoch));
         let (node, epoch) = store.write(move |tx| join(tx, &first_password, known.clone())).await?;
         let options = Options {
