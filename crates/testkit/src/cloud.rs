@@ -9,6 +9,7 @@ use cairn_server::bus::BusAddress;
 use cairn_server::config::Config;
 use cairn_server::http::{self, Served};
 use cairn_simhost::SimCloud;
+use cairn_store::Store;
 use cairn_store::scratch::Scratch;
 use serde_json::json;
 use tempfile::TempDir;
@@ -103,6 +104,15 @@ impl Cloud {
             };
             tokio::task::spawn_blocking(end).await.expect("the end of the server");
         }
+    }
+
+    /// The database, for what is done while no server is at work on it.
+    pub fn open_store(&self) -> Store {
+        let store = match self.database.url() {
+            Some(url) => Store::connect(&url, 1),
+            None => Store::open(&self.folder.path().join("cairn.db"), 1),
+        };
+        store.expect("the database opens")
     }
 
     /// Crashes and starts again over the same data; the simulated machines went on meanwhile. The admin's session goes on.

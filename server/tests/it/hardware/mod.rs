@@ -2,6 +2,7 @@
 
 mod cascade;
 mod hosts;
+mod load;
 mod local;
 mod many;
 mod simulated;
