@@ -41,6 +41,8 @@ pub struct App {
     pub bus: crate::bus::Connection,
     /// Followers of the event log.
     pub feed: Feed,
+    /// How many resources of each type there are.
+    pub counts: platform::counts::Counts,
     /// Audit writer.
     pub audit: Audit,
     /// Results that are polled next.
@@ -165,10 +167,12 @@ impl App {
             leading.lease
         });
         let sums = platform::sums::Sums::start(&store);
+        let placement = compute::placement::Placement::start(&store, &sums).await?;
         let app = Arc::new(Self {
             bus: crate::bus::Connection::default(),
             feed: Feed::start(store.clone()).await?,
-            placement: compute::placement::Placement::start(&store, &sums).await?,
+            counts: platform::counts::Counts::start(&store, placement.clone()),
+            placement,
             sums,
             audit: Audit::start(store.clone()),
             recent: platform::recent::Recent::default(),

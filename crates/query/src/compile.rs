@@ -58,10 +58,20 @@ pub fn compile(
     viewer: &Viewer,
     options: &Options,
 ) -> Result<Compiled> {
+    compile_for(resource, query, (viewer, false), options)
+}
+
+/// The same for a viewer of whom is known whether much of all there is belongs to him.
+pub(crate) fn compile_for(
+    resource: &'static Resource,
+    query: &Query,
+    (viewer, owns_many): (&Viewer, bool),
+    options: &Options,
+) -> Result<Compiled> {
     if resource.table.is_empty() {
         return Err(Fault::argument(format!("{} cannot be queried", resource.short_name())));
     }
-    let mut build = Build { resource, query, viewer, options, aliases: 0 };
+    let mut build = Build { resource, query, viewer, owns_many, options, aliases: 0 };
     let matching = build.matching()?;
     let (statement, columns) = if query.count {
         (build.counted(&matching)?.wrapped("SELECT total FROM ", ""), vec![Column::Total])
@@ -84,6 +94,7 @@ struct Build<'a> {
     resource: &'static Resource,
     query: &'a Query,
     viewer: &'a Viewer,
+    owns_many: bool,
     options: &'a Options,
     aliases: usize,
 }
@@ -94,7 +105,7 @@ impl Build<'_> {
         let mut seen = 0;
         let filters = self.all(&self.query.filters, &mut seen)?;
         let mut pieces = filters.1;
-        pieces.extend(visible(self.resource, "t", self.viewer, filters.0));
+        pieces.extend(visible(self.resource, "t", self.viewer, filters.0 || self.owns_many));
         if let Some((column, value)) = self.resource.only {
             pieces.push(Fragment::new(format!("t.{column} = '{value}'")));
         }
@@ -117,10 +128,10 @@ impl Build<'_> {
             rows.ok_or_else(|| Fault::internal(format!("a query on {table} was not given its rows")))?;
         let columns: Vec<&str> = self.resource.fields().filter_map(plain_column).collect();
         let text = format!("{} {alias}", self.options.dialect.given(&columns));
-        Ok(Fragment::with(text, Value::Text(rows.to_string())))
+        Ok(Fragment::with(text, Value::Text(rows())))
     }
 
-    /// Conditions that must all hold, and whether they name rows by uuid.
+    /// Conditions that must all hold, and whether few rows can match them.
     fn all(&mut self, filters: &[Filter], seen: &mut usize) -> Result<(bool, Vec<Fragment>)> {
         let mut node = Node::new(self.resource);
         let mut pieces = Vec::new();
@@ -155,13 +166,15 @@ impl Build<'_> {
     fn tests(&mut self, node: &Node, alias: &str) -> Result<Vec<Fragment>> {
         let mut pieces = Vec::new();
         for test in &node.tests {
-            pieces.push(self.test(test, alias)?);
+            pieces.push(self.test(test, node.resource, alias)?);
         }
         for (step, related) in &node.related {
             let related_alias = self.alias();
             let mut inner = self.tests(related, &related_alias)?;
-            inner.extend(visible(related.resource, &related_alias, self.viewer, related.is_pinned()));
-            pieces.push(exists(step, alias, &related_alias, inner));
+            let few = related.is_pinned();
+            inner.extend(visible(related.resource, &related_alias, self.viewer, few));
+            let each = !few && is_few_to_many(node.resource, step);
+            pieces.push(exists(step, (alias, &related_alias), inner, each));
         }
         Ok(pieces)
     }
@@ -171,7 +184,7 @@ impl Build<'_> {
         format!("j{}", self.aliases)
     }
 
-    fn test(&mut self, test: &Test, alias: &str) -> Result<Fragment> {
+    fn test(&mut self, test: &Test, resource: &Resource, alias: &str) -> Result<Fragment> {
         match test.leaf {
             Leaf::Field(field) => {
                 let expression = expression(field, alias);
@@ -191,7 +204,7 @@ impl Build<'_> {
                 let operand = Operand { name: &test.field, ty: FieldType::Str, expression: "x.tag" };
                 self.element(test, &operand, &format!("{alias}.uuid"), table, "resource_uuid")
             }
-            Leaf::Relation(step) => self.relation(test, &step, alias),
+            Leaf::Relation(step) => self.relation(test, &step, (resource, alias)),
         }
     }
 
@@ -213,7 +226,12 @@ impl Build<'_> {
     }
 
     /// `host is null`, `vmNics not null`.
-    fn relation(&mut self, test: &Test, step: &Step, alias: &str) -> Result<Fragment> {
+    fn relation(
+        &mut self,
+        test: &Test,
+        step: &Step,
+        (resource, alias): (&Resource, &str),
+    ) -> Result<Fragment> {
         let none = match test.op {
             Op::IsNull => true,
             Op::NotNull => false,
@@ -221,7 +239,7 @@ impl Build<'_> {
         };
         let related = self.alias();
         let inner = visible(step.to, &related, self.viewer, false).into_iter().collect();
-        let found = exists(step, alias, &related, inner);
+        let found = exists(step, (alias, &related), inner, is_few_to_many(resource, step));
         let unset = format!("{alias}.{} IS NULL OR NOT (", step.local);
         Ok(if none { found.wrapped(&unset, ")") } else { found })
     }
@@ -407,13 +425,28 @@ fn plain_column(field: &'static Field) -> Option<&'static str> {
     }
 }
 
-/// There is a row on the other side of a step for which all of `inner` holds.
-fn exists(step: &Step, alias: &str, related: &str, mut inner: Vec<Fragment>) -> Fragment {
+/// Tables with a row or more for each VM or host; all others are small beside them.
+const MANY: &[&str] = &["host", "vm_instance", "vm_nic", "used_ip", "volume", "resource", "image_cache"];
+
+/// A step from few rows to many: each of the few is looked up among the many, which are not all read.
+fn is_few_to_many(from: &Resource, step: &Step) -> bool {
+    !MANY.contains(&from.table) && MANY.contains(&step.to.table)
+}
+
+/// There is a row on the other side of a step for which all of `inner` holds. `each`: asked for each row of this side by
+/// itself; else the rows of the other side are found first.
+fn exists(step: &Step, (alias, related): (&str, &str), mut inner: Vec<Fragment>, each: bool) -> Fragment {
     let Step { local, remote, to, .. } = step;
-    inner.push(Fragment::new(format!("{related}.{remote} IS NOT NULL")));
     if let Some((column, value)) = to.only {
         inner.push(Fragment::new(format!("{related}.{column} = '{value}'")));
     }
-    let before = format!("{alias}.{local} IN (SELECT {related}.{remote} FROM {} {related} WHERE ", to.table);
+    let table = to.table;
+    let before = if each {
+        inner.push(Fragment::new(format!("{related}.{remote} = {alias}.{local}")));
+        format!("EXISTS (SELECT 1 FROM {table} {related} WHERE ")
+    } else {
+        inner.push(Fragment::new(format!("{related}.{remote} IS NOT NULL")));
+        format!("{alias}.{local} IN (SELECT {related}.{remote} FROM {table} {related} WHERE ")
+    };
     Fragment::all(inner, " AND ").wrapped(&before, ")")
 }

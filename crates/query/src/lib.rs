@@ -63,6 +63,12 @@ impl DateStyle {
 /// Adds to a row what no column holds, such as `allowedActions`.
 pub type Decorate = Arc<dyn Fn(&'static Resource, &Extra, &mut Map<String, serde_json::Value>) + Send + Sync>;
 
+/// Makes the rows of a table that lives in memory.
+pub type Given = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// How many rows of a resource a viewer may see, as of this read; `None`: they have to be counted.
+pub type Total = Arc<dyn Fn(&mut dyn Tx, &'static Resource, &Viewer) -> Result<Option<i64>> + Send + Sync>;
+
 /// What does not depend on the question.
 #[derive(Clone)]
 pub struct Options {
@@ -74,8 +80,10 @@ pub struct Options {
     pub default_limit: i64,
     /// Most rows that any query returns; a larger limit is lowered to it.
     pub max_limit: i64,
-    /// Rows that live in memory, by table name: a JSON list of objects with column names.
-    pub given: BTreeMap<&'static str, Arc<str>>,
+    /// Rows that live in memory, by table name: a JSON list of objects with column names, made when a query needs it.
+    pub given: BTreeMap<&'static str, Given>,
+    /// Knows how many rows there are without counting them.
+    pub total: Option<Total>,
     /// Completes each row.
     pub decorate: Option<Decorate>,
     /// Names of the fields that `decorate` adds; `fields` may ask for them.
@@ -90,6 +98,7 @@ impl Default for Options {
             default_limit: 1000,
             max_limit: 100_000,
             given: BTreeMap::new(),
+            total: None,
             decorate: None,
             decorated: &[],
         }
@@ -127,9 +136,45 @@ pub fn run(
     options: &Options,
 ) -> Result<QueryResult> {
     let options = &*for_database(tx, options);
-    let compiled = compile(resource, query, viewer, options)?;
+    let Some(total) = known_total(tx, resource, query, viewer, options)? else {
+        return find(tx, resource, query, viewer, options);
+    };
+    if query.count {
+        return Ok(QueryResult { total: Some(total), count_only: true, ..QueryResult::default() });
+    }
+    let rows_only = Query { with_total: false, ..query.clone() };
+    let found = find(tx, resource, &rows_only, viewer, options)?;
+    Ok(QueryResult { total: Some(total), ..found })
+}
+
+fn find(
+    tx: &mut dyn Tx,
+    resource: &'static Resource,
+    query: &Query,
+    viewer: &Viewer,
+    options: &Options,
+) -> Result<QueryResult> {
+    let owns_many = query.filters.is_empty() && visible::owns_many(tx, resource, viewer)?;
+    let compiled = compile::compile_for(resource, query, (viewer, owns_many), options)?;
     let found = tx.query(&compiled.sql, &compiled.params)?;
     rows::read(&compiled, found, options)
+}
+
+/// The number of matches of a query without conditions, if it is wanted and known.
+fn known_total(
+    tx: &mut dyn Tx,
+    resource: &'static Resource,
+    query: &Query,
+    viewer: &Viewer,
+    options: &Options,
+) -> Result<Option<i64>> {
+    let is_wanted = query.count || query.with_total;
+    match &options.total {
+        Some(total) if is_wanted && query.filters.is_empty() && query.group_by.is_none() => {
+            total(tx, resource, viewer)
+        }
+        _ => Ok(None),
+    }
 }
 
 /// The inventory of one resource as its owner sees it; what most calls answer with. `None` if it does not exist.

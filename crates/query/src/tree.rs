@@ -45,10 +45,14 @@ impl Node {
         Ok(())
     }
 
-    /// True when the row is named by its uuid, so that few rows are looked at.
+    /// True when few rows can match: one is named by a value of which there are few, or something of it is.
     pub fn is_pinned(&self) -> bool {
-        self.tests
-            .iter()
-            .any(|t| matches!(t.op, Op::Eq | Op::In) && matches!(t.leaf, Leaf::Field(f) if f.name == "uuid"))
+        let names = |test: &Test| {
+            matches!(test.op, Op::Eq | Op::In) && matches!(test.leaf, Leaf::Field(f) if FEW.contains(&f.name))
+        };
+        self.tests.iter().any(names) || self.related.iter().any(|(_, related)| related.is_pinned())
     }
 }
+
+/// Fields with an index of whose values few rows have the same.
+const FEW: &[&str] = &["uuid", "name", "ip", "mac", "managementIp"];

@@ -1,7 +1,8 @@
 //! Which rows an account may see, as SQL.
 
 use cairn_api::resource::{ADMIN_ACCOUNT, Resource, Visibility};
-use cairn_store::Value;
+use cairn_store::{Tx, Value, params};
+use cairn_types::Result;
 
 use crate::sql::Fragment;
 
@@ -27,6 +28,25 @@ impl Viewer {
             Self::Account(uuid) => uuid,
         }
     }
+}
+
+/// Who has so many resources of a type is asked for each row that is looked at, not for a list of all that he has.
+const MANY: i64 = 20_000;
+
+/// Whether so much belongs to the viewer that listing it costs more than asking for each row.
+pub(crate) fn owns_many(tx: &mut dyn Tx, resource: &Resource, viewer: &Viewer) -> Result<bool> {
+    let owned = match &resource.visibility {
+        Visibility::Owned => resource,
+        Visibility::Parent(_, parent) => parent,
+        _ => return Ok(false),
+    };
+    if *viewer == Viewer::EVERYTHING {
+        return Ok(false);
+    }
+    let sql = format!(
+        "SELECT count(*) FROM (SELECT 1 FROM resource WHERE account_uuid = ? AND resource_type = ? LIMIT {MANY}) o"
+    );
+    Ok(tx.query_int(&sql, params![viewer.account(), owned.entity])? >= MANY)
 }
 
 /// The condition on rows of the resource under this alias; `None` if all are visible. `pinned`: few rows are looked at, so

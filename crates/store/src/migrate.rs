@@ -13,6 +13,7 @@ pub const MIGRATIONS: &[(i64, &str, &str)] = &[
     (4, "audit_running", include_str!("../migrations/0004_audit_running.sql")),
     (5, "departed_guest", include_str!("../migrations/0005_departed_guest.sql")),
     (6, "nodes", include_str!("../migrations/0006_nodes.sql")),
+    (7, "many", include_str!("../migrations/0007_many.sql")),
 ];
 
 /// Which migrations a database has.

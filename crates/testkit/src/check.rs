@@ -81,7 +81,15 @@ impl Cloud {
         );
         let addresses = self.app().store.read(cairn_server::network::ip::differences).await;
         lines.extend(addresses.expect("the rows can be read"));
+        lines.extend(self.count_differences().await);
         lines
+    }
+
+    /// Where the numbers of resources differ from the rows.
+    async fn count_differences(&self) -> Vec<String> {
+        let counts = self.app().counts.clone();
+        let differences = self.app().store.read(move |tx| counts.differences(tx)).await;
+        differences.expect("the rows can be read")
     }
 
     /// Where the index of hosts differs from the rows.

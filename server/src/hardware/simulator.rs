@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 
 use cairn_api::agent::{Target, TargetKind};
 use cairn_simhost::HostShape;
-use cairn_store::params;
+use cairn_store::{Row, Tx, params};
 use cairn_types::{Id, Result, kind};
 
 use crate::app::App;
@@ -14,15 +14,29 @@ const PIPE: usize = 256 << 10;
 
 /// Starts the simulated hosts that the database knows.
 pub async fn restart(app: &Arc<App>) -> Result<()> {
-    // Those with a certificate live in other processes and dial in by themselves.
-    let sql = "SELECT h.uuid, h.agent_uuid FROM host h LEFT JOIN agent a ON a.uuid = h.agent_uuid
-               WHERE h.hypervisor_type = 'Simulator' AND h.agent_uuid IS NOT NULL AND a.uuid IS NULL ORDER BY h.uuid";
-    let rows = app.store.read(move |tx| tx.query(sql, params![])).await?;
+    let rows = app.store.read(without_papers).await?;
     for row in &rows {
         start(app, row.id("uuid")?, &row.text("agent_uuid")?).await?;
     }
     super::watch::expect_agents(app);
     Ok(())
+}
+
+/// Simulated hosts whose agents have no certificate, with these agents; those that have one live in other processes and dial
+/// in by themselves. Goes from agent to agent, of which there are few, not from host to host.
+fn without_papers(tx: &mut dyn Tx) -> Result<Vec<Row>> {
+    let (mut found, mut last) = (Vec::new(), String::new());
+    loop {
+        let sql =
+            "SELECT h.agent_uuid, a.uuid AS known FROM host h LEFT JOIN agent a ON a.uuid = h.agent_uuid
+                   WHERE h.agent_uuid > ? ORDER BY h.agent_uuid LIMIT 1";
+        let Some(row) = tx.query_opt(sql, params![&last])? else { return Ok(found) };
+        last = row.text("agent_uuid")?;
+        if row.opt_text("known")?.is_none() {
+            let sql = "SELECT uuid, agent_uuid FROM host WHERE agent_uuid = ? AND hypervisor_type = 'Simulator' ORDER BY uuid";
+            found.extend(tx.query(sql, params![&last])?);
+        }
+    }
 }
 
 /// Starts the agent of a simulated host, unless it runs. The host is made of what its row says.

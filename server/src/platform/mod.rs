@@ -7,6 +7,7 @@ pub mod audit;
 mod changes;
 pub mod cleanup;
 pub mod config;
+pub mod counts;
 pub mod departed;
 pub mod env;
 pub mod events;

@@ -1,8 +1,10 @@
 //! Queries as calls ask them: one inventory, the caller's eyes, and rows that live in memory.
 
+use std::sync::Arc;
+
 use cairn_api::resource;
 use cairn_api::settings::Setting;
-use cairn_query::{Options, Query, QueryResult};
+use cairn_query::{Options, Query, QueryResult, Viewer};
 use cairn_store::Tx;
 use cairn_types::{Fault, Result, mask};
 use serde_json::{Value, json};
@@ -16,7 +18,13 @@ use crate::platform::shown;
 /// How queries of this call are read and shown.
 pub fn options(call: &Call) -> Options {
     let mut options = inventory::options(call.dates);
-    options.given.insert("global_config", settings(&call.app, call.caller.is_admin()).into());
+    let (app, is_admin) = (call.app.clone(), call.caller.is_admin());
+    options.given.insert("global_config", Arc::new(move || settings(&app, is_admin)));
+    let counts = call.app.counts.clone();
+    options.total =
+        Some(Arc::new(move |tx: &mut dyn Tx, resource: &'static resource::Resource, viewer: &Viewer| {
+            counts.total(tx, resource, viewer)
+        }));
     options
 }
 

@@ -6,6 +6,7 @@ mod facts;
 mod fixture;
 mod injection;
 mod operators;
+mod plans;
 mod relations;
 mod results;
 mod scripts;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cairn_api::resource::*;
-use cairn_query::{DateStyle, Op, Options, Query, Viewer, compile, one};
+use cairn_query::{DateStyle, Given, Op, Options, Query, Viewer, compile, one};
 use cairn_store::Dialect;
 use serde_json::json;
 
@@ -155,7 +155,7 @@ fn rows_in_memory_are_queried_like_others() {
         {"category": "host", "name": "ping.interval", "description": "d", "default_value": "60", "value": "30"},
         {"category": "vm", "name": "ping.interval", "description": "d", "default_value": "60", "value": "60"},
     ]);
-    let given = BTreeMap::from([("global_config", Arc::from(rows.to_string()))]);
+    let given = BTreeMap::from([("global_config", std::sync::Arc::new(move || rows.to_string()) as Given)]);
     let options = Options { given, ..Options::default() };
     let query = Query { with_total: true, ..Query::default() }.and("category", Op::Like, "HOS%");
     let found = db.run(&GLOBAL_CONFIG, query, Viewer::Account("x".into()), options).unwrap();
