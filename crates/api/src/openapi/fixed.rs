@@ -165,12 +165,15 @@ pub(super) fn add_paths(paths: &mut Map<String, Value>) {
         "description": "Job id, as in `location`. It is a secret: no session is asked for."});
     let anything = json!({"application/json": {"schema": {"type": "object"}}});
     let text = json!({"text/plain": {"schema": {"type": "string"}}});
+    let prefer = json!({"name": "Prefer", "in": "header", "required": false, "schema": {"type": "string"},
+        "description": "`wait=5`: the answer leaves when the job ends, at the latest after so many seconds (RFC 7240). Without it, \
+            or where the server does not know when the job ends, it leaves at once."});
     paths.insert(
         "/api-jobs/{jobUuid}".to_owned(),
         json!({"get": {
-            "operationId": "PollJob", "summary": "Poll a job", "tags": ["job"], "security": [], "parameters": [id],
+            "operationId": "PollJob", "summary": "Poll a job", "tags": ["job"], "security": [], "parameters": [id, prefer],
             "description": "Poll a job. Reading a result does not use it up. The header `X-Cairn-Time: rfc3339` of the poll, not of the \
-                call, decides how dates are written.",
+                call, decides how dates are written. With `Prefer: wait=30` one poll is mostly enough.",
             "responses": {
                 "200": {"description": "Done: the result of the call.", "content": anything},
                 "202": {"description": "Still running."},

@@ -1,3 +1,5 @@
+use std::time::{Duration, Instant};
+
 use cairn_testkit::Cloud;
 use serde_json::json;
 
@@ -98,4 +100,43 @@ async fn api_01_a_failed_job_is_503_when_polled() {
     let polled = cloud.admin.poll(first.json()["location"].as_str().unwrap()).await;
     assert_eq!((polled.status, polled.json().as_object().map(|o| o.len())), (503, Some(1)));
     assert_eq!(polled.code(), "VM.1000", "{}", polled.text);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn api_01_a_poll_that_prefers_to_wait_is_answered_when_the_job_ends() {
+    let cloud = Cloud::start().await;
+    let world = cloud.world().await;
+    world.warm_up(&cloud.admin).await;
+    cloud.machines.all().delay("vm.start", Duration::from_millis(700));
+    let waiting = |seconds: &str| cloud.nobody().with("prefer", &format!("respond-async, wait={seconds}"));
+    let first = cloud.admin.send("CreateVmInstance", world.vm("vm")).await;
+    let location = first.json()["location"].as_str().unwrap().to_owned();
+    let begun = Instant::now();
+    let at_once = cloud.nobody().raw("GET", &location, None).await;
+    assert_eq!(
+        (at_once.status, begun.elapsed() < Duration::from_millis(500)),
+        (202, true),
+        "{:?}",
+        begun.elapsed()
+    );
+    // `wait=0`, and what is no number of seconds, does not wait.
+    for seconds in ["0", "soon"] {
+        assert_eq!(waiting(seconds).raw("GET", &location, None).await.status, 202);
+    }
+    let done = waiting("20").raw("GET", &location, None).await;
+    assert_eq!(
+        (done.status, &done.json()["inventory"]["state"]),
+        (200, &json!("Running")),
+        "one poll is enough"
+    );
+    assert!(begun.elapsed() >= Duration::from_millis(600) && begun.elapsed() < Duration::from_secs(15));
+    // Nobody waits longer than he said.
+    cloud.machines.all().delay("vm.stop", Duration::from_secs(3));
+    let stop = json!({ "uuid": done.json()["inventory"]["uuid"] });
+    let first = cloud.admin.send("StopVmInstance", stop).await;
+    let location = first.json()["location"].as_str().unwrap().to_owned();
+    let begun = Instant::now();
+    assert_eq!(waiting("1").raw("GET", &location, None).await.status, 202);
+    assert!(begun.elapsed() >= Duration::from_millis(900) && begun.elapsed() < Duration::from_millis(2500));
+    assert_eq!(waiting("20").raw("GET", &location, None).await.status, 200);
 }
