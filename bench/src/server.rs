@@ -43,7 +43,12 @@ pub struct Server {
 impl Server {
     /// Starts it on a data folder and waits for its first answer.
     pub fn start(dir: &Path) -> Result<Self> {
-        let (address, agents) = (free_address()?, free_address()?);
+        Self::start_at(dir, free_address()?, Duration::from_secs(30))
+    }
+
+    /// The same with an address for agents, and for a database that may take its time.
+    pub fn start_at(dir: &Path, agents: SocketAddr, patience: Duration) -> Result<Self> {
+        let address = free_address()?;
         let log = File::options().create(true).append(true).open(dir.join("log"))?;
         let mut command = Command::new(program("cairn-server"));
         command.arg("--data-dir").arg(dir.join("data"));
@@ -66,7 +71,7 @@ impl Server {
             .with_context(|| format!("{:?} can't be started; build it first", command.get_program()))?;
         let mut server = Self { child, dir: dir.to_owned(), address, agents, took: Duration::ZERO };
         while !server.answers() {
-            if server.child.try_wait()?.is_some() || began.elapsed() > Duration::from_secs(30) {
+            if server.child.try_wait()?.is_some() || began.elapsed() > patience {
                 bail!("the server does not answer: {}", server.log());
             }
             std::thread::sleep(Duration::from_millis(1));

@@ -15,30 +15,63 @@ const MEMORY: i64 = 128 << 20;
 /// Room for some 120 VMs.
 const HOST: Shape = Shape { cpus: 16, memory: 16 << 30 };
 
+/// First and last address of a range, its netmask, and its gateway.
+pub type Network<'a> = (&'a str, &'a str, &'a str, &'a str);
+
 /// What a VM is made from.
 pub struct World {
     /// Parameters of a VM but for its name.
     pub vm: Value,
     /// The hosts.
     pub agents: Agents,
+    /// Uuid of the image store, which other zones may use too.
+    store: String,
 }
 
 impl World {
     /// A zone with this many simulated hosts, all Connected. Their process keeps files in `dir`.
     pub fn build(server: &Server, api: &Api, dir: &Path, hosts: usize) -> Result<Self> {
-        let zone = uuid(&api.post("/zones", json!({ "name": "zone" }))?)?;
-        let cluster = json!({ "name": "cluster", "zoneUuid": zone, "hypervisorType": "Simulator" });
-        let cluster = uuid(&api.post("/clusters", cluster)?)?;
-        let storage = json!({ "name": "local", "zoneUuid": zone, "url": "/cairn_ps" });
-        let storage = uuid(&api.post("/primary-storage/local-storage", storage)?)?;
-        api.post(&format!("/clusters/{cluster}/primary-storage/{storage}"), json!({}))?;
-        let l3 = network(api, &zone, &cluster)?;
-        let image = image(api, &zone)?;
+        let range = ("10.8.0.2", "10.8.255.250", "255.255.0.0", "10.8.0.1");
+        Self::with_network(server, api, dir, hosts, range)
+    }
+
+    /// The same with a network of these addresses.
+    pub fn with_network(
+        server: &Server,
+        api: &Api,
+        dir: &Path,
+        hosts: usize,
+        range: Network,
+    ) -> Result<Self> {
+        let room: i64 = 1 << 50;
+        let store = json!({ "name": "images", "url": "sim://images", "totalCapacity": room, "availableCapacity": room });
+        let store = uuid(&api.post("/backup-storage/simulators", store)?)?;
+        let (cluster, l3) = zone(api, &store, range)?;
+        let image = json!({ "name": "image", "url": "sim://size=1G&actual=20M&format=qcow2", "format": "qcow2",
+            "mediaType": "RootVolumeTemplate", "platform": "Linux", "backupStorageUuids": [store] });
+        let image = uuid(&api.post("/images", image)?)?;
         let offering = json!({ "name": "tiny", "cpuNum": 1, "memorySize": MEMORY });
         let offering = uuid(&api.post("/instance-offerings", offering)?)?;
         let agents = Agents::start(server, api, dir, &cluster, (hosts, &HOST))?;
         let vm = json!({ "name": "", "instanceOfferingUuid": offering, "imageUuid": image, "l3NetworkUuids": [l3] });
-        Ok(Self { vm, agents })
+        Ok(Self { vm, agents, store })
+    }
+
+    /// Another zone with hosts of its own, for the same image and offering; the agents of this one end.
+    pub fn move_on(
+        self,
+        server: &Server,
+        api: &Api,
+        dir: &Path,
+        hosts: usize,
+        range: Network,
+    ) -> Result<Self> {
+        let Self { mut vm, agents, store } = self;
+        drop(agents);
+        let (cluster, l3) = zone(api, &store, range)?;
+        vm["l3NetworkUuids"] = json!([l3]);
+        let agents = Agents::start(server, api, dir, &cluster, (hosts, &HOST))?;
+        Ok(Self { vm, agents, store })
     }
 
     /// The body of a creation.
@@ -54,24 +87,26 @@ pub fn uuid(inventory: &Value) -> Result<String> {
     Ok(inventory["uuid"].as_str().with_context(|| format!("no uuid in {inventory}"))?.to_owned())
 }
 
-fn image(api: &Api, zone: &str) -> Result<String> {
-    let room: i64 = 1 << 50;
-    let store =
-        json!({ "name": "images", "url": "sim://images", "totalCapacity": room, "availableCapacity": room });
-    let store = uuid(&api.post("/backup-storage/simulators", store)?)?;
+/// A zone with a cluster and a network; the uuids of cluster and network.
+fn zone(api: &Api, store: &str, range: Network) -> Result<(String, String)> {
+    let zone = uuid(&api.post("/zones", json!({ "name": "zone" }))?)?;
     api.post(&format!("/zones/{zone}/backup-storage/{store}"), json!({}))?;
-    let image = json!({ "name": "image", "url": "sim://size=1G&actual=20M&format=qcow2", "format": "qcow2",
-        "mediaType": "RootVolumeTemplate", "platform": "Linux", "backupStorageUuids": [store] });
-    uuid(&api.post("/images", image)?)
+    let cluster = json!({ "name": "cluster", "zoneUuid": zone, "hypervisorType": "Simulator" });
+    let cluster = uuid(&api.post("/clusters", cluster)?)?;
+    let storage = json!({ "name": "local", "zoneUuid": zone, "url": "/cairn_ps" });
+    let storage = uuid(&api.post("/primary-storage/local-storage", storage)?)?;
+    api.post(&format!("/clusters/{cluster}/primary-storage/{storage}"), json!({}))?;
+    let l3 = network(api, &zone, &cluster, range)?;
+    Ok((cluster, l3))
 }
 
-fn network(api: &Api, zone: &str, cluster: &str) -> Result<String> {
+fn network(api: &Api, zone: &str, cluster: &str, (first, last, netmask, gateway): Network) -> Result<String> {
     let l2 = json!({ "name": "l2", "zoneUuid": zone, "physicalInterface": "eth0" });
     let l2 = uuid(&api.post("/l2-networks/no-vlan", l2)?)?;
     api.post(&format!("/l2-networks/{l2}/clusters/{cluster}"), json!({}))?;
     let l3 = uuid(&api.post("/l3-networks", json!({ "name": "flat", "l2NetworkUuid": l2 }))?)?;
-    let range = json!({ "name": "range", "startIp": "10.8.0.2", "endIp": "10.8.255.250", "netmask": "255.255.0.0",
-        "gateway": "10.8.0.1" });
+    let range =
+        json!({ "name": "range", "startIp": first, "endIp": last, "netmask": netmask, "gateway": gateway });
     api.post(&format!("/l3-networks/{l3}/ip-ranges"), range)?;
     let flat = api.list("/network-services/providers", "q=type=Flat")?;
     let flat = uuid(flat.first().context("the provider Flat")?)?;

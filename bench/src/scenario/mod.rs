@@ -2,6 +2,7 @@
 
 mod allocate;
 mod cargo_check;
+mod cloud_1m;
 mod create_vms;
 mod hosts;
 mod idle;
@@ -69,6 +70,11 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "allocate",
         about: "a host for a VM out of 1,000,000: roomy, nearly full, nobody fits, in tiny clusters",
         kind: Kind::Alone(allocate::measure),
+    },
+    Scenario {
+        name: "cloud-1m",
+        about: "restart, queries and creations with 1,000,000 hosts and VMs in the database",
+        kind: Kind::Alone(cloud_1m::measure),
     },
     Scenario {
         name: "idle-memory",
