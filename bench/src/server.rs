@@ -152,6 +152,7 @@ fn database(dir: &Path) -> Result<Option<String>> {
     Ok(Some(url.secret_text()))
 }
 
-fn free_address() -> Result<SocketAddr> {
+/// An address of this machine that nobody listens on.
+pub fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }

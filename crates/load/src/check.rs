@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use cairn_store::{Dialect, Row, Tx, Value, params};
+use cairn_store::{Row, Tx, Value, params};
 use cairn_types::Result;
 
 use crate::numbers::sort;

@@ -130,13 +130,11 @@ fn lease(row: &Row, l3: L3, metadata: &HashMap<Id<kind::Vm>, ConfigDrive>) -> Re
     })
 }
 
+/// L2 networks with the bridge that is wanted for each, and L3 networks.
+pub type OfVm = (Vec<(L2, Wanted)>, BTreeSet<L3>);
+
 /// The L2 networks of a VM with the bridges that are wanted for them on a host, and its L3 networks.
-pub fn of_vm(
-    app: &App,
-    tx: &mut dyn Tx,
-    host: Host,
-    vm: Id<kind::Vm>,
-) -> Result<(Vec<(L2, Wanted)>, BTreeSet<L3>)> {
+pub fn of_vm(app: &App, tx: &mut dyn Tx, host: Host, vm: Id<kind::Vm>) -> Result<OfVm> {
     let sql = "SELECT l.uuid, l.l2_network_uuid FROM vm_nic n JOIN l3_network l ON l.uuid = n.l3_network_uuid
                WHERE n.vm_instance_uuid = ?";
     let rows = tx.query(sql, params![vm])?;
