@@ -1,6 +1,6 @@
 # What people do with this repository; `make` alone lists it. The work is done by scripts/.
 
-.PHONY: help run stop clean-data test check lab browser-test bench image
+.PHONY: help run stop clean-data test check lab browser-test bench soak image
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ browser-test: ## the page in a real browser, on a whole installation (needs root
 
 bench: ## measure, print a table, write target/bench/latest.json (needs root)
 	@scripts/bench.sh
+
+soak: ## robots for long: SEEDS (20) of OPS (10000) operations, none begun after TIME seconds
+	@scripts/soak.sh
 
 image: ## build the small guest image and print its path
 	@scripts/guest-image.sh

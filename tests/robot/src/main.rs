@@ -2,15 +2,20 @@
 
 mod killer;
 mod rig;
+mod robot;
 mod serve;
 mod sweep;
 mod wire;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-const USAGE: &str = "usage: cairn-robot crash-sweep [--short] [--only WORD] [--workers N]";
+const USAGE: &str = "usage: cairn-robot [--seed N] [--seeds N] [--ops N] [--every N] [--time SECONDS] [--shrink SECONDS] [--workers N]
+                   [--no-kills] [--verbose] [--folder FOLDER] [--plant OPERATION,OPERATION]
+       cairn-robot --replay FILE [--seed N] [--shrink SECONDS]
+       cairn-robot crash-sweep [--short] [--only WORD] [--workers N]";
 
 fn main() -> ExitCode {
     match run(std::env::args().skip(1)) {
@@ -24,7 +29,11 @@ fn main() -> ExitCode {
 }
 
 /// Whether everything was as it must be.
-fn run(mut args: impl Iterator<Item = String>) -> Result<bool> {
+fn run(args: impl Iterator<Item = String>) -> Result<bool> {
+    let mut args = args.peekable();
+    if args.peek().is_none_or(|a| a.starts_with("--")) {
+        return robots(args);
+    }
     match args.next().as_deref() {
         // The server that this program starts for itself.
         Some("serve") => serve::run(&args.next().context("serve needs its orders")?).map(|()| true),
@@ -44,6 +53,52 @@ fn run(mut args: impl Iterator<Item = String>) -> Result<bool> {
         }
         _ => bail!("{USAGE}"),
     }
+}
+
+fn robots(mut args: impl Iterator<Item = String>) -> Result<bool> {
+    let mut choice = robot::Choice {
+        seed: 1,
+        seeds: 1,
+        ops: 1000,
+        every: 100,
+        no_kills: false,
+        time: None,
+        shrink: Duration::from_secs(120),
+        workers: 1,
+        verbose: false,
+        folder: "target/robot".into(),
+        plant: None,
+    };
+    let mut list = None;
+    while let Some(arg) = args.next() {
+        let mut value = || args.next().with_context(|| format!("{arg} needs a value\n{USAGE}"));
+        match arg.as_str() {
+            "--seed" => choice.seed = value()?.parse()?,
+            "--seeds" => choice.seeds = value()?.parse()?,
+            "--ops" => choice.ops = value()?.parse()?,
+            "--every" => choice.every = value()?.parse()?,
+            "--time" => choice.time = Some(Duration::from_secs(value()?.parse()?)),
+            "--shrink" => choice.shrink = Duration::from_secs(value()?.parse()?),
+            "--workers" => choice.workers = value()?.parse()?,
+            "--folder" => choice.folder = value()?.into(),
+            "--replay" => list = Some(std::path::PathBuf::from(value()?)),
+            "--plant" => {
+                let pair = value()?;
+                let (one, other) = pair.split_once(',').context("--plant needs two operations")?;
+                choice.plant = Some((one.into(), other.into()));
+            }
+            "--no-kills" => choice.no_kills = true,
+            "--verbose" => choice.verbose = true,
+            other => bail!("unknown argument {other}\n{USAGE}"),
+        }
+    }
+    let runtime = runtime()?;
+    if let Some(list) = list {
+        return runtime.block_on(unless_interrupted(robot::replay(&list, choice.seed, &choice)));
+    }
+    let report = runtime.block_on(unless_interrupted(robot::run(&choice)))?;
+    println!("\n{}", report.figures());
+    Ok(report.is_good())
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {

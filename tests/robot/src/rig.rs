@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use cairn_api::agent::{Target, TargetKind};
-use cairn_simhost::{HostShape, SimAgent, SimCloud};
+use cairn_simhost::{HostShape, SimCloud};
 use cairn_store::Tx;
 use cairn_testkit::Api;
 use tempfile::TempDir;
@@ -42,10 +42,21 @@ pub struct Rig {
     pub steps: BTreeMap<String, Vec<String>>,
     /// Address of the API, `host:port`.
     pub address: String,
-    periodic: bool,
+    terms: Terms,
     agents: Arc<Agents>,
     server: Option<Server>,
     folder: TempDir,
+}
+
+/// How servers of a rig run.
+#[derive(Debug, Clone, Default)]
+pub struct Terms {
+    /// Decides what the machines leave to chance.
+    pub seed: u64,
+    /// With periodic work.
+    pub periodic: bool,
+    /// An error of the server that is planted: see [`Orders::plant`].
+    pub plant: Option<(String, String)>,
 }
 
 struct Server {
@@ -56,10 +67,10 @@ struct Server {
 }
 
 impl Rig {
-    /// A server over an empty database. The seed decides what the machines leave to chance.
-    pub async fn start(seed: u64, periodic: bool) -> Result<Self> {
+    /// A server over an empty database.
+    pub async fn start(terms: Terms) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("cairn-robot-").tempdir()?;
-        let machines = SimCloud::new(seed);
+        let machines = SimCloud::new(terms.seed);
         let agents = Arc::new(Agents {
             cloud: machines.clone(),
             socket: socket(folder.path()),
@@ -70,7 +81,7 @@ impl Rig {
             machines,
             steps: BTreeMap::new(),
             address: String::new(),
-            periodic,
+            terms,
             agents,
             server: None,
             folder,
@@ -89,7 +100,8 @@ impl Rig {
     /// Starts the server over what is there. One that kills itself may be gone before it serves.
     pub async fn boot(&mut self, plot: Option<Plot>) -> Result<()> {
         let may_die = plot.as_ref().is_some_and(|p| p.kill.is_some());
-        let orders = Orders { folder: self.folder.path().to_owned(), plot, periodic: self.periodic };
+        let Terms { periodic, plant, .. } = self.terms.clone();
+        let orders = Orders { folder: self.folder.path().to_owned(), plot, periodic, plant };
         let log = self.folder.path().join("server.log");
         let log = std::fs::File::options().create(true).append(true).open(log)?;
         let mut child = Command::new(std::env::current_exe()?)
@@ -153,19 +165,28 @@ impl Rig {
         }
     }
 
-    /// Whether nothing is at work now, and nothing is kept for a machine that can be reached.
-    pub async fn is_calm(&mut self) -> Result<bool> {
-        match self.ask(&Ask::Calm).await? {
-            Say::Calm { live, kept } => Ok(live == 0 && kept == 0 && self.agents.are_connected()),
-            other => bail!("the server said {other:?}"),
+    /// What is at work now, what is kept for machines that can be reached, and who has no connection; none: nothing.
+    pub async fn unrest(&mut self) -> Result<Option<String>> {
+        let Say::Calm { live, kept } = self.ask(&Ask::Calm).await? else { bail!("that is no answer") };
+        let mut away = self.agents.away();
+        if !away.is_empty() {
+            // Nobody waits for the agent of what was deleted.
+            let sql = "SELECT uuid FROM host UNION ALL SELECT uuid FROM backup_storage";
+            let rows = self.look(move |tx| tx.query(sql, &[])).await?;
+            let known: Vec<String> = rows.iter().filter_map(|r| r.text("uuid").ok()).collect();
+            away.retain(|uuid| known.contains(uuid));
         }
+        let is_calm = live == 0 && kept == 0 && away.is_empty();
+        let agents =
+            if away.is_empty() { String::new() } else { format!(", without a connection: {away:?}") };
+        Ok((!is_calm).then(|| format!("{live} runs are at work, {kept} commands are kept{agents}")))
     }
 
     /// Waits until nothing is at work twice in a row; false if that takes too long.
     pub async fn converged(&mut self, patience: Duration) -> Result<bool> {
         let (end, mut calm) = (Instant::now() + patience, 0);
         while Instant::now() < end {
-            calm = if self.is_calm().await? { calm + 1 } else { 0 };
+            calm = if self.unrest().await?.is_none() { calm + 1 } else { 0 };
             if calm == 2 {
                 return Ok(true);
             }
@@ -192,7 +213,6 @@ impl Rig {
     }
 
     /// Kills the server's process, wherever it is.
-    #[expect(dead_code, reason = "for robots")]
     pub async fn kill(&mut self) -> Result<()> {
         self.server()?.child.start_kill().context("the server can't be killed")?;
         self.death(PATIENCE).await.context("the server did not end")?;
@@ -258,11 +278,18 @@ async fn listen(
 struct Agents {
     cloud: SimCloud,
     socket: std::path::PathBuf,
-    served: Mutex<HashMap<String, (SimAgent, JoinHandle<()>)>>,
+    /// By the agent's uuid.
+    served: Mutex<HashMap<String, Serving>>,
+}
+
+/// An agent at work.
+struct Serving {
+    target: Target,
+    task: JoinHandle<()>,
 }
 
 impl Agents {
-    fn served(&self) -> MutexGuard<'_, HashMap<String, (SimAgent, JoinHandle<()>)>> {
+    fn served(&self) -> MutexGuard<'_, HashMap<String, Serving>> {
         self.served.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -289,23 +316,28 @@ impl Agents {
                 Ok(stream)
             }
         });
-        served.insert(agent.to_owned(), (machine, task));
+        served.insert(agent.to_owned(), Serving { target: target.clone(), task });
     }
 
     fn end(&self, agent: &str) {
-        if let Some((_, task)) = self.served().remove(agent) {
-            task.abort();
+        if let Some(serving) = self.served().remove(agent) {
+            serving.task.abort();
         }
     }
 
-    /// Whether all that may dial have a connection.
-    fn are_connected(&self) -> bool {
-        self.served().is_empty() || self.cloud.all().is_connected()
+    /// Machines that have no connection.
+    fn away(&self) -> Vec<String> {
+        let is_there = |t: &Target| match t.kind {
+            TargetKind::Host => self.cloud.host(&t.uuid).is_connected(),
+            TargetKind::ImageStore => self.cloud.image_store(&t.uuid).is_connected(),
+        };
+        let targets: Vec<Target> = self.served().values().map(|s| s.target.clone()).collect();
+        targets.into_iter().filter(|t| !is_there(t)).map(|t| t.uuid).collect()
     }
 }
 
 impl Drop for Agents {
     fn drop(&mut self) {
-        self.served().drain().for_each(|(_, (_, task))| task.abort());
+        self.served().drain().for_each(|(_, serving)| serving.task.abort());
     }
 }

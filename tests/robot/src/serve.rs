@@ -35,6 +35,10 @@ pub struct Orders {
     pub plot: Option<Plot>,
     /// With periodic work.
     pub periodic: bool,
+    /// An error that is planted, to see that it is found: once both of these operations were called the registry names
+    /// something that is not there.
+    #[serde(default)]
+    pub plant: Option<(String, String)>,
 }
 
 /// Socket to which the simulated agents of a server dial.
@@ -79,6 +83,9 @@ async fn serve(orders: Orders) -> Result<()> {
     let listener =
         UnixListener::bind(&path).with_context(|| format!("{} can't be opened", path.display()))?;
     let app = App::start(Config::ephemeral(&orders.folder), tuning).await?;
+    if let Some((one, other)) = orders.plant {
+        app.store.write(move |tx| plant(tx, &one, &other)).await?;
+    }
     tokio::spawn(accept(app.clone(), listener));
     let served = cairn_server::http::serve(&app).await?;
     let steps = app.engine.steps().into_iter().map(|(w, s)| (w.to_owned(), s)).collect();
@@ -98,6 +105,23 @@ async fn serve(orders: Orders) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The audit has a row of each call in the transaction of what it does, and so tells what was called.
+fn plant(tx: &mut dyn Tx, one: &str, other: &str) -> cairn_types::Result<()> {
+    let word = |s: &str| s.chars().filter(char::is_ascii_alphanumeric).collect::<String>();
+    let (one, other) = (word(one), word(other));
+    let called = |action: &str| {
+        format!("EXISTS (SELECT 1 FROM audit WHERE action = '{action}' AND success AND job_uuid IS NOT NULL)")
+    };
+    let sql = format!(
+        "CREATE TRIGGER IF NOT EXISTS planted AFTER INSERT ON audit
+         WHEN NEW.success AND NEW.action IN ('{one}', '{other}') AND {} AND {} BEGIN
+         INSERT INTO resource (uuid, resource_type, create_ms) VALUES (lower(hex(randomblob(16))), 'ZoneVO', 0); END",
+        called(&one),
+        called(&other)
+    );
+    tx.execute(&sql, params![]).map(drop)
 }
 
 /// What is asked; ends with the watching process.

@@ -24,3 +24,57 @@ fn bey_02_a_killed_server_goes_on_at_every_step_of_every_workflow() {
     assert_eq!(figures["steps_missing"], 0);
     assert!(figures["kills"].as_u64().unwrap() >= figures["steps"].as_u64().unwrap() * 2);
 }
+
+/// Random operations of several clients on machines that break, with a server that is killed: whatever happened, afterwards
+/// everything agrees.
+#[test]
+fn bey_02_robots_leave_nothing_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().to_str().unwrap();
+    let (is_good, text, figures) = robot(&[
+        "--seeds",
+        "6",
+        "--ops",
+        "400",
+        "--every",
+        "100",
+        "--workers",
+        "2",
+        "--shrink",
+        "0",
+        "--folder",
+        folder,
+    ]);
+    println!("{text}");
+    assert!(is_good, "the robots found something");
+    assert_eq!(figures["robot_violations"], 0);
+    assert!(
+        figures["kills"].as_u64().unwrap() > 0 && figures["went_well"].as_u64().unwrap() > 600,
+        "{figures}"
+    );
+}
+
+/// The server is wrong once two certain operations were called: the robots find it, the list shrinks to these two and still fails
+/// when it is played again.
+#[test]
+fn bey_03_a_planted_error_shrinks_to_the_two_operations_that_bring_it_about() {
+    let pair = ["UpdateGlobalConfig", "ResetGlobalConfig"];
+    let (folder, plant) = (tempfile::tempdir().unwrap(), pair.join(","));
+    let name = folder.path().to_str().unwrap();
+    let with = |args: &[&str]| robot(&[args, &["--plant", &plant, "--folder", name]].concat());
+    let (is_good, text, figures) = with(&["--seed", "3", "--ops", "120", "--every", "60", "--shrink", "120"]);
+    println!("{text}");
+    assert!(!is_good && figures["robot_violations"] == 1, "the error was not found");
+    let short = folder.path().join("seed-3-short.jsonl");
+    let list = std::fs::read_to_string(&short).unwrap();
+    let list: Vec<Value> = list.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let mut called: Vec<&str> = list.iter().filter_map(|o| o["action"].as_str()).collect();
+    called.sort_unstable();
+    assert_eq!(called, ["ResetGlobalConfig", "UpdateGlobalConfig"], "{list:#?}");
+    assert_eq!((list.len(), &list[2]["do"]), (3, &Value::from("check")), "{list:#?}");
+    let short = short.to_str().unwrap();
+    let (is_good, text, _) = with(&["--replay", short, "--shrink", "0"]);
+    assert!(!is_good && text.contains("the registry names ZoneVO"), "{text}");
+    let (is_good, text, _) = robot(&["--replay", short, "--shrink", "0", "--folder", name]);
+    assert!(is_good, "without the planted error nothing is wrong\n{text}");
+}

@@ -9,7 +9,7 @@ use cairn_testkit::{Reply, Rows, World};
 use cairn_types::random_uuid;
 use serde_json::{Value, json};
 
-use crate::rig::Rig;
+use crate::rig::{Rig, Terms};
 use crate::wire::{Failing, Plot, Point, Spot};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -31,7 +31,7 @@ pub struct Stage {
 
 impl Stage {
     pub async fn new(seed: usize) -> Result<Self> {
-        let rig = Rig::start(seed as u64, false).await?;
+        let rig = Rig::start(Terms { seed: seed as u64, ..Terms::default() }).await?;
         let world = World::make(&rig.admin, 2).await;
         Ok(Self { scene: Scene::new(rig.admin.clone(), world), rig })
     }
@@ -139,7 +139,7 @@ impl Stage {
                 while status == 0 && Instant::now() < end {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                     // It is connected again, or its connecting went wrong as was wanted.
-                    let is_calm = self.rig.is_calm().await.unwrap_or(false);
+                    let is_calm = self.rig.unrest().await.is_ok_and(|w| w.is_none());
                     let is_hit = is_calm && self.rig.seen().await.is_ok_and(|s| s.1);
                     if is_calm && (is_hit || self.status(host).await == "Connected") {
                         status = 200;
