@@ -1,6 +1,7 @@
 //! What can be measured.
 
 mod allocate;
+mod broken;
 mod cargo_check;
 mod cloud_1m;
 mod create_vms;
@@ -75,6 +76,16 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "cloud-1m",
         about: "restart, queries and creations with 1,000,000 hosts and VMs in the database",
         kind: Kind::Alone(cloud_1m::measure),
+    },
+    Scenario {
+        name: "crash-sweep",
+        about: "the server is killed in every step of every workflow; what is wrong afterwards (CAIRN_BENCH_LONG=1: at every moment)",
+        kind: Kind::Alone(broken::crash_sweep),
+    },
+    Scenario {
+        name: "robots",
+        about: "random operations with faults and kills; what is wrong afterwards (CAIRN_BENCH_LONG=1: 20 seeds of 10,000)",
+        kind: Kind::Alone(broken::robots),
     },
     Scenario {
         name: "idle-memory",
