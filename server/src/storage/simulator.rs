@@ -6,7 +6,7 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use cairn_api::agent::image_store::FetchImage;
+use cairn_api::agent::image_store::{DeleteImage, FetchImage};
 use cairn_api::agent::{Target, TargetKind};
 use cairn_simhost::{HostShape, SimAgent};
 use cairn_store::{Tx, params};
@@ -17,6 +17,7 @@ use super::backup_storage::{SIMULATOR, Store};
 use super::image::simulated_policy;
 use crate::agents::CallOptions;
 use crate::app::App;
+use crate::platform::cleanup;
 
 /// A simulated store at work; it ends with this, unless it runs elsewhere.
 pub struct Simulated {
@@ -113,6 +114,20 @@ pub(super) async fn refill(app: &Arc<App>, store: &Store) -> Result<()> {
         };
         if let Err(f) = app.agents.call(uuid, &fetch, CallOptions::default()).await {
             tracing::warn!(store = %uuid, image = fetch.image, error = %f, "an image of a simulated store is lost");
+        }
+        // Its file may have been removed for good before it was given back.
+        let file = DeleteImage { store_path: fetch.store_path, image: fetch.image };
+        let is_gone = move |tx: &mut dyn Tx| {
+            let sql =
+                "SELECT 1 FROM image_backup_storage_ref WHERE image_uuid = ? AND backup_storage_uuid = ?";
+            if tx.exists(sql, params![&file.image, uuid])? {
+                return Ok(false);
+            }
+            cleanup::later(tx, uuid, &file)?;
+            Ok(true)
+        };
+        if app.store.write(is_gone).await? {
+            cleanup::drain(app, &uuid.to_string()).await;
         }
     }
     Ok(())

@@ -1,3 +1,6 @@
+use std::time::Duration;
+
+use cairn_testkit::Cloud;
 use serde_json::{Value, json};
 
 use super::depot::Depot;
@@ -123,4 +126,27 @@ async fn img_07_file_on_a_store_that_is_away_goes_when_it_is_back() {
     assert_eq!(depot.count("image").await, 0);
     depot.machine(&depot.hosts[1]).reconnect();
     depot.files(&second, 0).await;
+}
+
+/// A simulated store that comes again is filled with its images. What is expunged meanwhile does not come back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn img_07_an_expunged_image_does_not_come_back_while_its_store_is_filled() {
+    let cloud = Cloud::start().await;
+    let world = cloud.world().await;
+    let store = cloud.machines.image_store(&world.backup_storage);
+    store.delay("imageStore.fetch", Duration::from_millis(700));
+    store.drop_connection();
+    let end = std::time::Instant::now() + Duration::from_secs(20);
+    let is_filling = async || {
+        let row = cloud.admin.one("QueryBackupStorage", &world.backup_storage).await;
+        row["status"] == "Connected" && store.is_connected() && store.kept_commands() > 0
+    };
+    while !is_filling().await {
+        assert!(std::time::Instant::now() < end, "the store is not filled");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    cloud.admin.ok("DeleteImage", json!({ "uuid": world.image })).await;
+    cloud.admin.ok("ExpungeImage", json!({ "imageUuid": world.image })).await;
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    cloud.assert_sane("an image was expunged while its store was filled").await;
 }
