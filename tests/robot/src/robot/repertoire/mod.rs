@@ -47,6 +47,7 @@ mod tests {
         ("UpdateImageStoreBackupStorage", "only for image stores that were added by SSH"),
         ("ReconnectImageStoreBackupStorage", "only for image stores that were added by SSH"),
         ("AbandonRun", "leaves things behind on purpose"),
+        ("AddSimulatorHosts", "its hosts are served by cairn-agent --simulate, which robots do not start"),
     ];
 
     /// Operations that change something, are served, and are neither in the repertoire nor left out.
