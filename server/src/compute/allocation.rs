@@ -103,6 +103,7 @@ pub fn of_existing(tx: &mut dyn Tx, vm: Id<kind::Vm>) -> Result<Ask> {
         volumes_on: made.and_then(|v| v.host),
         strategy: row.strategy,
         last_host: row.last_host,
+        vm: Some(vm),
         ..Ask::default()
     })
 }

@@ -194,6 +194,7 @@ fn ask(cpu_num: i64, memory_bytes: i64) -> Result<Ask> {
         disk_bytes: 10 << 30,
         image: Some(uuid(4, 0).parse().map_err(bad)?),
         l3_networks: vec![uuid(6, 0).parse().map_err(bad)?],
+        vm: Some(Id::new()),
         ..Ask::default()
     })
 }

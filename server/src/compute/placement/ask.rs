@@ -35,6 +35,8 @@ pub struct Ask {
     pub strategy: String,
     /// Host on which it ran last.
     pub last_host: Option<Id<kind::Host>>,
+    /// The VM, which decides where any of several hosts will do: a plan and the deed after it choose the same one.
+    pub vm: Option<Id<kind::Vm>>,
 }
 
 /// By what the best of several hosts is told.
@@ -99,6 +101,8 @@ pub struct Need {
     pub image: Option<ImageNeed>,
     /// Networks.
     pub networks: Vec<NetworkNeed>,
+    /// Which one is taken where any will do.
+    pub seed: u64,
     /// Only this zone; others are no candidates.
     pub zone: Option<u128>,
     /// Only this cluster.
@@ -125,6 +129,7 @@ impl Need {
             host: ask.host.map(Id::as_u128),
             storage: ask.storage.map(Id::as_u128),
             volumes_on: ask.volumes_on.map(Id::as_u128),
+            seed: ask.vm.map_or(0, |vm| u64::try_from(vm.as_u128() & u128::from(u32::MAX)).unwrap_or(0)),
             ..Self::default()
         };
         if let Some(image) = ask.image {

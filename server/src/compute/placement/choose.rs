@@ -104,9 +104,7 @@ fn by_all(
 impl State {
     /// A host that fits by the index; what it takes is deducted from it, unless it is only a plan.
     fn propose(&mut self, need: &Need, strategy: Strategy, is_plan: bool) -> Option<u128> {
-        let seed = cairn_types::Id::<cairn_types::kind::AnyResource>::random().as_u128();
-        let host =
-            self.index.propose(need, strategy, u64::try_from(seed & u128::from(u32::MAX)).unwrap_or(0))?;
+        let host = self.index.propose(need, strategy, need.seed)?;
         if !is_plan {
             self.deduct(host, need);
         }
@@ -148,8 +146,7 @@ impl State {
 fn by_rows(tx: &mut dyn Tx, sums: &Sums, need: &Need, strategy: Strategy) -> Result<Candidate> {
     let all = rows::all(tx, sums, need)?;
     let good: Vec<&Candidate> = all.iter().filter(|c| c.is_accepted()).collect();
-    let random = cairn_types::Id::<cairn_types::kind::AnyResource>::random().as_u128() & u128::from(u32::MAX);
-    let nth = usize::try_from(random).unwrap_or(0) % good.len().max(1);
+    let nth = usize::try_from(need.seed).unwrap_or(0) % good.len().max(1);
     let best = match strategy {
         Strategy::Any => good.get(nth).copied(),
         Strategy::LeastVms => good.iter().min_by_key(|c| (c.vm_count, -c.free_memory)).copied(),

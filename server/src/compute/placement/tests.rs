@@ -148,6 +148,7 @@ fn need(dice: &mut Dice, hosts: u64) -> Need {
         memory: dice.small(32),
         disk: if dice.one_in(3) { 0 } else { dice.small(20) },
         reserve: dice.small(4),
+        seed: 0,
         image: dice.one_in(2).then_some(image),
         networks,
         zone: dice.one_in(4).then(|| u128::from(dice.roll(2))),
