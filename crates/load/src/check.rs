@@ -140,6 +140,13 @@ fn without_ids(text: &str, own: &BTreeMap<String, &str>) -> String {
         if let Some(tail) = id.get(20..).filter(|tail| text.ends_with(tail)) {
             text = text.replace(tail, &format!("<end of {table}>"));
         }
+        // The name that a simulated host gives itself.
+        if let Some(head) = id.get(..8).filter(|_| *table == "host") {
+            text = text.replace(&format!("sim-{head}"), "sim-<start of host>");
+        }
     }
-    text
+    // Addresses in the facts of a host.
+    let parts =
+        text.split('"').map(|part| family(part).map_or_else(|| part.to_owned(), |f| format!("<{f}>")));
+    parts.collect::<Vec<_>>().join("\"")
 }

@@ -111,7 +111,7 @@ impl Bed {
     async fn choices(&self, count: usize) -> Result<Sample> {
         let ask = ask(1, 1 << 30)?;
         self.many(count, move |bed| {
-            let ask = ask.clone();
+            let ask = Ask { vm: Some(Id::new()), ..ask.clone() };
             async move {
                 let (took, found) = bed.choose(ask).await;
                 found.map_err(plain)?;
@@ -194,7 +194,6 @@ fn ask(cpu_num: i64, memory_bytes: i64) -> Result<Ask> {
         disk_bytes: 10 << 30,
         image: Some(uuid(4, 0).parse().map_err(bad)?),
         l3_networks: vec![uuid(6, 0).parse().map_err(bad)?],
-        vm: Some(Id::new()),
         ..Ask::default()
     })
 }
