@@ -145,8 +145,20 @@ fn without_ids(text: &str, own: &BTreeMap<String, &str>) -> String {
             text = text.replace(&format!("sim-{head}"), "sim-<start of host>");
         }
     }
-    // Addresses in the facts of a host.
+    // Addresses in the facts of a host and in tags, and numbers of bridges.
     let parts =
-        text.split('"').map(|part| family(part).map_or_else(|| part.to_owned(), |f| format!("<{f}>")));
+        text.split('"').map(|part| part.split("::").map(without_number).collect::<Vec<_>>().join("::"));
     parts.collect::<Vec<_>>().join("\"")
+}
+
+fn without_number(part: &str) -> String {
+    if let Some(family) = family(part) {
+        return format!("<{family}>");
+    }
+    let bridge = part.trim_end_matches(|c: char| c.is_ascii_digit());
+    if part.starts_with("br_") && bridge.ends_with('_') {
+        format!("{bridge}<number>")
+    } else {
+        part.to_owned()
+    }
 }
