@@ -177,7 +177,10 @@ chosen_suites() {
         [[ -e $ROOT/$needs ]] || continue
         if [[ $# -eq 0 ]]; then echo "$name"; fi
         for wanted in "$@"; do
-            if [[ $wanted == "$name" || $wanted == "$group" ]]; then echo "$name"; fi
+            if [[ $wanted == "$name" || $wanted == "$group" ]]; then
+                echo "$name"
+                break
+            fi
         done
     done < <(suites)
 }

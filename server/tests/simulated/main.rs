@@ -140,12 +140,12 @@ async fn bey_07_two_thousand_hosts_come_back_after_kills_of_the_simulator_and_of
     let _server = stage.server();
     let api = stage.admin().await;
     let first = answer["hostUuids"][0].as_str().unwrap().to_owned();
-    let fault = format!("hypervisor:after=0s,for=4s,hosts={first}");
+    let fault = format!("hypervisor:after=15s,for=6s,hosts={first}");
     let _agent =
         stage.agent(&["--latency", "host.facts=uniform:1ms..20ms", "--fault", &fault, "--heartbeat", "1s"]);
     let mut was_away = false;
     let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(40) {
+    while begun.elapsed() < Duration::from_secs(60) {
         let host = api.one("QueryHost", &first).await;
         match host["status"].as_str().unwrap() {
             "Connected" if was_away => break,
