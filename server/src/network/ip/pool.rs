@@ -5,7 +5,9 @@
 //!   somebody else is found out by the row of the address that is proposed.
 //! - An address that is given back makes its block unknown. Where rows go without a word to this module, such as those of a
 //!   host that is deleted, the next count finds it out.
-//! - That all blocks are full is checked by a count of rows, at most once a second while nothing is given back here.
+//! - That all blocks are full is checked by a count of rows, at most once a second while nothing is taken or given back here.
+//! - A transaction may be taken back and run again after it took or gave back an address, and a reader may look at what was
+//!   before it. So nothing is concluded from a count until a second after the last of those.
 //!
 //! A proposal costs a walk over the blocks of the range that are known to be full, and at most one reading of 1024 rows for each
 //! block that is not known yet: nothing that grows with the addresses in use.
@@ -40,6 +42,8 @@ struct Pool {
     full: BTreeSet<u128>,
     /// When a count said that the whole range is full.
     counted: Option<Instant>,
+    /// When an address was taken or given back here, by a transaction that may not have ended yet or not have been kept.
+    touched: Option<Instant>,
 }
 
 fn lock() -> MutexGuard<'static, BTreeMap<Id<kind::IpRange>, Pool>> {
@@ -50,7 +54,7 @@ fn with<T>(range: &Range, f: impl FnOnce(&mut Pool) -> T) -> T {
     let (mut pools, ends) = (lock(), Some((range.start, range.end)));
     let pool = pools.entry(range.uuid).or_default();
     if pool.ends != ends {
-        *pool = Pool { ends, ..Pool::default() };
+        *pool = Pool { ends, touched: pool.touched, ..Pool::default() };
     }
     f(pool)
 }
@@ -144,7 +148,10 @@ fn is_full(tx: &mut dyn Tx, range: &Range) -> Result<bool> {
         return Ok(true);
     }
     let is_full = used_between(tx, range.l3, range.start, range.end)? >= range.size();
-    with(range, |p| p.counted = is_full.then(Instant::now));
+    with(range, |p| {
+        let is_calm = p.touched.is_none_or(|at| at.elapsed() >= BELIEVED);
+        p.counted = (is_full && is_calm).then(Instant::now);
+    });
     Ok(is_full)
 }
 
@@ -169,7 +176,11 @@ pub(super) fn is_known_full(range: &Range) -> bool {
 /// An address was taken by this transaction.
 pub(super) fn took(range: &Range, address: Address) {
     let (block, n) = place(range, address);
-    with(range, |p| p.set(block, n));
+    with(range, |p| {
+        p.set(block, n);
+        p.touched = Some(Instant::now());
+        p.counted = None;
+    });
 }
 
 /// An address was given back by this transaction: its block has to be looked at again.
@@ -179,6 +190,7 @@ pub(super) fn freed(range: Id<kind::IpRange>, start: Address, address: Address) 
         pool.known.remove(&block);
         pool.full.remove(&block);
         pool.counted = None;
+        pool.touched = Some(Instant::now());
     }
 }
 

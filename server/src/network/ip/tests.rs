@@ -339,3 +339,24 @@ async fn l3_05_an_address_of_a_large_and_nearly_full_range_is_found_at_once() {
     println!("median {median:?}, 90 % {:?}, worst {worst:?}", took[took.len() * 9 / 10]);
     assert!(median < std::time::Duration::from_millis(50), "{took:?}");
 }
+
+/// What a transaction saw that was taken back, as one of a batch that is run again is, says nothing of the next one.
+#[tokio::test]
+async fn l3_05_the_last_address_that_was_not_kept_can_be_had_at_once() {
+    let bed = Bed::new().await;
+    bed.range("10.0.0.10", "10.0.0.12", 24).await;
+    for round in 0..20 {
+        let (l3, nic) = (bed.l3, bed.nic(round).await);
+        // It takes all there is, looks for one more, and fails.
+        let all = move |tx: &mut dyn Tx| loop {
+            take(tx, l3, nic, None)?;
+        };
+        let fault = bed.store.write::<(), _>(all).await.unwrap_err();
+        assert_eq!(fault.code, code::L3_ALLOCATE_IP);
+        // Three who get one and two who do not, in one batch.
+        let takes = (0..5).map(|n| bed.take(1000 + 10 * round + n, None));
+        let ends = futures_util::future::join_all(takes).await;
+        assert_eq!(ends.iter().filter(|e| e.is_ok()).count(), 3, "round {round}: {ends:?}");
+        bed.store.write(|tx| give_back_where(tx, "purpose = 'nic'", params![])).await.unwrap();
+    }
+}
