@@ -70,6 +70,27 @@ async fn vm_01_strategies_stop_half_way() {
 }
 
 #[tokio::test]
+async fn vm_01_a_vm_that_is_only_made_has_no_lease_on_its_host() {
+    let cloud = Cloud::start().await;
+    let world = cloud.world().await;
+    let (api, host) = (cloud.admin.clone(), cloud.machines.host(&world.hosts[0]));
+    let (other, _) = running(&cloud, &world).await;
+    // While its disk is made, another VM brings the network up to date on the host.
+    host.delay("volume.create", std::time::Duration::from_millis(300));
+    let mut params = world.vm("made");
+    params["strategy"] = json!("CreateStopped");
+    let maker = api.clone();
+    let made = tokio::spawn(async move { maker.make("CreateVmInstance", params).await });
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    api.ok("StopVmInstance", json!({ "uuid": other, "type": "cold" })).await;
+    api.ok("StartVmInstance", json!({ "uuid": other })).await;
+    assert!(!made.is_finished(), "the other VM came too late");
+    made.await.unwrap();
+    cloud.assert_sane("a VM that is made, and one that runs").await;
+    assert_eq!(host.leases(&world.l3).unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn vm_04_stop_start_reboot_pause_and_resume_reach_the_guest() {
     let cloud = Cloud::start().await;
     let world = cloud.world().await;

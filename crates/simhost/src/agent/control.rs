@@ -28,9 +28,11 @@ impl Core {
     pub(crate) fn restart(&self) {
         let mut state = self.state();
         state.kept.clear();
+        state.lanes.clear();
         state.out = None;
         state.boot = id::random_uuid();
         drop(state);
+        self.ended.send_modify(|n| *n += 1);
         self.drop_connection();
     }
 
@@ -65,7 +67,11 @@ impl Core {
 
     /// Forgets every command of a target, as a restart of its agent would.
     pub(crate) fn forget(&self, target: &Arc<str>) {
-        self.state().kept.retain(|_, k| k.target != *target);
+        let mut state = self.state();
+        state.kept.retain(|_, k| k.target != *target);
+        state.lanes.retain(|(of, _), _| of != target);
+        drop(state);
+        self.ended.send_modify(|n| *n += 1);
     }
 
     pub(crate) fn set_vanished(&self, target: &Arc<str>, is_vanished: bool) {

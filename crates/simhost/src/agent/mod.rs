@@ -2,6 +2,7 @@
 //! they are acknowledged, and the faults that tests set.
 
 mod control;
+mod lane;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,6 +16,7 @@ use cairn_types::{Fault, Result, code, id};
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
+use self::lane::{Lane, Waiting};
 use crate::fault::Trouble;
 use crate::host::HostShape;
 use crate::world::{World, unknown_op, wrong_target};
@@ -39,6 +41,8 @@ pub(crate) struct Core {
     /// Heartbeats are left out.
     pub(crate) is_silent: AtomicBool,
     released: watch::Sender<u64>,
+    /// Changes when commands were cancelled or forgotten.
+    ended: watch::Sender<u64>,
     state: Mutex<State>,
 }
 
@@ -52,6 +56,10 @@ struct State {
     finished: u64,
     failing: BTreeMap<Arc<str>, Fault>,
     vanished: HashSet<Arc<str>>,
+    /// Where something is under way.
+    lanes: HashMap<lane::Key, Lane>,
+    /// Counts lanes.
+    opened: u64,
     out: Option<mpsc::UnboundedSender<AgentFrame>>,
     waiting_events: VecDeque<AgentFrame>,
     boot: String,
@@ -83,6 +91,7 @@ impl Core {
             gate: watch::Sender::new(Gate { is_open: true, generation: 0 }),
             is_silent: AtomicBool::new(false),
             released: watch::Sender::new(0),
+            ended: watch::Sender::new(0),
             state: Mutex::new(state),
         }
     }
@@ -203,19 +212,29 @@ impl Core {
             return;
         }
         let (wait, trouble) = self.treatment(&command, &target);
-        if wait.is_zero() && trouble != Some(Trouble::Hang) {
-            return self.finish(command, &target, trouble);
+        let released = self.released.subscribe();
+        self.take_turn(Waiting { command, target, wait, trouble, released });
+    }
+
+    /// Carries a command out, after what came before it about the same thing.
+    fn take_turn(self: &Arc<Self>, one: Waiting) {
+        let key = lane::key(&one.command, &one.target);
+        let mut state = self.state();
+        if let Some(lane) = key.as_ref().and_then(|key| state.lanes.get_mut(key)) {
+            return lane.waiting.push_back(one);
         }
-        let core = self.clone();
-        let mut released = self.released.subscribe();
-        tokio::spawn(async move {
-            core.work(&command, wait).await;
-            if trouble == Some(Trouble::Hang) {
-                // The sender lives as long as this agent, so this ends by a release or not at all.
-                let _ = released.changed().await;
-            }
-            core.finish(command, &target, trouble.filter(|t| *t != Trouble::Hang));
+        if one.wait.is_zero() && one.trouble != Some(Trouble::Hang) {
+            drop(state);
+            return self.finish(one.command, &one.target, one.trouble);
+        }
+        state.opened += 1;
+        let number = state.opened;
+        let lane = key.map(|key| {
+            state.lanes.insert(key.clone(), Lane { number, waiting: VecDeque::new() });
+            (key, number)
         });
+        drop(state);
+        tokio::spawn(self.clone().drain(lane, one));
     }
 
     fn admit(&self, command: &Command) -> Result<Arc<str>> {
@@ -272,14 +291,14 @@ impl Core {
     }
 
     fn finish(self: &Arc<Self>, command: Command, target: &Arc<str>, trouble: Option<Trouble>) {
-        // Cancelled, or forgotten with a restart.
-        if self.state().kept.get(&command.id).is_none_or(|k| k.result.is_some()) {
+        if self.is_over(&command.id) {
             return;
         }
         let (id, op) = (command.id.clone(), command.op.clone());
         let result = match &trouble {
             Some(Trouble::Fail(fault)) => Err(fault.clone()),
-            _ => self.execute(command, target),
+            // A newer server may have taken the target over meanwhile.
+            _ => self.admit(&command).and_then(|_| self.execute(command, target)),
         };
         let result = match &trouble {
             Some(Trouble::FailAfter(fault)) => Err(fault.clone()),
@@ -302,6 +321,11 @@ impl Core {
             Some(Trouble::RestartAgent) => self.restart(),
             _ => self.send(frame),
         }
+    }
+
+    /// Whether a command was cancelled, or forgotten with a restart.
+    fn is_over(&self, id: &str) -> bool {
+        self.state().kept.get(id).is_none_or(|k| k.result.is_some())
     }
 
     fn execute(self: &Arc<Self>, command: Command, target: &Arc<str>) -> Result<Value> {
@@ -373,6 +397,7 @@ impl Core {
             _ => return,
         }
         drop(state);
+        self.ended.send_modify(|n| *n += 1);
         self.send(frame);
     }
 

@@ -62,6 +62,28 @@ async fn a_hung_command_holds_up_no_other_and_can_be_released_or_cancelled() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_about_the_same_thing_waits_and_an_older_server_is_not_obeyed_after_a_newer_one() {
+    let (cloud, mut server, mut listener) = two_hosts().await;
+    server.prepare(H1).await;
+    cloud.host(H1).hang("network.applyL3");
+    server.send("hung", H1, &l3(Vec::new())).await;
+    server.send("behind", H1, &l3(Vec::new())).await;
+    assert!(server.is_quiet().await);
+    server.writer.send(&ServerFrame::Cancel { id: "hung".into() }).await.unwrap();
+    assert_eq!(server.result("hung").await.unwrap_err().code, code::TIMEOUT);
+    server.result("behind").await.unwrap();
+
+    cloud.host(H1).hang("network.applyL3");
+    server.send("older", H1, &l3(Vec::new())).await;
+    cloud.host(H1).drop_connection();
+    let mut newer = listener.accept().await;
+    newer.epoch = server.epoch + 1;
+    newer.call(H1, ListVms {}).await.unwrap();
+    cloud.host(H1).release();
+    assert_eq!(newer.result("older").await.unwrap_err().code, code::AGENT_OLD_EPOCH);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lost_answer_comes_with_the_next_connection() {
     let (cloud, mut server, mut listener) = lone_host().await;
     cloud.host(H1).drop_result("vm.list");

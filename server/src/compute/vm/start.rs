@@ -592,7 +592,12 @@ impl StartVm {
             }
             Ok(())
         })
-        .await
+        .await?;
+        // While its volume was made it counted as a guest of the host, and whoever applied a network there gave it a lease.
+        if let (Goal::Stopped, Some(place), false) = (self.goal, &self.place, cx.is_plan()) {
+            network::apply::forget_guest(cx.env(), place.host, &place.l3_networks);
+        }
+        Ok(())
     }
 }
 

@@ -76,6 +76,12 @@ pub fn catch_up(app: &Arc<App>, host: Host) {
     refresh(app, host, app.networks.l3_networks(host));
 }
 
+/// A VM that never ran on a host is no guest of it any more: applies those of its networks again that the host knows.
+pub fn forget_guest(app: &Arc<App>, host: Host, l3s: &[L3]) {
+    let known = app.networks.l3_networks(host);
+    refresh(app, host, l3s.iter().copied().filter(|l3| known.contains(l3)).collect());
+}
+
 /// Applies a changed L3 network on every host that has VMs in it. Does not wait.
 pub fn refresh_everywhere(app: &Arc<App>, l3: L3) {
     let app = app.clone();
