@@ -8,7 +8,7 @@ use cairn_api::request::{Problem, Refusal, check, extract, parse_query, refs, ro
 use cairn_api::{Kind, Method, Operation, Params};
 use cairn_query::{DateStyle, Query};
 use cairn_store::{Tx, params};
-use cairn_types::{Fault, Result, code, is_uuid, random_uuid, time};
+use cairn_types::{Fault, Result, code, is_uuid, job_uuid, time};
 use cairn_workflow::{Handle, Plan, Start};
 use serde_json::{Value, json};
 
@@ -171,7 +171,7 @@ fn new_call(
             return Err(Answer::Text(400, "X-Job-UUID must be a uuid of 32 hexadecimal digits".into()));
         }
         // Polls need no session: the id is the secret.
-        None => random_uuid(),
+        None => job_uuid(),
     };
     let dates = if op.job { app.dates() } else { app.dates_for(request.time.as_deref()) };
     Ok(Call {

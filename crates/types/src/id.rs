@@ -1,8 +1,9 @@
 //! Uuids as the API writes them: 32 lower-case hexadecimal digits without dashes.
 //!
 //! Resources get time-ordered ids (UUID version 7) so that rows land at the end of their indexes; whatever works as a
-//! secret (sessions, jobs, tokens) gets a random one (version 4).
+//! secret (sessions, tokens) gets a random one (version 4), and jobs get both: time, and more random bits than a counter leaves.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::str::FromStr;
@@ -22,7 +23,7 @@ impl<T> Id<T> {
         Self::from_u128(version7())
     }
 
-    /// A new random id, for sessions, jobs and tokens.
+    /// A new random id, for sessions and tokens.
     pub fn random() -> Self {
         Self::from_u128(version4())
     }
@@ -142,10 +143,38 @@ pub fn random_uuid() -> String {
     format!("{:032x}", version4())
 }
 
+/// A new uuid as text for a job: in the order of time, so that its row lands at the end of the index, and with 74 random bits, since
+/// whoever knows it may read the result.
+pub fn job_uuid() -> String {
+    let now = u64::try_from(crate::time::now_ms()).unwrap_or(0);
+    format!("{:032x}", with_version((u128::from(now) << 80) | (random_bits() >> 48), 7))
+}
+
+/// Random bytes are asked of the kernel by so many: a system call for each id is a good part of what an id costs.
+const AHEAD: usize = 1024;
+
+struct Ahead {
+    bytes: [u8; AHEAD],
+    used: usize,
+}
+
 fn random_bits() -> u128 {
-    let mut b = [0u8; 16];
-    getrandom::fill(&mut b).expect("the operating system gives random bytes");
-    u128::from_be_bytes(b)
+    thread_local! {
+        static AHEAD_OF_USE: RefCell<Ahead> = const { RefCell::new(Ahead { bytes: [0; AHEAD], used: AHEAD }) };
+    }
+    AHEAD_OF_USE.with_borrow_mut(|ahead| {
+        if ahead.used + 16 > AHEAD {
+            getrandom::fill(&mut ahead.bytes).expect("the operating system gives random bytes");
+            ahead.used = 0;
+        }
+        let (begin, end) = (ahead.used, ahead.used + 16);
+        ahead.used = end;
+        let mut bits = [0; 16];
+        bits.copy_from_slice(&ahead.bytes[begin..end]);
+        // What was given out is kept nowhere else.
+        ahead.bytes[begin..end].fill(0);
+        u128::from_be_bytes(bits)
+    })
 }
 
 fn with_version(bits: u128, version: u128) -> u128 {
@@ -211,6 +240,20 @@ pub mod kind {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn api_01_job_ids_follow_time_and_cannot_be_guessed() {
+        let ids: Vec<String> = (0..10_000).map(|_| job_uuid()).collect();
+        assert!(ids.iter().all(|id| is_uuid(id)));
+        assert!(ids.windows(2).all(|w| w[0][..12] <= w[1][..12]));
+        let random: std::collections::BTreeSet<&str> = ids.iter().map(|id| &id[13..]).collect();
+        assert_eq!(random.len(), ids.len());
+        // Each of the 74 bits is as often one as not.
+        for bit in (0..62).chain(64..76) {
+            let ones = ids.iter().filter(|id| u128::from_str_radix(id, 16).unwrap() >> bit & 1 == 1).count();
+            assert!((4_600..5_400).contains(&ones), "bit {bit}: {ones} of 10000");
+        }
+    }
 
     #[test]
     fn ids_are_ordered_and_have_the_form_the_api_asks_for() {

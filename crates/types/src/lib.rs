@@ -10,4 +10,4 @@ pub mod state;
 pub mod time;
 
 pub use fault::{Fault, Result};
-pub use id::{Id, is_uuid, kind, new_uuid, random_uuid};
+pub use id::{Id, is_uuid, job_uuid, kind, new_uuid, random_uuid};
