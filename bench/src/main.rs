@@ -3,7 +3,6 @@
 //!
 //! Every scenario brings its own server and data and takes them away again, after Ctrl-C too.
 
-mod agents;
 mod http;
 mod interrupt;
 mod machine;

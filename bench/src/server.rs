@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use cairn_lab::Api;
+use cairn_store::PostgresUrl;
+use cairn_types::Fault;
 
 /// Unit of processor times in `/proc`, the same on every Linux.
 const TICKS_PER_S: f64 = 100.0;
@@ -20,12 +22,37 @@ pub fn program(name: &str) -> PathBuf {
     std::env::var_os("CAIRN_BIN").map(PathBuf::from).or_else(beside).unwrap_or_default().join(name)
 }
 
+/// A folder for a scenario's servers, whose database on a PostgreSQL server belongs to it. Both are gone when it is dropped;
+/// the servers must have ended by then.
+pub struct DataDir {
+    folder: tempfile::TempDir,
+}
+
 /// A folder on a real disk: `/tmp` may be memory, and then nothing would be durable.
-pub fn data_dir() -> Result<tempfile::TempDir> {
-    tempfile::Builder::new()
-        .prefix("cairn-bench-")
-        .tempdir_in("/var/tmp")
-        .context("a data folder in /var/tmp")
+pub fn data_dir() -> Result<DataDir> {
+    let folder = tempfile::Builder::new().prefix("cairn-bench-").tempdir_in("/var/tmp");
+    Ok(DataDir { folder: folder.context("a data folder in /var/tmp")? })
+}
+
+impl DataDir {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+impl Drop for DataDir {
+    fn drop(&mut self) {
+        let dropped = postgres().and_then(|server| match server {
+            Some(server) => {
+                cairn_store::scratch::drop_database(&server, &database_name(self.path())).map_err(plain)
+            }
+            None => Ok(()),
+        });
+        if let Err(error) = dropped {
+            eprintln!("a database was left behind: {error:#}");
+        }
+    }
 }
 
 /// A running server.
@@ -34,8 +61,6 @@ pub struct Server {
     dir: PathBuf,
     /// Address of its API.
     pub address: SocketAddr,
-    /// Address at which it waits for agents.
-    pub agents: SocketAddr,
     /// From the start of the process to its first answer.
     pub took: Duration,
 }
@@ -69,7 +94,7 @@ impl Server {
         let child = command
             .spawn()
             .with_context(|| format!("{:?} can't be started; build it first", command.get_program()))?;
-        let mut server = Self { child, dir: dir.to_owned(), address, agents, took: Duration::ZERO };
+        let mut server = Self { child, dir: dir.to_owned(), address, took: Duration::ZERO };
         while !server.answers() {
             if server.child.try_wait()?.is_some() || began.elapsed() > patience {
                 bail!("the server does not answer: {}", server.log());
@@ -142,14 +167,22 @@ pub fn processor_s(pid: u32) -> Result<f64> {
 
 /// The database that belongs to a folder, on the PostgreSQL server that `CAIRN_TEST_STORE` names; none: a file in the folder.
 fn database(dir: &Path) -> Result<Option<String>> {
-    let Some(server) = std::env::var("CAIRN_TEST_STORE").ok().filter(|text| !text.is_empty()) else {
-        return Ok(None);
-    };
-    let server = server.parse().map_err(|f| anyhow::anyhow!("CAIRN_TEST_STORE: {f}"))?;
-    let name = dir.file_name().unwrap_or_default().to_string_lossy().to_lowercase().replace(['-', '.'], "_");
-    let url = cairn_store::scratch::database(&server, &name)
-        .map_err(|f| anyhow::anyhow!("{f} ({})", f.operator.as_deref().unwrap_or_default()))?;
+    let Some(server) = postgres()? else { return Ok(None) };
+    let url = cairn_store::scratch::database(&server, &database_name(dir)).map_err(plain)?;
     Ok(Some(url.secret_text()))
+}
+
+fn postgres() -> Result<Option<PostgresUrl>> {
+    let text = std::env::var("CAIRN_TEST_STORE").ok().filter(|text| !text.is_empty());
+    text.map(|text| text.parse()).transpose().map_err(plain).context("CAIRN_TEST_STORE")
+}
+
+fn database_name(dir: &Path) -> String {
+    dir.file_name().unwrap_or_default().to_string_lossy().to_lowercase().replace(['-', '.'], "_")
+}
+
+fn plain(fault: Fault) -> anyhow::Error {
+    anyhow::anyhow!("{fault} ({})", fault.operator.as_deref().unwrap_or_default())
 }
 
 /// An address of this machine that nobody listens on.

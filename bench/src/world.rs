@@ -7,13 +7,14 @@ use anyhow::{Context, Result};
 use cairn_lab::Api;
 use serde_json::{Value, json};
 
-use crate::agents::{Agents, Shape};
-use crate::server::Server;
+use crate::simulation::{Crowd, Shape, Simulation};
 
 /// Memory of a VM.
 const MEMORY: i64 = 128 << 20;
 /// Room for some 120 VMs.
 const HOST: Shape = Shape { cpus: 16, memory: 16 << 30 };
+/// Hosts that share a connection.
+const PER_AGENT: usize = 1000;
 
 /// First and last address of a range, its netmask, and its gateway.
 pub type Network<'a> = (&'a str, &'a str, &'a str, &'a str);
@@ -23,26 +24,20 @@ pub struct World {
     /// Parameters of a VM but for its name.
     pub vm: Value,
     /// The hosts.
-    pub agents: Agents,
+    pub simulation: Simulation,
     /// Uuid of the image store, which other zones may use too.
     store: String,
 }
 
 impl World {
     /// A zone with this many simulated hosts, all Connected. Their process keeps files in `dir`.
-    pub fn build(server: &Server, api: &Api, dir: &Path, hosts: usize) -> Result<Self> {
+    pub fn build(api: &Api, dir: &Path, hosts: usize) -> Result<Self> {
         let range = ("10.8.0.2", "10.8.255.250", "255.255.0.0", "10.8.0.1");
-        Self::with_network(server, api, dir, hosts, range)
+        Self::with_network(api, dir, hosts, range)
     }
 
     /// The same with a network of these addresses.
-    pub fn with_network(
-        server: &Server,
-        api: &Api,
-        dir: &Path,
-        hosts: usize,
-        range: Network,
-    ) -> Result<Self> {
+    pub fn with_network(api: &Api, dir: &Path, hosts: usize, range: Network) -> Result<Self> {
         let room: i64 = 1 << 50;
         let store = json!({ "name": "images", "url": "sim://images", "totalCapacity": room, "availableCapacity": room });
         let store = uuid(&api.post("/backup-storage/simulators", store)?)?;
@@ -52,26 +47,19 @@ impl World {
         let image = uuid(&api.post("/images", image)?)?;
         let offering = json!({ "name": "tiny", "cpuNum": 1, "memorySize": MEMORY });
         let offering = uuid(&api.post("/instance-offerings", offering)?)?;
-        let agents = Agents::start(server, api, dir, &cluster, (hosts, &HOST))?;
+        let simulation = simulate(api, dir, &cluster, hosts)?;
         let vm = json!({ "name": "", "instanceOfferingUuid": offering, "imageUuid": image, "l3NetworkUuids": [l3] });
-        Ok(Self { vm, agents, store })
+        Ok(Self { vm, simulation, store })
     }
 
-    /// Another zone with hosts of its own, for the same image and offering; the agents of this one end.
-    pub fn move_on(
-        self,
-        server: &Server,
-        api: &Api,
-        dir: &Path,
-        hosts: usize,
-        range: Network,
-    ) -> Result<Self> {
-        let Self { mut vm, agents, store } = self;
-        drop(agents);
+    /// Another zone with hosts of its own, for the same image and offering; those of this one end.
+    pub fn move_on(self, api: &Api, dir: &Path, hosts: usize, range: Network) -> Result<Self> {
+        let Self { mut vm, simulation, store } = self;
+        drop(simulation);
         let (cluster, l3) = zone(api, &store, range)?;
         vm["l3NetworkUuids"] = json!([l3]);
-        let agents = Agents::start(server, api, dir, &cluster, (hosts, &HOST))?;
-        Ok(Self { vm, agents, store })
+        let simulation = simulate(api, dir, &cluster, hosts)?;
+        Ok(Self { vm, simulation, store })
     }
 
     /// The body of a creation.
@@ -82,17 +70,28 @@ impl World {
     }
 }
 
+fn simulate(api: &Api, dir: &Path, cluster: &str, hosts: usize) -> Result<Simulation> {
+    let crowd = Crowd { cluster, hosts, per_agent: PER_AGENT, shape: Some(HOST) };
+    Simulation::of(api, &crowd, &dir.join("agents"))
+}
+
 /// The uuid of an inventory.
 pub fn uuid(inventory: &Value) -> Result<String> {
     Ok(inventory["uuid"].as_str().with_context(|| format!("no uuid in {inventory}"))?.to_owned())
 }
 
-/// A zone with a cluster and a network; the uuids of cluster and network.
-fn zone(api: &Api, store: &str, range: Network) -> Result<(String, String)> {
+/// A new zone with an empty cluster of simulated hosts; the uuids of both.
+pub fn empty_zone(api: &Api) -> Result<(String, String)> {
     let zone = uuid(&api.post("/zones", json!({ "name": "zone" }))?)?;
-    api.post(&format!("/zones/{zone}/backup-storage/{store}"), json!({}))?;
     let cluster = json!({ "name": "cluster", "zoneUuid": zone, "hypervisorType": "Simulator" });
     let cluster = uuid(&api.post("/clusters", cluster)?)?;
+    Ok((zone, cluster))
+}
+
+/// A zone with a cluster and a network; the uuids of cluster and network.
+fn zone(api: &Api, store: &str, range: Network) -> Result<(String, String)> {
+    let (zone, cluster) = empty_zone(api)?;
+    api.post(&format!("/zones/{zone}/backup-storage/{store}"), json!({}))?;
     let storage = json!({ "name": "local", "zoneUuid": zone, "url": "/cairn_ps" });
     let storage = uuid(&api.post("/primary-storage/local-storage", storage)?)?;
     api.post(&format!("/clusters/{cluster}/primary-storage/{storage}"), json!({}))?;

@@ -2,14 +2,23 @@
 //! the whole sweep and 20 seeds of 10,000 operations.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::interrupt;
 use crate::report::Report;
 use crate::server::program;
+
+/// Between two looks whether somebody asked to stop.
+const LOOK: Duration = Duration::from_millis(200);
+/// How long the program may take to end then.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) fn crash_sweep(report: &mut Report) -> Result<()> {
     let args: &[&str] = if is_long() { &["crash-sweep"] } else { &["crash-sweep", "--short"] };
@@ -50,15 +59,70 @@ fn run(args: &[&str]) -> Result<Value> {
     let mut command = Command::new(program("cairn-robot"));
     command.args(args).stdin(Stdio::null()).stdout(Stdio::piped());
     let name = format!("{:?}", command.get_program());
-    let mut child = command.spawn().with_context(|| format!("{name} can't be started; build it first"))?;
-    let output = child.stdout.take().context("no output")?;
+    let child = command.spawn().with_context(|| format!("{name} can't be started; build it first"))?;
+    let mut robot = Robot { child, asked_to_end: None };
+    let lines = lines_of(robot.child.stdout.take().context("no output")?);
     let mut figures = None;
-    for line in BufReader::new(output).lines() {
-        let line = line?;
-        eprintln!("    {line}");
-        figures = serde_json::from_str(&line).ok().filter(Value::is_object).or(figures);
+    loop {
+        match lines.recv_timeout(LOOK) {
+            Ok(line) => {
+                let line = line?;
+                eprintln!("    {line}");
+                figures = serde_json::from_str(&line).ok().filter(Value::is_object).or(figures);
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        robot.look()?;
     }
-    child.wait()?;
+    robot.child.wait()?;
     interrupt::check()?;
     figures.with_context(|| format!("{name} ended without figures"))
+}
+
+/// What a program prints, line by line, until it ends.
+fn lines_of(output: ChildStdout) -> Receiver<std::io::Result<String>> {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).lines() {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// The program at work. It is gone when this is dropped, and takes its servers away when it is asked to end.
+struct Robot {
+    child: Child,
+    asked_to_end: Option<Instant>,
+}
+
+impl Robot {
+    /// Once somebody asked the bench to stop, the program is asked too; fails if it goes on nevertheless.
+    fn look(&mut self) -> Result<()> {
+        match self.asked_to_end {
+            None if interrupt::check().is_err() => self.ask_to_end(),
+            Some(then) => ensure!(then.elapsed() < PATIENCE, "cairn-robot does not end when it is asked"),
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn ask_to_end(&mut self) {
+        self.asked_to_end = Some(Instant::now());
+        if let Ok(id) = i32::try_from(self.child.id()) {
+            let _ = kill(Pid::from_raw(id), Signal::SIGINT);
+        }
+    }
+}
+
+impl Drop for Robot {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
 }

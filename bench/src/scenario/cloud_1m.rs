@@ -20,6 +20,7 @@ use crate::report::Report;
 use crate::sample::Sample;
 use crate::scale::scaled;
 use crate::server::{Server, data_dir, free_address};
+use crate::simulation::wait_connected;
 use crate::world::{Network, World, uuid};
 
 const FULL: usize = 1_000_000;
@@ -39,7 +40,7 @@ pub(super) fn measure(report: &mut Report) -> Result<()> {
     let (dir, agents, size) = (data_dir()?, free_address()?, scaled(FULL)?);
     let server = Server::start_at(dir.path(), agents, Duration::from_secs(30))?;
     let api = server.admin()?;
-    let (template, world) = worlds(&server, &api, dir.path())?;
+    let (template, world) = worlds(&api, dir.path())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let bench =
         Bench { session: api.session().to_owned(), world: Arc::new(world), made: AtomicUsize::new(0), size };
@@ -50,7 +51,7 @@ pub(super) fn measure(report: &mut Report) -> Result<()> {
     let server = bench.restart(report, &runtime, dir.path(), agents)?;
     let calm = wait_calm(&server)?;
     runtime.block_on(bench.queries(report, &server, calm))?;
-    wait_connected(&server.admin()?, LIVE)?;
+    wait_connected(&server.admin()?, LIVE, CATCH_UP, || Ok(()))?;
     eprintln!("  creating VMs with {size} hosts more");
     let after = runtime.block_on(bench.creations(&server))?;
     let how = format!(
@@ -65,33 +66,20 @@ pub(super) fn measure(report: &mut Report) -> Result<()> {
 }
 
 /// A VM that is off, alone in a zone, on a host whose agent is away: the template. And a zone with hosts for creations.
-fn worlds(server: &Server, api: &Api, dir: &Path) -> Result<(String, World)> {
+fn worlds(api: &Api, dir: &Path) -> Result<(String, World)> {
     let folder = |name: &str| {
         let path = dir.join(name);
         std::fs::create_dir(&path).map(|()| path)
     };
-    let site = World::with_network(server, api, &folder("template")?, 1, SITE)?;
+    let site = World::with_network(api, &folder("template")?, 1, SITE)?;
     let mut params = site.vm.clone();
     params["name"] = json!("template");
     let vm = uuid(&api.post("/vm-instances", params)?)?;
     api.act(&format!("/vm-instances/{vm}/actions"), "stopVmInstance", json!({}))?;
-    let world = site.move_on(server, api, &folder("live")?, LIVE, LIVE_NETWORK)?;
+    let world = site.move_on(api, &folder("live")?, LIVE, LIVE_NETWORK)?;
     // Its agent ended a while ago: only the hosts of the other zone are Connected.
-    wait_connected(api, LIVE)?;
+    wait_connected(api, LIVE, CATCH_UP, || Ok(()))?;
     Ok((vm, world))
-}
-
-fn wait_connected(api: &Api, hosts: usize) -> Result<()> {
-    let end = Instant::now() + CATCH_UP;
-    loop {
-        interrupt::check()?;
-        let connected = crate::simulation::connected(api)?;
-        if connected == hosts as u64 {
-            return Ok(());
-        }
-        ensure!(Instant::now() < end, "{connected} hosts are Connected, not {hosts}");
-        std::thread::sleep(Duration::from_millis(200));
-    }
 }
 
 /// Waits until the server has nothing to do; how long that took.

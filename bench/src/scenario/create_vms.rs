@@ -38,7 +38,7 @@ pub(super) fn measure(report: &mut Report) -> Result<()> {
     let api = server.admin()?;
     let hosts = scaled(HOSTS)?;
     eprintln!("  adding {hosts} simulated hosts");
-    let world = Arc::new(World::build(&server, &api, dir.path(), hosts)?);
+    let world = Arc::new(World::build(&api, dir.path(), hosts)?);
     let bench =
         Bench { server: &server, session: api.session().to_owned(), world, made: AtomicUsize::new(0) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -147,7 +147,7 @@ impl Bench<'_> {
         for _ in 0..clients {
             ready.push(Client::connect(self.server.address, &self.session).await?);
         }
-        let before = (self.server.processor_s()?, self.world.agents.processor_s()?);
+        let before = (self.server.processor_s()?, self.world.simulation.processor_s()?);
         let began = Instant::now();
         let mut tasks = Vec::new();
         for mut client in ready {
@@ -172,7 +172,7 @@ impl Bench<'_> {
         self.made.store(end, Ordering::Relaxed);
         let ms_each = |now: f64, before: f64| (now - before) * 1000.0 / vms as f64;
         let processor_ms = ms_each(self.server.processor_s()?, before.0);
-        let hosts_ms = ms_each(self.world.agents.processor_s()?, before.1);
+        let hosts_ms = ms_each(self.world.simulation.processor_s()?, before.1);
         Ok(Outcome { took, each, processor_ms, hosts_ms })
     }
 

@@ -6,14 +6,13 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use serde_json::json;
 
 use crate::interrupt;
 use crate::report::Report;
 use crate::scale::scaled;
 use crate::server::{Server, data_dir};
-use crate::simulation::{self, Simulation};
-use crate::world::uuid;
+use crate::simulation::{self, Crowd, Simulation};
+use crate::world::empty_zone;
 
 const MILLION: usize = 1_000_000;
 const SEPARATE: usize = 5000;
@@ -70,13 +69,12 @@ fn crowd(hosts: usize, per_agent: usize, more: &[&str]) -> Result<Cost> {
     let dir = data_dir()?;
     let server = Server::start(dir.path())?;
     let api = server.admin()?;
-    let zone = uuid(&api.post("/zones", json!({ "name": "zone" }))?)?;
-    let cluster = json!({ "name": "cluster", "zoneUuid": zone, "hypervisorType": "Simulator" });
-    let cluster = uuid(&api.post("/clusters", cluster)?)?;
+    let (_, cluster) = empty_zone(&api)?;
     let folder = dir.path().join("agents");
     eprintln!("  registering {hosts} hosts");
     let began = Instant::now();
-    simulation::register(&api, &cluster, hosts, per_agent, &folder)?;
+    let crowd = Crowd { cluster: &cluster, hosts, per_agent, shape: None };
+    simulation::register(&api, &crowd, &folder)?;
     let added = began.elapsed();
     eprintln!("  rows after {:.1} s; connecting them", added.as_secs_f64());
     let mut simulation = Simulation::start(hosts, &folder, more)?;

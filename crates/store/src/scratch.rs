@@ -47,7 +47,7 @@ impl Scratch {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("cairn_test_{}_{number}", std::process::id());
         // One that another process of the same number left behind when it was killed.
-        command(&server, &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))?;
+        drop_database(&server, &name)?;
         command(&server, &format!("CREATE DATABASE {name} {FORM}"))?;
         Ok(Self { folder, made: Some(Made { server, name }) })
     }
@@ -98,14 +98,24 @@ impl Scratch {
     }
 }
 
-/// The database of this name on a server, which is made if it is not there. It stays.
+/// The database of this name on a server, which is made if it is not there. It stays until [`drop_database`].
 pub fn database(server: &PostgresUrl, name: &str) -> Result<PostgresUrl> {
-    let quoted = |sign: char| name.replace(sign, &format!("{sign}{sign}"));
-    let known = command(server, &format!("SELECT 1 FROM pg_database WHERE datname = '{}'", quoted('\'')))?;
+    let known =
+        command(server, &format!("SELECT 1 FROM pg_database WHERE datname = '{}'", doubled(name, '\'')))?;
     if known.is_empty() {
-        command(server, &format!("CREATE DATABASE \"{}\" {FORM}", quoted('"')))?;
+        command(server, &format!("CREATE DATABASE \"{}\" {FORM}", doubled(name, '"')))?;
     }
     Ok(server.with_database(name))
+}
+
+/// Takes the database of this name away, if it is there, whoever uses it.
+pub fn drop_database(server: &PostgresUrl, name: &str) -> Result<()> {
+    command(server, &format!("DROP DATABASE IF EXISTS \"{}\" WITH (FORCE)", doubled(name, '"'))).map(|_| ())
+}
+
+/// A name between these signs.
+fn doubled(name: &str, sign: char) -> String {
+    name.replace(sign, &format!("{sign}{sign}"))
 }
 
 impl Default for Scratch {
@@ -116,12 +126,10 @@ impl Default for Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        if let Some(made) = &self.made {
-            let dropped =
-                command(&made.server, &format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", made.name));
-            if let Err(fault) = dropped {
-                eprintln!("the database {} of a test was left behind: {fault}", made.name);
-            }
+        if let Some(made) = &self.made
+            && let Err(fault) = drop_database(&made.server, &made.name)
+        {
+            eprintln!("the database {} of a test was left behind: {fault}", made.name);
         }
     }
 }
