@@ -50,7 +50,7 @@ impl Net {
         make_uplink();
         let lab = Lab::start().await;
         let (l2, l3) = (new_uuid(), new_uuid());
-        lab.host(ConnectLocalStorage { path: lab.path("ps") }).await.unwrap();
+        lab.host(ConnectLocalStorage { path: lab.path("ps"), shared: false }).await.unwrap();
         lab.host(bridge(&l2)).await.unwrap();
         let key = lab.path("key");
         run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", &key]);

@@ -94,7 +94,7 @@ async fn ps_01_a_full_disk_is_told_and_leaves_nothing() {
     std::fs::create_dir_all(&small).unwrap();
     run("mount", &["-t", "tmpfs", "-o", "size=8m", "tmpfs", &small]);
     let (ps, bs) = (format!("{small}/ps"), format!("{small}/bs"));
-    let room = lab.host(ConnectLocalStorage { path: ps.clone() }).await.unwrap();
+    let room = lab.host(ConnectLocalStorage { path: ps.clone(), shared: false }).await.unwrap();
     assert_eq!(room.total_bytes, 8 << 20);
     lab.store(ConnectImageStore { path: bs.clone() }).await.unwrap();
     let big = lab.path("big.raw");

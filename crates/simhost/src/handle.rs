@@ -195,9 +195,12 @@ impl SimHost {
         self.see(|c| c.vms.get(vm).map(|v| v.state)).unwrap_or(PowerState::Off)
     }
 
-    /// All volumes of the host.
+    /// All volumes that the host reaches, in its own folders and in those that it shares with others.
     pub fn volumes(&self) -> BTreeMap<String, SimVolume> {
-        self.see(|c| c.volumes.clone())
+        let world = self.world();
+        let content = world.hosts.get(&self.uuid).and_then(Host::content);
+        let volumes = content.into_iter().flat_map(|c| c.reachable(&world.shared));
+        volumes.map(|(uuid, volume)| (uuid.clone(), volume.clone())).collect()
     }
 
     /// All cached images of the host.
@@ -242,7 +245,18 @@ impl SimHost {
 
     /// A guest wrote: the volume's file takes this many bytes now.
     pub fn grow_volume(&self, volume: &str, actual_bytes: u64) {
-        self.change(|c| c.volumes.get_mut(volume).map(|v| v.actual_bytes = actual_bytes));
+        let mut guard = self.world();
+        let world = &mut *guard;
+        let Some(host) = world.hosts.get_mut(&self.uuid) else { return };
+        let content = host.content_mut();
+        let theirs = world
+            .shared
+            .iter_mut()
+            .filter(|(folder, _)| content.shared_folders.contains(*folder))
+            .find_map(|(_, v)| v.get_mut(volume));
+        if let Some(found) = content.volumes.get_mut(volume).or(theirs) {
+            found.actual_bytes = actual_bytes;
+        }
     }
 
     /// The guest does not listen when it is asked to shut down.
@@ -257,7 +271,13 @@ impl SimHost {
             let world = &mut *guard;
             let Some(host) = world.hosts.get_mut(&self.uuid) else { return };
             let content = host.content_mut();
-            f(&mut VmCall { host: &self.uuid, content, disks: &mut world.disks, events: &mut events });
+            f(&mut VmCall {
+                host: &self.uuid,
+                content,
+                disks: &mut world.disks,
+                shared: &world.shared,
+                events: &mut events,
+            });
         }
         for core in self.cores() {
             core.tell(&self.uuid, events.clone());

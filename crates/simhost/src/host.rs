@@ -63,6 +63,7 @@ pub(crate) struct Host {
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub(crate) struct Content {
     pub(crate) vms: BTreeMap<String, SimVm>,
+    /// Those in its own folders.
     pub(crate) volumes: BTreeMap<String, SimVolume>,
     pub(crate) images: BTreeMap<String, SimCachedImage>,
     pub(crate) bridges: BTreeMap<String, ApplyBridge>,
@@ -71,6 +72,8 @@ pub(crate) struct Content {
     pub(crate) guard: Option<ApplyGuard>,
     /// Folders of primary storages that were made.
     pub(crate) folders: BTreeSet<String>,
+    /// Those of them that other hosts have too.
+    pub(crate) shared_folders: BTreeSet<String>,
     /// Bytes that something else on the host has written.
     pub(crate) foreign_bytes: u64,
     /// Guests that do not listen when they are asked to shut down.
@@ -130,6 +133,32 @@ pub struct SimCachedImage {
     pub sha256: String,
     /// Virtual size in bytes, as far as it is known.
     pub size_bytes: u64,
+}
+
+/// Volumes in folders that hosts share: by folder, then by uuid.
+pub type SharedVolumes = BTreeMap<String, BTreeMap<String, SimVolume>>;
+
+impl Content {
+    /// The volumes that the host reaches in its own folders and in those that it shares.
+    pub(crate) fn reachable<'a>(
+        &'a self,
+        shared: &'a SharedVolumes,
+    ) -> impl Iterator<Item = (&'a String, &'a SimVolume)> {
+        let theirs = self.shared_folders.iter().filter_map(|folder| shared.get(folder));
+        self.volumes.iter().chain(theirs.flatten())
+    }
+
+    /// The volumes among which those of a folder are.
+    pub(crate) fn volumes_of<'a>(
+        &'a mut self,
+        shared: &'a mut SharedVolumes,
+        folder: &str,
+    ) -> &'a mut BTreeMap<String, SimVolume> {
+        if self.shared_folders.contains(folder) {
+            return shared.entry(folder.to_owned()).or_default();
+        }
+        &mut self.volumes
+    }
 }
 
 impl Host {

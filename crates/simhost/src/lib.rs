@@ -30,7 +30,7 @@ pub use cloud::SimCloud;
 pub use connection::Ended;
 pub use fault::Latency;
 pub use handle::{SimHost, SimImageStore, SimTarget};
-pub use host::{HostShape, SimCachedImage, SimVm, SimVolume};
+pub use host::{HostShape, SharedVolumes, SimCachedImage, SimVm, SimVolume};
 pub use image_store::SimImage;
 pub use snapshot::{CloudSnapshot, HostSnapshot};
 

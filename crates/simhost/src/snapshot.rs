@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use cairn_api::agent::network::{ApplyBridge, ApplyL3};
 use serde::Serialize;
 
-use crate::host::{Content, SimCachedImage, SimVm, SimVolume};
+use crate::host::{Content, SharedVolumes, SimCachedImage, SimVm, SimVolume};
 use crate::image_store::SimImage;
 use crate::world::World;
 
@@ -16,6 +16,8 @@ use crate::world::World;
 pub struct CloudSnapshot {
     /// Hosts that hold anything.
     pub hosts: BTreeMap<String, HostSnapshot>,
+    /// Volumes in folders that hosts share: by folder, then by uuid.
+    pub shared_volumes: SharedVolumes,
     /// Images of every image store.
     pub image_stores: BTreeMap<String, BTreeMap<String, SimImage>>,
 }
@@ -26,7 +28,7 @@ pub struct CloudSnapshot {
 pub struct HostSnapshot {
     /// VMs, running or not.
     pub vms: BTreeMap<String, SimVm>,
-    /// Volumes.
+    /// Volumes in its own folders.
     pub volumes: BTreeMap<String, SimVolume>,
     /// Cached images.
     pub cached_images: BTreeMap<String, SimCachedImage>,
@@ -57,6 +59,7 @@ impl CloudSnapshot {
         let stores = world.stores.iter().map(|(uuid, s)| (uuid.to_string(), s.images.clone()));
         Self {
             hosts: hosts.filter(|(_, h)| *h != HostSnapshot::default()).collect(),
+            shared_volumes: world.shared.clone(),
             image_stores: stores.collect(),
         }
     }
@@ -79,10 +82,18 @@ impl CloudSnapshot {
                 );
             }
         }
+        for (folder, volumes) in &self.shared_volumes {
+            lines.extend(volumes.keys().map(|volume| format!("shared folder {folder}: volume {volume}")));
+        }
         for (store, images) in &self.image_stores {
             lines.extend(images.keys().map(|image| format!("image store {store}: image {image}")));
         }
         lines
+    }
+
+    /// Whether a volume is on a host or in any shared folder.
+    fn has_volume(&self, host: &HostSnapshot, volume: &str) -> bool {
+        host.volumes.contains_key(volume) || self.shared_volumes.values().any(|v| v.contains_key(volume))
     }
 
     /// One line for every state that must never be: a VM that runs on two hosts, an address or hardware address used by two
@@ -101,7 +112,7 @@ impl CloudSnapshot {
                         lines.push(format!("{place} runs without its bridge {}", nic.bridge));
                     }
                 }
-                for disk in vm.spec.disks.iter().filter(|d| !h.volumes.contains_key(&d.volume)) {
+                for disk in vm.spec.disks.iter().filter(|d| !self.has_volume(h, &d.volume)) {
                     lines.push(format!("{place} runs without its volume {}", disk.volume));
                 }
                 claims.extend(vm.spec.disks.iter().map(|d| format!("volume {}", d.volume)));

@@ -1,4 +1,5 @@
-//! Local primary storage of a simulated host.
+//! Primary storage of a simulated host. Folders are its own, or shared: then all hosts that have the folder see the same volumes
+//! in it. Copies of images are kept by each host for itself, in shared folders too, as the server counts them.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,7 @@ use cairn_api::agent::storage::{
 };
 use cairn_types::{Fault, Result, code};
 
-use crate::host::{Content, Host, SimCachedImage, SimVolume};
+use crate::host::{Content, Host, SharedVolumes, SimCachedImage, SimVolume};
 use crate::world::{OpenDisks, Source};
 
 /// What an empty qcow2 file takes.
@@ -23,7 +24,11 @@ pub(crate) fn connect(host: &mut Host, o: &ConnectLocalStorage) -> Result<Capaci
     if !o.path.starts_with('/') || o.path.split('/').any(|part| part == "..") {
         return Err(storage("the folder of a primary storage must be an absolute path"));
     }
-    host.content_mut().folders.insert(o.path.clone());
+    let content = host.content_mut();
+    content.folders.insert(o.path.clone());
+    if o.shared {
+        content.shared_folders.insert(o.path.clone());
+    }
     Ok(host.capacity())
 }
 
@@ -71,10 +76,10 @@ pub(crate) fn cache(host: &mut Host, o: &CacheImage, source: Option<Source>) -> 
     Ok(CachedImage { path, file_bytes })
 }
 
-pub(crate) fn uncache(host: &mut Host, o: &UncacheImage) -> Result<Done> {
+pub(crate) fn uncache(host: &mut Host, shared: &SharedVolumes, o: &UncacheImage) -> Result<Done> {
     let content = host.content_mut();
     let Some(image) = content.images.get(&o.image) else { return Ok(Done {}) };
-    if let Some((volume, _)) = content.volumes.iter().find(|(_, v)| v.image.as_deref() == Some(&o.image)) {
+    if let Some((volume, _)) = content.reachable(shared).find(|(_, v)| v.image.as_deref() == Some(&o.image)) {
         return Err(
             storage(format!("volume {volume} is based on image {}", o.image)).with("volume", volume.clone())
         );
@@ -86,10 +91,14 @@ pub(crate) fn uncache(host: &mut Host, o: &UncacheImage) -> Result<Done> {
     Ok(Done {})
 }
 
-pub(crate) fn create_volume(host: &mut Host, o: &CreateVolume) -> Result<VolumeFile> {
+pub(crate) fn create_volume(
+    host: &mut Host,
+    shared: &mut SharedVolumes,
+    o: &CreateVolume,
+) -> Result<VolumeFile> {
     need_folder(host.content_mut(), &o.storage_path)?;
     let path = path_of(&o.storage_path, &o.r#type, &o.volume)?;
-    if let Some(known) = host.content_mut().volumes.get(&o.volume) {
+    if let Some(known) = host.content_mut().volumes_of(shared, &o.storage_path).get(&o.volume) {
         return Ok(file_of(known));
     }
     if let Some(image) = &o.image {
@@ -103,7 +112,10 @@ pub(crate) fn create_volume(host: &mut Host, o: &CreateVolume) -> Result<VolumeF
             return Err(storage(text));
         }
     }
-    host.need_room(EMPTY_VOLUME_BYTES)?;
+    // How much room there is in a shared folder, the server knows.
+    if !host.content_mut().shared_folders.contains(&o.storage_path) {
+        host.need_room(EMPTY_VOLUME_BYTES)?;
+    }
     let volume = SimVolume {
         path,
         storage_path: o.storage_path.clone(),
@@ -113,35 +125,36 @@ pub(crate) fn create_volume(host: &mut Host, o: &CreateVolume) -> Result<VolumeF
         image: o.image.clone(),
     };
     let file = file_of(&volume);
-    host.content_mut().volumes.insert(o.volume.clone(), volume);
+    host.content_mut().volumes_of(shared, &o.storage_path).insert(o.volume.clone(), volume);
     Ok(file)
 }
 
 pub(crate) fn delete_volume(
     host: &mut Host,
     uuid: &str,
-    disks: &OpenDisks,
+    (disks, shared): (&OpenDisks, &mut SharedVolumes),
     o: &DeleteVolume,
 ) -> Result<Done> {
     if let Some(holder) = disks.get(&o.volume).filter(|h| h.host == uuid) {
         return Err(storage(format!("volume {} is held open by VM {}", o.volume, holder.vm)));
     }
-    host.content_mut().volumes.remove(&o.volume);
+    host.content_mut().volumes_of(shared, &o.storage_path).remove(&o.volume);
     Ok(Done {})
 }
 
-pub(crate) fn read_volume(host: &mut Host, o: &ReadVolume) -> Result<VolumeFile> {
+pub(crate) fn read_volume(host: &mut Host, shared: &mut SharedVolumes, o: &ReadVolume) -> Result<VolumeFile> {
     let path = path_of(&o.storage_path, &o.r#type, &o.volume)?;
-    let found = host.content_mut().volumes.get(&o.volume).filter(|v| v.path == path);
+    let volumes = host.content_mut().volumes_of(shared, &o.storage_path);
+    let found = volumes.get(&o.volume).filter(|v| v.path == path);
     found
         .map(file_of)
         .ok_or_else(|| storage(format!("there is no file for volume {}", o.volume)).for_operator(path))
 }
 
-pub(crate) fn list(host: &mut Host, o: &ListStorage) -> Result<StorageContent> {
+pub(crate) fn list(host: &mut Host, shared: &SharedVolumes, o: &ListStorage) -> Result<StorageContent> {
     let content = host.content_mut();
     need_folder(content, &o.storage_path)?;
-    let volumes = content.volumes.iter().filter(|(_, v)| v.storage_path == o.storage_path);
+    let volumes = content.reachable(shared).filter(|(_, v)| v.storage_path == o.storage_path);
     let images = content.images.iter().filter(|(_, i)| i.storage_path == o.storage_path);
     let volume_bytes = volumes.map(|(uuid, v)| (uuid.clone(), v.actual_bytes)).collect::<BTreeMap<_, _>>();
     Ok(StorageContent {

@@ -7,7 +7,7 @@ use cairn_api::agent::vm::{
 use cairn_api::agent::{AgentEvent, Done};
 use cairn_types::{Fault, Result, code};
 
-use crate::host::{Content, SimVm};
+use crate::host::{Content, SharedVolumes, SimVm};
 use crate::world::{Holder, OpenDisks};
 
 const FIRST_VNC_PORT: u16 = 5900;
@@ -17,6 +17,7 @@ pub(crate) struct VmCall<'a> {
     pub(crate) host: &'a str,
     pub(crate) content: &'a mut Content,
     pub(crate) disks: &'a mut OpenDisks,
+    pub(crate) shared: &'a SharedVolumes,
     pub(crate) events: &'a mut Vec<AgentEvent>,
 }
 
@@ -102,8 +103,8 @@ impl VmCall<'_> {
 
     fn check(&self, spec: &VmSpec) -> Result<()> {
         for disk in &spec.disks {
-            let volume = self.content.volumes.get(&disk.volume);
-            if volume.is_none_or(|v| v.path != disk.path) {
+            let mut volumes = self.content.reachable(self.shared);
+            if !volumes.any(|(uuid, v)| *uuid == disk.volume && v.path == disk.path) {
                 let text = format!("VM {} can't start: there is no file for volume {}", spec.vm, disk.volume);
                 return Err(hypervisor(text).for_operator(format!("no such file: {}", disk.path)));
             }

@@ -18,7 +18,7 @@ use cairn_types::{Fault, Result, code};
 use serde_json::Value;
 
 use crate::fault::{Dice, Rules};
-use crate::host::{Host, HostShape};
+use crate::host::{Host, HostShape, SharedVolumes};
 use crate::image_store::Store;
 use crate::target::Common;
 use crate::vm::VmCall;
@@ -45,6 +45,7 @@ pub(crate) struct World {
     pub(crate) hosts: HashMap<Arc<str>, Host>,
     pub(crate) stores: BTreeMap<Arc<str>, Store>,
     pub(crate) disks: OpenDisks,
+    pub(crate) shared: SharedVolumes,
     pub(crate) rules: Rules,
     pub(crate) dice: Dice,
     next_host: u32,
@@ -57,6 +58,7 @@ impl World {
             hosts: HashMap::new(),
             stores: BTreeMap::new(),
             disks: HashMap::new(),
+            shared: SharedVolumes::new(),
             rules: Rules::default(),
             dice: Dice::new(seed),
             next_host: 0,
@@ -120,7 +122,8 @@ impl World {
             return self.cache(target, args);
         }
         if let Some(host) = self.hosts.get_mut(target) {
-            return on_host(host, target, &mut self.disks, op, args, events);
+            let common = (&mut self.disks, &mut self.shared);
+            return on_host(host, target, common, op, args, events);
         }
         self.next_upload += 1;
         let number = self.next_upload;
@@ -210,7 +213,7 @@ pub(crate) const IMAGE_STORE_OPS: &[&str] = &[
 fn on_host(
     host: &mut Host,
     uuid: &str,
-    disks: &mut OpenDisks,
+    (disks, shared): (&mut OpenDisks, &mut SharedVolumes),
     op: &str,
     args: Value,
     events: &mut Vec<AgentEvent>,
@@ -224,13 +227,13 @@ fn on_host(
         ApplyGuard::NAME => run(args, |o| network::apply_guard(host, &o)),
         RemoveL3::NAME => run(args, |o| network::remove_l3(host, &o)),
         ConnectLocalStorage::NAME => run(args, |o| storage::connect(host, &o)),
-        UncacheImage::NAME => run(args, |o| storage::uncache(host, &o)),
-        CreateVolume::NAME => run(args, |o| storage::create_volume(host, &o)),
-        DeleteVolume::NAME => run(args, |o| storage::delete_volume(host, uuid, disks, &o)),
-        ReadVolume::NAME => run(args, |o| storage::read_volume(host, &o)),
-        ListStorage::NAME => run(args, |o| storage::list(host, &o)),
+        UncacheImage::NAME => run(args, |o| storage::uncache(host, shared, &o)),
+        CreateVolume::NAME => run(args, |o| storage::create_volume(host, shared, &o)),
+        DeleteVolume::NAME => run(args, |o| storage::delete_volume(host, uuid, (disks, shared), &o)),
+        ReadVolume::NAME => run(args, |o| storage::read_volume(host, shared, &o)),
+        ListStorage::NAME => run(args, |o| storage::list(host, shared, &o)),
         _ => {
-            let mut call = VmCall { host: uuid, content: host.content_mut(), disks, events };
+            let mut call = VmCall { host: uuid, content: host.content_mut(), disks, shared, events };
             match op {
                 StartVm::NAME => run(args, |o| call.start(&o)),
                 StopVm::NAME => run(args, |o| call.stop(&o)),

@@ -273,6 +273,11 @@ fn files(tx: &mut dyn Tx, snapshot: &CloudSnapshot, lines: &mut Vec<String>) -> 
         held.extend(content.volumes.keys().cloned());
         kept.extend(content.cached_images.keys().map(|i| format!("{host} {i}")));
     }
+    let shared =
+        column(tx, "SELECT url AS line FROM primary_storage WHERE type = 'SimulatorPrimaryStorage'")?;
+    for (_, volumes) in snapshot.shared_volumes.iter().filter(|(folder, _)| shared.contains(*folder)) {
+        held.extend(volumes.keys().cloned());
+    }
     // Files of a store that was deleted stay on its machine.
     let stores = column(tx, "SELECT uuid AS line FROM backup_storage")?;
     for (store, images) in snapshot.image_stores.iter().filter(|(s, _)| stores.contains(*s)) {

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cairn_api::agent::storage::{Capacity, ConnectLocalStorage, ListStorage, StorageContent};
+use cairn_api::agent::storage::{Capacity, ListStorage, StorageContent};
 use cairn_store::{Tx, params};
 use cairn_types::{Id, Result, code, kind, time};
 use futures_util::StreamExt;
@@ -69,7 +69,7 @@ pub(crate) async fn ready_on(
 ) -> Result<Result<Capacity>> {
     let began = time::now_ms();
     let options = || CallOptions { timeout: Some(patience), ..CallOptions::default() };
-    let op = ConnectLocalStorage { path: storage.url.clone() };
+    let op = storage.connect_command();
     let room = match app.agents.call(host, &op, options()).await {
         Err(f) if f.has_code(code::TIMEOUT) || f.has_code(code::HOST_DISCONNECTED) => return Err(f),
         Err(f) => return Ok(Err(f)),
@@ -145,7 +145,7 @@ pub(super) async fn measure(app: &Arc<App>, storage: &Storage, hosts: Vec<Id<kin
     let at_once =
         usize::try_from(app.settings.int("primaryStorage", "ping.parallelismDegree")).unwrap_or(1).max(1);
     let ask = |host: Id<kind::Host>| {
-        let op = ConnectLocalStorage { path: storage.url.clone() };
+        let op = storage.connect_command();
         async move { (host, app.agents.call(host, &op, CallOptions::default()).await) }
     };
     futures_util::stream::iter(hosts.into_iter().map(ask)).buffer_unordered(at_once).collect().await

@@ -115,6 +115,36 @@ async fn vm_04_stop_start_reboot_pause_and_resume_reach_the_guest() {
 }
 
 #[tokio::test]
+async fn vm_05_a_vm_on_shared_storage_starts_on_a_chosen_host() {
+    let cloud = Cloud::start().await;
+    let world = cloud.world_of(2).await;
+    let api = &cloud.admin;
+    let storage = json!({
+        "name": "shared", "url": "sim://shared", "zoneUuid": world.zone, "totalCapacity": 1_i64 << 40,
+        "availableCapacity": 1_i64 << 40,
+    });
+    let storage = text(&api.make("AddSimulatorPrimaryStorage", storage).await, "uuid");
+    let attach = json!({ "primaryStorageUuid": storage, "clusterUuid": world.cluster });
+    api.ok("AttachPrimaryStorageToCluster", attach).await;
+    let mut params = world.vm("wanderer");
+    params["primaryStorageUuidForRootVolume"] = json!(storage);
+    let vm = api.make("CreateVmInstance", params).await;
+    let (uuid, first) = (text(&vm, "uuid"), text(&vm, "hostUuid"));
+    let second = world.hosts.iter().find(|h| **h != first).expect("another host").clone();
+    for host in [second, first] {
+        api.ok("StopVmInstance", json!({ "uuid": uuid, "type": "cold" })).await;
+        api.ok("StartVmInstance", json!({ "uuid": uuid, "hostUuid": host })).await;
+        assert_eq!(text(&api.one("QueryVmInstance", &uuid).await, "hostUuid"), host);
+        assert_eq!(cloud.machines.host(&host).vm_state(&uuid), PowerState::Running);
+        cloud.assert_sane("a VM on another host").await;
+    }
+    api.ok("DestroyVmInstance", json!({ "uuid": uuid })).await;
+    api.ok("ExpungeVmInstance", json!({ "uuid": uuid })).await;
+    cloud.assert_sane("no VM on shared storage").await;
+    assert_eq!(cloud.machines.snapshot().shared_volumes.values().map(|v| v.len()).sum::<usize>(), 0);
+}
+
+#[tokio::test]
 async fn vm_04_a_guest_that_does_not_listen_is_powered_off() {
     let cloud = Cloud::start().await;
     let world = cloud.world().await;

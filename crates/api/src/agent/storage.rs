@@ -1,4 +1,4 @@
-//! Operations on the local primary storage of a host.
+//! Operations on the primary storage of a host: a folder of its own, or one that is the same on several hosts.
 //!
 //! Layout below the storage's folder: `rootVolumes/<volume>/<volume>.qcow2`, `dataVolumes/…`, `imageCache/<image>/<image>.qcow2`.
 
@@ -8,11 +8,15 @@ use serde::{Deserialize, Serialize};
 
 use super::{Done, agent_op};
 
-/// Make the folders of a local primary storage and read its capacity.
+/// Make the folders of a primary storage and read its capacity.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ConnectLocalStorage {
     /// Absolute folder.
     pub path: String,
+    /// Several hosts share the folder: a volume made on one is there on all. A real host finds it mounted; simulated hosts of one
+    /// process share what they keep under this path.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shared: bool,
 }
 agent_op!(ConnectLocalStorage => "storage.connect", Capacity);
 

@@ -157,6 +157,53 @@ async fn the_volume_of_a_running_vm_stays() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_volume_in_a_shared_folder_is_there_on_every_host_that_has_the_folder() {
+    let (cloud, mut server, _l) = one_host().await;
+    for host in [H1, H2] {
+        server.call(host, ConnectLocalStorage { path: "/shared".into(), shared: true }).await.unwrap();
+        server.call(host, CacheImage { storage_path: "/shared".into(), ..cache("img") }).await.unwrap();
+        server.call(host, bridge("br0", "eth1")).await.unwrap();
+    }
+    let create = CreateVolume { storage_path: "/shared".into(), ..volume("vm1-root", GIB) };
+    let made = server.call(H1, create).await.unwrap();
+    let read =
+        ReadVolume { storage_path: "/shared".into(), volume: "vm1-root".into(), r#type: "Root".into() };
+    assert_eq!(server.call(H2, read.clone()).await.unwrap(), made);
+    let list = || ListStorage { storage_path: "/shared".into() };
+    assert_eq!(server.call(H2, list()).await.unwrap().volumes, ["vm1-root"]);
+
+    let mut spec = spec("vm1", 1);
+    spec.disks[0].path = made.path;
+    server.call(H1, StartVm { spec: spec.clone() }).await.unwrap();
+    let twice = server.call(H2, StartVm { spec: spec.clone() }).await.unwrap_err();
+    assert_eq!(twice.code, code::AGENT_HYPERVISOR, "the file is held open on the other host: {twice}");
+    server.call(H1, StopVm { vm: "vm1".into(), grace_ms: 0 }).await.unwrap();
+    server.call(H2, StartVm { spec }).await.unwrap();
+    assert_eq!(cloud.snapshot().violations(), Vec::<String>::new());
+    // Nobody takes the image away below the volume.
+    let uncache = UncacheImage { storage_path: "/shared".into(), image: "img".into() };
+    assert_eq!(server.call(H1, uncache.clone()).await.unwrap_err().code, code::AGENT_STORAGE);
+
+    server.call(H2, StopVm { vm: "vm1".into(), grace_ms: 0 }).await.unwrap();
+    let delete =
+        DeleteVolume { storage_path: "/shared".into(), volume: "vm1-root".into(), r#type: "Root".into() };
+    server.call(H1, delete).await.unwrap();
+    assert_eq!(server.call(H2, read).await.unwrap_err().code, code::AGENT_STORAGE);
+    server.call(H1, uncache).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_folder_of_the_same_name_that_is_not_shared_is_each_hosts_own() {
+    let (cloud, mut server, _l) = one_host().await;
+    server.prepare(H2).await;
+    server.call(H1, volume("v1", GIB)).await.unwrap();
+    assert!(cloud.host(H1).volumes().contains_key("v1"));
+    assert!(cloud.host(H2).volumes().is_empty());
+    let list = server.call(H2, ListStorage { storage_path: "/ps".into() }).await.unwrap();
+    assert_eq!(list.volumes, Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
 async fn networks_are_applied_whole_and_their_hash_tells_what_holds() {
     let (cloud, mut server, _l) = one_host().await;
     assert_eq!(server.call(H1, bridge("br9", "eth7")).await.unwrap_err().code, code::AGENT_NETWORK);

@@ -152,7 +152,7 @@ impl Server {
 
     /// Storage, image cache and bridge of a host, ready for VMs.
     async fn prepare(&mut self, host: &str) {
-        self.call(host, ConnectLocalStorage { path: "/ps".into() }).await.unwrap();
+        self.call(host, ConnectLocalStorage { path: "/ps".into(), shared: false }).await.unwrap();
         self.call(host, cache("img")).await.unwrap();
         self.call(host, bridge("br0", "eth1")).await.unwrap();
     }

@@ -74,7 +74,7 @@ async fn an_image_is_fetched_once_read_and_deleted() {
 #[tokio::test(start_paused = true)]
 async fn a_host_caches_only_what_an_open_address_gives_undamaged() {
     let (cloud, mut server, _l) = store().await;
-    server.call(H1, ConnectLocalStorage { path: "/ps".into() }).await.unwrap();
+    server.call(H1, ConnectLocalStorage { path: "/ps".into(), shared: false }).await.unwrap();
     let file = server.call(BS, fetch("i1", "sim://size=2G&actual=10M")).await.unwrap();
     let closed = server.call(H1, cache_of("i1", &file, "/images/i1?token=tok")).await.unwrap_err();
     assert_eq!(closed.code, code::IMAGE_SERVER);

@@ -6,6 +6,7 @@ pub mod delete;
 mod reconnect;
 mod update;
 
+use cairn_api::agent::storage::ConnectLocalStorage;
 use cairn_store::{Row, Tx, params};
 use cairn_types::state::VmState;
 use cairn_types::{Fault, Id, Result, code, kind};
@@ -22,7 +23,7 @@ pub(super) const ENTITY: &str = "PrimaryStorageVO";
 pub(super) const INVENTORY: &str = "PrimaryStorageInventory";
 /// Folders on hosts.
 pub const LOCAL: &str = "LocalStorage";
-/// Storage of simulated hosts.
+/// Storage of simulated hosts: each of them reaches the same files.
 pub const SIMULATOR: &str = "SimulatorPrimaryStorage";
 /// Every kind there is.
 pub const TYPES: &[&str] = &[LOCAL, SIMULATOR];
@@ -56,6 +57,11 @@ pub(crate) struct Storage {
 impl Storage {
     pub(super) fn from_row(row: &Row) -> Result<Self> {
         Ok(Self { uuid: row.id("uuid")?, url: row.text("url")?, r#type: row.text("type")? })
+    }
+
+    /// What makes it ready on a host.
+    pub(super) fn connect_command(&self) -> ConnectLocalStorage {
+        ConnectLocalStorage { path: self.url.clone(), shared: self.r#type == SIMULATOR }
     }
 
     pub(super) fn find(tx: &mut dyn Tx, uuid: Id<kind::PrimaryStorage>) -> Result<Self> {

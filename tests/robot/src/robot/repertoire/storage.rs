@@ -8,7 +8,7 @@ use crate::robot::model::{Kind, State};
 
 pub(super) const ACTS: &[Act] = &[
     act("AddLocalPrimaryStorage", 3, add_local),
-    act("AddSimulatorPrimaryStorage", 1, add_simulated),
+    act("AddSimulatorPrimaryStorage", 2, add_simulated),
     act("UpdatePrimaryStorage", 2, |m| admins(m, |m| m.renaming(Kind::PrimaryStorage))),
     act("ChangePrimaryStorageState", 3, change_primary),
     act("AttachPrimaryStorageToCluster", 4, primary_and_cluster),
@@ -59,8 +59,6 @@ fn add_simulated(m: &mut Maker) -> Option<Value> {
     let mut params = add_local(m)?;
     params["totalCapacity"] = json!(1_i64 << 40);
     params["availableCapacity"] = json!(1_i64 << 40);
-    // Nothing is made on it: by the server's word all hosts share its files, and simulated hosts have each their own.
-    m.model.remove(params["resourceUuid"].as_str().unwrap_or_default());
     Some(params)
 }
 
