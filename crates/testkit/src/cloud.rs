@@ -181,6 +181,11 @@ impl Cloud {
         Rows::read(self.app()).await
     }
 
+    /// Every row of every table as a line with all that it holds: to see what is nowhere.
+    pub async fn everything(&self) -> Vec<String> {
+        self.app().store.read(crate::rows::everything).await.expect("all rows")
+    }
+
     /// Fails if any row came that was not there before, or went.
     pub async fn assert_nothing_left(&self, before: &Tables) {
         let differences = before.differences(&self.tables().await);

@@ -39,7 +39,7 @@ impl Rows {
         for table in names(tx)? {
             if !LEFT_OUT.contains(&table.as_str()) {
                 let rows = tx.query(&format!("SELECT * FROM {table}"), params![])?;
-                lines.extend(rows.iter().map(|r| line(&table, r)));
+                lines.extend(rows.iter().map(|r| line(&table, r, |n| !is_passing(n))));
             }
         }
         Ok(Self(lines))
@@ -52,10 +52,25 @@ impl Rows {
     }
 }
 
-fn line(table: &str, row: &Row) -> String {
+/// Every row of every table with all that it holds: to see what is nowhere.
+pub(crate) fn everything(tx: &mut dyn Tx) -> cairn_types::Result<Vec<String>> {
+    let mut lines = Vec::new();
+    for table in names(tx)? {
+        let rows = tx.query(&format!("SELECT * FROM {table}"), params![])?;
+        lines.extend(rows.iter().map(|r| line(&table, r, |_| true)));
+    }
+    Ok(lines)
+}
+
+/// Dates, measures, and how it went.
+fn is_passing(column: &str) -> bool {
+    column.ends_with("_ms") || VOLATILE.contains(&column)
+}
+
+fn line(table: &str, row: &Row, wants: impl Fn(&str) -> bool) -> String {
     let mut line = format!("{table}:");
     for (name, value) in row.names().iter().zip(row.values()) {
-        if !name.ends_with("_ms") && !VOLATILE.contains(&name.as_str()) {
+        if wants(name) {
             match (value.as_text(), value.as_int()) {
                 (Some(text), _) => line.push_str(&format!(" {name}={text}")),
                 (None, Some(number)) => line.push_str(&format!(" {name}={number}")),

@@ -126,9 +126,11 @@ async fn bey_07_only_administrators_add_hosts_and_a_plan_adds_none_and_tells_no_
     let audits = cloud.admin.list("QueryAudit", &["action=AddSimulatorHosts"]).await;
     assert_eq!(audits.len(), 3, "the refused call, the plan, and the call: {audits:?}");
     // Neither job, audit, event nor row keeps the key.
-    let files =
-        ["cairn.db", "cairn.db-wal"].map(|name| std::fs::read(cloud.folder().join(name)).unwrap_or_default());
-    assert!(!files.iter().any(|f| String::from_utf8_lossy(f).contains(&key)));
+    let rows = cloud.everything().await;
+    let has = |text: &str| rows.iter().any(|row| row.contains(text));
+    let (agent, host) = (answer["agents"][0]["uuid"].as_str().unwrap(), &uuids(&answer)[0]);
+    assert!(has(agent) && has(host) && has("AddSimulatorHosts"), "agent, host and audit are in the rows");
+    assert!(!has(&key), "the key of agent {agent} is kept");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
