@@ -1,5 +1,6 @@
 //! The HTTP request of a call, as the REST conventions want it.
 
+use cairn_api::request::{build, encode_path, encode_query, plain_text, take_tags};
 use cairn_api::{Kind, Method, Operation};
 use serde_json::{Map, Value, json};
 
@@ -50,71 +51,35 @@ impl Request {
 
     /// Path and query string as they are sent.
     pub fn target(&self) -> String {
-        let path: String = self.path.iter().map(|part| format!("/{}", encode(part))).collect();
-        let query: Vec<String> =
-            self.query.iter().map(|(k, v)| format!("{}={}", encode(k), encode(v))).collect();
-        if query.is_empty() { path } else { format!("{path}?{}", query.join("&")) }
+        let (path, query) = (encode_path(&self.path), encode_query(&self.query));
+        if query.is_empty() { path } else { format!("{path}?{query}") }
     }
 }
 
 /// The request of an operation with these parameters.
 pub fn request(op: &Operation, params: &Params) -> Result<Request> {
-    let mut rest = params.clone();
-    let mut path = vec!["v1".to_owned()];
-    for part in op.path.split('/').filter(|p| !p.is_empty()) {
-        match part.strip_prefix('{').and_then(|p| p.strip_suffix('}')) {
-            None => path.push(part.to_owned()),
-            Some(name) => path.push(path_value(op, name, rest.remove(name))?),
-        }
+    for param in op.params.iter().filter(|p| p.in_path) {
+        check_path_value(op, param.name, params.get(param.name))?;
     }
-    let mut request = Request {
+    let mut rest = params.clone();
+    let tags = take_tags(op, &mut rest);
+    let built = build(op, rest, tags);
+    Ok(Request {
         method: op.method,
-        path,
-        query: Vec::new(),
-        body: None,
+        path: built.path,
+        query: built.query,
+        body: built.body,
         session: op.session,
         headers: Vec::new(),
-    };
-    if op.method.has_body() {
-        request.body = Some(body(op, rest));
-    } else {
-        rest.iter().for_each(|(name, value)| query(&mut request.query, name, value));
-    }
-    Ok(request)
+    })
 }
 
-fn path_value(op: &Operation, name: &str, value: Option<Value>) -> Result<String> {
-    let text = match value {
-        Some(Value::String(s)) => s,
-        Some(other) if !other.is_null() => other.to_string(),
-        _ => String::new(),
-    };
-    match text.as_str() {
+fn check_path_value(op: &Operation, name: &str, value: Option<&Value>) -> Result<()> {
+    match value.map(plain_text).unwrap_or_default().as_str() {
         "" => Err(Failure::Usage(format!("{} needs {name}", op.name))),
         // Clients and proxies would resolve these away and call another address.
-        "." | ".." => Err(Failure::Usage(format!("{text:?} cannot be {name}"))),
-        _ => Ok(text),
-    }
-}
-
-/// Parameters below the wrapper of the call, tags beside it.
-fn body(op: &Operation, mut params: Params) -> Value {
-    let mut out = Map::new();
-    for tags in ["systemTags", "userTags"] {
-        out.extend(params.remove(tags).map(|list| (tags.to_owned(), list)));
-    }
-    let key = op.body_key.filter(|k| !k.is_empty()).unwrap_or("params");
-    out.insert(key.to_owned(), Value::Object(params));
-    Value::Object(out)
-}
-
-fn query(out: &mut Vec<(String, String)>, name: &str, value: &Value) {
-    match value {
-        Value::Null => (),
-        Value::Array(list) => list.iter().for_each(|item| query(out, name, item)),
-        Value::Object(map) => map.iter().for_each(|(key, item)| query(out, &format!("{name}.{key}"), item)),
-        Value::String(text) => out.push((name.to_owned(), text.clone())),
-        other => out.push((name.to_owned(), other.to_string())),
+        text @ ("." | "..") => Err(Failure::Usage(format!("{text:?} cannot be {name}"))),
+        _ => Ok(()),
     }
 }
 
@@ -130,18 +95,6 @@ pub fn query_of(entity: &str) -> Option<&'static Operation> {
 pub fn search(op: &Operation, conditions: &[String], limit: usize) -> Result<Request> {
     let params = json!({"q": conditions, "limit": limit.to_string()});
     request(op, params.as_object().unwrap_or(&Map::new()))
-}
-
-/// Percent-encodes everything but unreserved characters.
-pub fn encode(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

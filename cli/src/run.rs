@@ -307,8 +307,8 @@ fn console(client: &Client, vm: &str, websocket: bool, format: Format) -> Result
     let secure = text("scheme").ends_with('s') && text("scheme") != "ws";
     let place = format!("{}:{}", text("hostname"), text("port"));
     output::write(&match (websocket, secure) {
-        (true, true) => format!("wss://{place}/console/{}\n", call::encode(&text("token"))),
-        (true, false) => format!("ws://{place}/console/{}\n", call::encode(&text("token"))),
+        (true, true) => format!("wss://{place}/console/{}\n", cairn_api::request::encode(&text("token"))),
+        (true, false) => format!("ws://{place}/console/{}\n", cairn_api::request::encode(&text("token"))),
         (false, true) => format!("https://{place}/vms/{uuid}/console\n"),
         (false, false) => format!("http://{place}/vms/{uuid}/console\n"),
     })

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use cairn_api::{Method, Operation};
-use serde_json::{Map, Value, json};
+use cairn_api::Operation;
+use cairn_api::request::{build, encode_path, encode_query, take_tags};
+use serde_json::{Value, json};
 use ureq::http;
 
 /// How long a job may take.
@@ -298,61 +299,11 @@ fn failure(reply: Reply) -> Failure {
 /// Address and body of a call.
 fn request_of(op: &Operation, params: Value) -> (String, Option<String>) {
     let Value::Object(mut params) = params else { panic!("parameters are an object") };
-    let mut path = format!("/zstack/v1{}", op.path);
-    for param in op.params.iter().filter(|p| p.in_path) {
-        let value = params.remove(param.name).unwrap_or(Value::Null);
-        path = path.replace(&format!("{{{}}}", param.name), &encode(&text(&value)));
+    let tags = take_tags(op, &mut params);
+    let built = build(op, params, tags);
+    let mut path = format!("/zstack{}", encode_path(&built.path));
+    if !built.query.is_empty() {
+        path = format!("{path}?{}", encode_query(&built.query));
     }
-    if !op.method.has_body() {
-        let query = query_string(&params);
-        return (if query.is_empty() { path } else { format!("{path}?{query}") }, None);
-    }
-    let mut body = Map::new();
-    for name in ["systemTags", "userTags"] {
-        if let Some(tags) = params.remove(name) {
-            body.insert(name.into(), tags);
-        }
-    }
-    let key = op.body_key.filter(|k| !k.is_empty()).unwrap_or("params");
-    body.insert(key.to_owned(), Value::Object(params));
-    debug_assert!(matches!(op.method, Method::Post | Method::Put));
-    (path, Some(Value::Object(body).to_string()))
-}
-
-fn query_string(params: &Map<String, Value>) -> String {
-    let mut pairs = Vec::new();
-    for (name, value) in params {
-        match value {
-            Value::Array(list) => pairs.extend(list.iter().map(|v| (name.clone(), text(v)))),
-            Value::Object(map) => {
-                for (key, inner) in map {
-                    let values = inner.as_array().cloned().unwrap_or_else(|| vec![inner.clone()]);
-                    pairs.extend(values.iter().map(|v| (format!("{name}.{key}"), text(v))));
-                }
-            }
-            other => pairs.push((name.clone(), text(other))),
-        }
-    }
-    let pairs: Vec<String> = pairs.iter().map(|(n, v)| format!("{}={}", encode(n), encode(v))).collect();
-    pairs.join("&")
-}
-
-fn text(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Null => String::new(),
-        other => other.to_string(),
-    }
-}
-
-fn encode(text: &str) -> String {
-    let mut out = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
+    (path, built.body.map(|b| b.to_string()))
 }

@@ -65,6 +65,14 @@ pub struct About {
     pub resource_type: String,
 }
 
+impl About {
+    /// A run that works on one resource, in the queue of that resource.
+    pub fn resource(uuid: impl std::fmt::Display, resource_type: &str) -> Self {
+        let uuid = uuid.to_string();
+        Self { queue: uuid.clone(), resource_uuid: uuid, resource_type: resource_type.to_owned() }
+    }
+}
+
 /// What the host program of the engine gives: a place for what must happen in the engine's own transactions.
 pub trait Env: Send + Sync + 'static {
     /// Called in the transaction in which a run begins, moves on, or ends.

@@ -21,13 +21,12 @@ pub(super) async fn wait(
     most: Duration,
 ) -> Answer {
     let end = Instant::now() + most;
+    let left = || end.saturating_duration_since(Instant::now());
     loop {
-        let left = end.saturating_duration_since(Instant::now());
-        let answer = dispatch::poll(app, job, schema, time, left.min(LOOK)).await;
-        let left = end.saturating_duration_since(Instant::now());
-        if !matches!(answer, Answer::Json(202, _)) || left.is_zero() {
+        let answer = dispatch::poll(app, job, schema, time, left().min(LOOK)).await;
+        if !matches!(answer, Answer::Json(202, _)) || left().is_zero() {
             return answer;
         }
-        sleep(left.min(PAUSE)).await;
+        sleep(left().min(PAUSE)).await;
     }
 }

@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 pub use address::BusAddress;
 pub use health::state as health;
 pub use nats::connect;
-pub use request::{JOB_SUBJECT, encode};
+pub use request::JOB_SUBJECT;
 pub use serve::start;
 
 /// How long the end of a subscription waits for a bus that is down.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cairn_api::Operation;
+use cairn_api::request::{build, encode_path, encode_query, plain_text};
 use cairn_types::is_uuid;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -102,29 +103,21 @@ fn by_action(mut asked: Asked) -> Result<Request, Answer> {
             "method, query, headers and body go with a path, not with an action".into(),
         ));
     }
-    let mut request = common(&asked);
-    request.method = op.method.as_str().to_owned();
-    request.path = format!("/zstack/v1{}", op.path);
-    for param in op.params.iter().filter(|p| p.in_path) {
-        let value = asked.params.remove(param.name).map(|v| text(&v)).unwrap_or_default();
-        if value.is_empty() {
-            return Err(Answer::Text(400, format!("{name} needs the parameter {}", param.name)));
-        }
-        request.path = request.path.replace(&format!("{{{}}}", param.name), &encode(&value));
+    let named = |name: &str| asked.params.get(name).map(plain_text).unwrap_or_default();
+    if let Some(missing) = op.params.iter().find(|p| p.in_path && named(p.name).is_empty()) {
+        return Err(Answer::Text(400, format!("{name} needs the parameter {}", missing.name)));
     }
-    if op.method.has_body() {
-        let mut body = Map::new();
-        body.extend(asked.system_tags.take().map(|t| ("systemTags".to_owned(), t)));
-        body.extend(asked.user_tags.take().map(|t| ("userTags".to_owned(), t)));
-        let key = op.body_key.filter(|k| !k.is_empty()).unwrap_or("params");
-        body.insert(key.to_owned(), Value::Object(asked.params));
-        request.body = Value::Object(body).to_string().into_bytes();
-    } else {
-        let mut pairs = Vec::new();
-        asked.params.iter().for_each(|(name, value)| pair(&mut pairs, name, value));
-        request.query = pairs.join("&");
-    }
-    Ok(request)
+    let mut tags = Map::new();
+    tags.extend(asked.system_tags.take().map(|t| ("systemTags".to_owned(), t)));
+    tags.extend(asked.user_tags.take().map(|t| ("userTags".to_owned(), t)));
+    let built = build(op, std::mem::take(&mut asked.params), tags);
+    Ok(Request {
+        method: op.method.as_str().to_owned(),
+        path: format!("/zstack{}", encode_path(&built.path)),
+        query: encode_query(&built.query),
+        body: built.body.map(|b| b.to_string().into_bytes()).unwrap_or_default(),
+        ..common(&asked)
+    })
 }
 
 fn by_address(asked: Asked) -> Result<Request, Answer> {
@@ -137,7 +130,7 @@ fn by_address(asked: Asked) -> Result<Request, Answer> {
     request.query = asked.query.unwrap_or_default();
     request.body = asked.body.map(|b| b.to_string().into_bytes()).unwrap_or_default();
     for (name, value) in &asked.headers {
-        let value = text(value);
+        let value = plain_text(value);
         match name.to_ascii_lowercase().as_str() {
             "authorization" => request.authorization = Some(value),
             "date" => request.date = Some(value),
@@ -152,36 +145,6 @@ fn by_address(asked: Asked) -> Result<Request, Answer> {
         }
     }
     Ok(request)
-}
-
-fn text(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Null => String::new(),
-        other => other.to_string(),
-    }
-}
-
-fn pair(out: &mut Vec<String>, name: &str, value: &Value) {
-    match value {
-        Value::Null => {}
-        Value::Array(list) => list.iter().for_each(|item| pair(out, name, item)),
-        Value::Object(map) => map.iter().for_each(|(key, item)| pair(out, &format!("{name}.{key}"), item)),
-        other => out.push(format!("{}={}", encode(name), encode(&text(other)))),
-    }
-}
-
-/// Percent-encodes a part of an address.
-pub fn encode(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
 }
 
 /// The message that answers.

@@ -71,8 +71,7 @@ impl<D: Deletable> Workflow for Deletion<D> {
     const STEPS: &'static [Step] = &[Step::MarkDeleting, Step::Dependents, Step::Remove];
 
     fn about(&self) -> About {
-        let uuid = self.uuid.to_string();
-        About { queue: uuid.clone(), resource_uuid: uuid, resource_type: D::ENTITY.to_owned() }
+        About::resource(self.uuid, D::ENTITY)
     }
 
     async fn step(&mut self, cx: &mut Cx<App>, step: Step, dir: Dir) -> Result<()> {

@@ -1,8 +1,10 @@
 //! From an HTTP request to checked parameters, without any HTTP library.
 //!
 //! [`route`] finds the operation, [`extract`] takes its parameters from path, query string and body, [`check`] checks
-//! them in the order of the conventions, [`refs`] lists the resources that must exist, [`parse_query`] reads a query.
+//! them in the order of the conventions, [`refs`] lists the resources that must exist, [`parse_query`] reads a query. [`build`] is
+//! the way back, for clients.
 
+mod build;
 mod check;
 mod extract;
 mod query;
@@ -17,11 +19,12 @@ use std::fmt;
 
 use cairn_types::Fault;
 
+pub use build::{Built, build, encode_path, encode_query, plain_text, take_tags};
 pub use check::{Ref, check, refs};
 pub use extract::{Request, extract};
 pub use query::{Condition, QueryOp, QueryText, Sort, parse_condition, parse_query};
 pub use route::{Matched, route};
-pub use url::{decode, pairs};
+pub use url::{decode, encode, pairs};
 
 /// A request that could not be mapped to a call: answered in plain text.
 #[derive(Debug, Clone, PartialEq, Eq)]

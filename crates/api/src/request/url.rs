@@ -36,6 +36,19 @@ fn bad_encoding(text: &str) -> Problem {
     Problem::bad(format!("bad percent-encoding in '{shown}': write % as %25"))
 }
 
+/// Percent-encodes everything but unreserved characters (RFC 3986).
+pub fn encode(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
 /// Names and values of a query string, decoded, in order.
 pub fn pairs(query: &str) -> Result<Vec<(String, String)>, Problem> {
     query

@@ -78,8 +78,7 @@ impl Workflow for DeleteVm {
     const STEPS: &'static [Step] = &[Mark, PowerOff, DeleteVolumes, Finish];
 
     fn about(&self) -> About {
-        let vm = self.vm.to_string();
-        About { queue: vm.clone(), resource_uuid: vm, resource_type: "VmInstanceVO".into() }
+        About::resource(self.vm, "VmInstanceVO")
     }
 
     async fn step(&mut self, cx: &mut Cx<App>, step: Step, dir: Dir) -> Result<()> {

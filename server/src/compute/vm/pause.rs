@@ -44,8 +44,7 @@ impl Workflow for PauseVm {
     const STEPS: &'static [Step] = &[Mark, Tell, Finish];
 
     fn about(&self) -> About {
-        let vm = self.vm.to_string();
-        About { queue: vm.clone(), resource_uuid: vm, resource_type: "VmInstanceVO".into() }
+        About::resource(self.vm, "VmInstanceVO")
     }
 
     async fn step(&mut self, cx: &mut Cx<App>, step: Step, dir: Dir) -> Result<()> {
@@ -104,15 +103,8 @@ impl PauseVm {
     }
 
     async fn unmark(&mut self, cx: &mut Cx<App>) -> Result<()> {
-        let run = cx.run();
-        cx.tx(self, move |w, tx| {
-            store::release(tx, w.vm, run, VmState::Unknown, Some("its pause or resume failed")).map(|_| ())
-        })
-        .await?;
-        if let Some(host) = self.host {
-            track::look_again(cx.env(), host, self.vm);
-        }
-        Ok(())
+        let it = (self.vm, self.host);
+        track::let_go(cx, self, it, "its pause or resume failed").await
     }
 
     async fn tell(&mut self, cx: &mut Cx<App>) -> Result<()> {

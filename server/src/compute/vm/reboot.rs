@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::model::VmRow;
+use super::stop::grace_seconds;
 use super::{spec, store, track};
 use crate::agents::AgentCalls;
 use crate::app::App;
@@ -45,8 +46,7 @@ impl Workflow for RebootVm {
     const STEPS: &'static [Step] = &[Mark, PrepareNetworks, Restart, Finish];
 
     fn about(&self) -> About {
-        let vm = self.vm.to_string();
-        About { queue: vm.clone(), resource_uuid: vm, resource_type: "VmInstanceVO".into() }
+        About::resource(self.vm, "VmInstanceVO")
     }
 
     async fn step(&mut self, cx: &mut Cx<App>, step: Step, dir: Dir) -> Result<()> {
@@ -104,15 +104,8 @@ impl RebootVm {
     }
 
     async fn unmark(&mut self, cx: &mut Cx<App>) -> Result<()> {
-        let run = cx.run();
-        cx.tx(self, move |w, tx| {
-            store::release(tx, w.vm, run, VmState::Unknown, Some("its reboot failed")).map(|_| ())
-        })
-        .await?;
-        if let Some(host) = self.host {
-            track::look_again(cx.env(), host, self.vm);
-        }
-        Ok(())
+        let it = (self.vm, self.host);
+        track::let_go(cx, self, it, "its reboot failed").await
     }
 
     fn host(&self) -> Result<Id<kind::Host>> {
@@ -126,8 +119,7 @@ impl RebootVm {
     async fn restart(&mut self, cx: &mut Cx<App>) -> Result<()> {
         let (app, vm, host) = (cx.env().clone(), self.vm, self.host()?);
         let spec = cx.read(move |tx| spec::of_vm(&app, tx, vm, host)).await?;
-        let seconds = u64::try_from(cx.env().settings.int("cairn", "vm.stopTimeout")).unwrap_or(60).max(1);
-        let op = RebootCommand { spec, grace_ms: seconds * 1000 };
+        let op = RebootCommand { spec, grace_ms: grace_seconds(cx) * 1000 };
         self.started = Some(cx.agent(host, "reboot", &op).await?);
         Ok(())
     }

@@ -162,8 +162,7 @@ impl Workflow for StartVm {
         &[Reserve, CacheImage, MakeVolumes, NoteVolumes, PrepareNetworks, Boot, Finish];
 
     fn about(&self) -> About {
-        let vm = self.vm.to_string();
-        About { queue: vm.clone(), resource_uuid: vm, resource_type: "VmInstanceVO".into() }
+        About::resource(self.vm, "VmInstanceVO")
     }
 
     async fn step(&mut self, cx: &mut Cx<App>, step: Step, dir: Dir) -> Result<()> {

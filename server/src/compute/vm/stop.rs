@@ -49,8 +49,7 @@ impl Workflow for StopVm {
     const STEPS: &'static [Step] = &[Mark, PowerOff, CleanHost, Finish];
 
     fn about(&self) -> About {
-        let vm = self.vm.to_string();
-        About { queue: vm.clone(), resource_uuid: vm, resource_type: "VmInstanceVO".into() }
+        About::resource(self.vm, "VmInstanceVO")
     }
 
     async fn step(&mut self, cx: &mut Cx<App>, step: Step, dir: Dir) -> Result<()> {
@@ -96,7 +95,7 @@ impl Workflow for StopVm {
 }
 
 /// Seconds that a guest has to shut down by itself.
-fn grace_seconds(cx: &Cx<App>) -> u64 {
+pub(super) fn grace_seconds(cx: &Cx<App>) -> u64 {
     u64::try_from(cx.env().settings.int("cairn", "vm.stopTimeout")).unwrap_or(60).max(1)
 }
 
@@ -125,16 +124,8 @@ impl StopVm {
     }
 
     async fn unmark(&mut self, cx: &mut Cx<App>) -> Result<()> {
-        let run = cx.run();
-        cx.tx(self, move |w, tx| {
-            store::release(tx, w.vm, run, VmState::Unknown, Some("its stop failed"))?;
-            Ok(())
-        })
-        .await?;
-        if let Some(host) = self.host {
-            track::look_again(cx.env(), host, self.vm);
-        }
-        Ok(())
+        let it = (self.vm, self.host);
+        track::let_go(cx, self, it, "its stop failed").await
     }
 
     async fn power_off(&mut self, cx: &mut Cx<App>) -> Result<()> {

@@ -7,6 +7,7 @@ use cairn_api::agent::vm::{ListVms, PowerState, VmOnHost};
 use cairn_store::{Tx, params};
 use cairn_types::state::VmState;
 use cairn_types::{Id, Result, kind, time};
+use cairn_workflow::{Cx, Workflow};
 
 use super::model::VmRow;
 use super::store;
@@ -23,6 +24,21 @@ fn state_of(power: PowerState) -> VmState {
         PowerState::Paused => VmState::Paused,
         PowerState::Off => VmState::Stopped,
     }
+}
+
+/// Takes back what a run that failed did to the state of a VM that was on: it is Unknown, and its host is asked what it does.
+pub(super) async fn let_go<W: Workflow<Env = App>>(
+    cx: &mut Cx<App>,
+    w: &mut W,
+    (vm, host): (Id<kind::Vm>, Option<Id<kind::Host>>),
+    why: &'static str,
+) -> Result<()> {
+    let run = cx.run();
+    cx.tx(w, move |_, tx| store::release(tx, vm, run, VmState::Unknown, Some(why)).map(|_| ())).await?;
+    if let Some(host) = host {
+        look_again(cx.env(), host, vm);
+    }
+    Ok(())
 }
 
 /// A domain changed its state by itself.

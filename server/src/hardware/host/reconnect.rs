@@ -60,8 +60,7 @@ impl Workflow for ReconnectHost {
     const STEPS: &'static [Step] = &[Begin, Redial, Certify, Deploy, AwaitAgent, Connect];
 
     fn about(&self) -> About {
-        let host = self.host.to_string();
-        About { queue: host.clone(), resource_uuid: host, resource_type: ENTITY.into() }
+        About::resource(self.host, ENTITY)
     }
 
     async fn step(&mut self, cx: &mut Cx<App>, step: Step, dir: Dir) -> Result<()> {

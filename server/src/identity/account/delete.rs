@@ -55,8 +55,7 @@ impl Workflow for DeleteAccount {
     const STEPS: &'static [Step] = &[Step::MarkDeleting, Step::EndSessions, Step::Dependents, Step::Remove];
 
     fn about(&self) -> About {
-        let uuid = self.account.to_string();
-        About { queue: uuid.clone(), resource_uuid: uuid, resource_type: "AccountVO".into() }
+        About::resource(self.account, "AccountVO")
     }
 
     async fn step(&mut self, cx: &mut Cx<App>, step: Step, dir: Dir) -> Result<()> {

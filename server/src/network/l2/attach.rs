@@ -38,8 +38,7 @@ impl Workflow for AttachL2Network {
     const STEPS: &'static [Step] = &[Check, MakeBridges, Attach];
 
     fn about(&self) -> About {
-        let l2 = self.l2.to_string();
-        About { queue: l2.clone(), resource_uuid: l2, resource_type: ENTITY.into() }
+        About::resource(self.l2, ENTITY)
     }
 
     async fn step(&mut self, cx: &mut Cx<App>, step: Step, dir: Dir) -> Result<()> {

@@ -41,8 +41,7 @@ impl Workflow for DetachL2Network {
     const STEPS: &'static [Step] = &[Unlink, CleanHosts, Finish];
 
     fn about(&self) -> About {
-        let l2 = self.l2.to_string();
-        About { queue: l2.clone(), resource_uuid: l2, resource_type: ENTITY.into() }
+        About::resource(self.l2, ENTITY)
     }
 
     async fn step(&mut self, cx: &mut Cx<App>, step: Step, dir: Dir) -> Result<()> {

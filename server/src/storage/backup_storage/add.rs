@@ -139,8 +139,7 @@ impl Workflow for AddBackupStorage {
     const STEPS: &'static [Step] = &[Register, FindAgent, Connect];
 
     fn about(&self) -> About {
-        let uuid = self.uuid.to_string();
-        About { queue: uuid.clone(), resource_uuid: uuid, resource_type: ENTITY.into() }
+        About::resource(self.uuid, ENTITY)
     }
 
     async fn step(&mut self, cx: &mut Cx<App>, step: Step, dir: Dir) -> Result<()> {

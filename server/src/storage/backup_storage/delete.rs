@@ -58,8 +58,7 @@ impl Workflow for DeleteBackupStorage {
     const STEPS: &'static [Step] = &[Mark, StopDownloads, DeleteDependents, Release, Remove];
 
     fn about(&self) -> About {
-        let uuid = self.uuid.to_string();
-        About { queue: uuid.clone(), resource_uuid: uuid, resource_type: ENTITY.into() }
+        About::resource(self.uuid, ENTITY)
     }
 
     async fn step(&mut self, cx: &mut Cx<App>, step: Step, dir: Dir) -> Result<()> {

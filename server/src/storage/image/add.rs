@@ -64,8 +64,7 @@ impl Workflow for AddImage {
     const STEPS: &'static [Step] = &[Register, Fetch];
 
     fn about(&self) -> About {
-        let uuid = self.new.uuid.to_string();
-        About { queue: uuid.clone(), resource_uuid: uuid, resource_type: ENTITY.into() }
+        About::resource(self.new.uuid, ENTITY)
     }
 
     async fn step(&mut self, cx: &mut Cx<App>, step: Step, dir: Dir) -> Result<()> {

@@ -88,10 +88,6 @@ pub(super) fn must_be_deleted(image: Id<kind::Image>, copies: &[Copy]) -> Result
     }
 }
 
-fn about(image: Id<kind::Image>) -> About {
-    About { queue: image.to_string(), resource_uuid: image.to_string(), resource_type: ENTITY.into() }
-}
-
 /// Puts copies of an image where they can be recovered from, or forgets them and leaves their files.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct TrashImage {
@@ -113,7 +109,7 @@ impl Workflow for TrashImage {
     const STEPS: &'static [TrashStep] = &[Trash];
 
     fn about(&self) -> About {
-        about(self.image)
+        About::resource(self.image, ENTITY)
     }
 
     async fn step(&mut self, cx: &mut Cx<App>, step: TrashStep, dir: Dir) -> Result<()> {
@@ -194,7 +190,7 @@ impl Workflow for ExpungeImage {
     const STEPS: &'static [ExpungeStep] = &[Remove];
 
     fn about(&self) -> About {
-        about(self.image)
+        About::resource(self.image, ENTITY)
     }
 
     async fn step(&mut self, cx: &mut Cx<App>, step: ExpungeStep, dir: Dir) -> Result<()> {

@@ -90,8 +90,7 @@ impl Workflow for SyncImageSize {
     const STEPS: &'static [Step] = &[Read];
 
     fn about(&self) -> About {
-        let uuid = self.image.to_string();
-        About { queue: uuid.clone(), resource_uuid: uuid, resource_type: ENTITY.into() }
+        About::resource(self.image, ENTITY)
     }
 
     async fn step(&mut self, cx: &mut Cx<App>, step: Step, dir: Dir) -> Result<()> {

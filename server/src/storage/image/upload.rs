@@ -73,8 +73,7 @@ impl Workflow for OpenImageUpload {
     const STEPS: &'static [Step] = &[Register, Open];
 
     fn about(&self) -> About {
-        let uuid = self.new.uuid.to_string();
-        About { queue: uuid.clone(), resource_uuid: uuid, resource_type: ENTITY.into() }
+        About::resource(self.new.uuid, ENTITY)
     }
 
     async fn step(&mut self, cx: &mut Cx<App>, step: Step, dir: Dir) -> Result<()> {

@@ -35,10 +35,6 @@ async fn start_detach(call: Call, op: DetachPrimaryStorageFromCluster) -> Result
     Ok(Launch::run(DetachPrimaryStorage { storage, cluster, dates: call.dates.into() }))
 }
 
-fn about(storage: Id<kind::PrimaryStorage>) -> About {
-    About { queue: storage.to_string(), resource_uuid: storage.to_string(), resource_type: ENTITY.into() }
-}
-
 /// Attaches a primary storage to a cluster. Done when every connected host of the cluster has it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct AttachPrimaryStorage {
@@ -63,7 +59,7 @@ impl Workflow for AttachPrimaryStorage {
     const STEPS: &'static [AttachStep] = &[Link, ConnectHosts];
 
     fn about(&self) -> About {
-        about(self.storage)
+        About::resource(self.storage, ENTITY)
     }
 
     async fn step(&mut self, cx: &mut Cx<App>, step: AttachStep, dir: Dir) -> Result<()> {
@@ -229,7 +225,7 @@ impl Workflow for DetachPrimaryStorage {
     const STEPS: &'static [DetachStep] = &[StopVms, Unlink];
 
     fn about(&self) -> About {
-        about(self.storage)
+        About::resource(self.storage, ENTITY)
     }
 
     async fn step(&mut self, cx: &mut Cx<App>, step: DetachStep, dir: Dir) -> Result<()> {

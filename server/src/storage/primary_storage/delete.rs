@@ -67,8 +67,7 @@ impl Workflow for DeletePrimaryStorage {
     const STEPS: &'static [Step] = &[Mark, DeleteDependents, ClearCache, Remove];
 
     fn about(&self) -> About {
-        let uuid = self.storage.to_string();
-        About { queue: uuid.clone(), resource_uuid: uuid, resource_type: ENTITY.into() }
+        About::resource(self.storage, ENTITY)
     }
 
     async fn step(&mut self, cx: &mut Cx<App>, step: Step, dir: Dir) -> Result<()> {

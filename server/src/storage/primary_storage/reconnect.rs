@@ -54,8 +54,7 @@ impl Workflow for MeasurePrimaryStorage {
     const STEPS: &'static [Step] = &[Measure, Judge];
 
     fn about(&self) -> About {
-        let uuid = self.storage.to_string();
-        About { queue: uuid.clone(), resource_uuid: uuid, resource_type: ENTITY.into() }
+        About::resource(self.storage, ENTITY)
     }
 
     async fn step(&mut self, cx: &mut Cx<App>, step: Step, dir: Dir) -> Result<()> {

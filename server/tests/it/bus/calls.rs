@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use cairn_server::bus::{connect, encode};
+use cairn_api::request::encode;
+use cairn_server::bus::connect;
 use cairn_testkit::{TEST_PASSWORD, digest};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
