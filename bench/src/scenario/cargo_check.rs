@@ -26,7 +26,7 @@ pub(super) fn measure(report: &mut Report) -> Result<()> {
     }
     check()?;
     let how = format!(
-        "median of {RUNS} runs of cargo check -p cairn-server after a new line in server/src/dispatch.rs"
+        "median of {RUNS} runs of cargo check -p cairn-server after a new line in server/src/dispatch/mod.rs"
     );
     report.put("cargo_check_edit_s", sample.median(), how);
     Ok(())
@@ -48,7 +48,7 @@ struct Edit {
 
 impl Edit {
     fn new(run: u32) -> Result<Self> {
-        let path = checkout().join("server/src/dispatch.rs");
+        let path = checkout().join("server/src/dispatch/mod.rs");
         let line = format!("\nfn _added_by_the_bench() -> u32 {{ {run} }}\n");
         let mut text = std::fs::read_to_string(&path)?;
         text.push_str(&line);

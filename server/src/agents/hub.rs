@@ -18,7 +18,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::authority::{Authority, fingerprint};
-use super::link::{self, Identity, Link};
+use super::link::{self, Link};
+use super::serve::{self, Identity};
 use crate::app::App;
 use crate::config::Config;
 use crate::nodes::lease::Lease;
@@ -179,7 +180,7 @@ impl Agents {
             Ok(Ok(tls)) => {
                 let certs = tls.get_ref().1.peer_certificates();
                 let Some(seen) = certs.and_then(|c| c.first()).map(|c| fingerprint(c)) else { return };
-                link::serve(self, tls, Identity::Certificate(seen)).await;
+                serve::serve(self, tls, Identity::Certificate(seen)).await;
             }
             Ok(Err(e)) => tracing::warn!(%peer, error = %e, "TLS with an agent failed"),
             Err(_) => tracing::warn!(%peer, "an agent did not finish TLS in time"),
@@ -191,7 +192,7 @@ impl Agents {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        tokio::spawn(link::serve(self.clone(), stream, Identity::Internal(agent)));
+        tokio::spawn(serve::serve(self.clone(), stream, Identity::Internal(agent)));
     }
 
     pub(super) fn app(&self) -> Option<Arc<App>> {

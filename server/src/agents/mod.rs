@@ -4,9 +4,10 @@ pub mod authority;
 mod calls;
 mod hub;
 mod link;
+mod serve;
 
 pub use authority::{Authority, Credentials, SERVER_NAME};
 pub use calls::AgentCalls;
 pub use hub::{Agents, CallOptions, Patience};
 #[allow(unused_imports)]
-pub(crate) use link::targets_of;
+pub(crate) use serve::targets_of;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::model::VmRow;
-use super::start::remove_rows;
+use super::store::remove_rows;
 use super::{store, track};
 use crate::agents::AgentCalls;
 use crate::app::App;

@@ -7,6 +7,7 @@
 
 mod api;
 pub mod delete;
+mod guest;
 mod model;
 pub mod pause;
 pub mod reboot;
@@ -18,5 +19,5 @@ pub mod store;
 pub mod track;
 
 pub use api::handlers;
-pub(crate) use api::{tag_allowed, tag_written};
+pub(crate) use guest::{tag_allowed, tag_written};
 pub use model::VmRow;

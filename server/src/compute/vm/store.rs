@@ -6,8 +6,8 @@ use cairn_types::{Fault, Id, Result, code, kind, time};
 use serde_json::json;
 
 use super::model::VmRow;
-use crate::platform::stuck;
-use crate::rows;
+use crate::platform::{departed, stuck};
+use crate::{network, rows};
 
 /// Puts a VM into a transitional state that `run` holds from now on. A VM that another run holds is refused.
 pub fn hold(tx: &mut dyn Tx, vm: &VmRow, to: VmState, run: Id<kind::Run>) -> Result<()> {
@@ -201,4 +201,24 @@ pub fn l3_networks(tx: &mut dyn Tx, vm: Id<kind::Vm>) -> Result<Vec<Id<kind::L3N
         params![vm],
     )?;
     rows.iter().map(|r| r.id("l3_network_uuid")).collect()
+}
+
+/// Removes every row of a VM: volumes, NICs, addresses, tags, the VM itself. Nothing is left if it never was.
+pub fn remove_rows(tx: &mut dyn Tx, vm: Id<kind::Vm>) -> Result<()> {
+    if VmRow::find(tx, vm)?.is_none() {
+        return Ok(());
+    }
+    departed::keep(tx, vm)?;
+    let row = VmRow::load(tx, vm)?;
+    for volume in volumes(tx, vm)? {
+        tx.execute("DELETE FROM local_storage_resource_ref WHERE resource_uuid = ?", params![volume.uuid])?;
+        rows::remove_telling(tx, "VolumeVO", volume.uuid, json!({ "hostUuid": volume.host }))?;
+    }
+    network::nics::remove_all(tx, vm)?;
+    rows::remove_telling(
+        tx,
+        "VmInstanceVO",
+        vm,
+        json!({ "hostUuid": row.host, "lastHostUuid": row.last_host }),
+    )
 }
