@@ -3,7 +3,7 @@ import { createRoot } from "react-dom/client";
 import { followOtherWindows } from "./api/session";
 import { CairnApp } from "./app";
 import { createRouter } from "./routes";
-import "./style.css";
+import "./style/index.css";
 import { collectTasks } from "./tasks/store";
 
 collectTasks();
