@@ -42,6 +42,12 @@ pub struct Options {
 
 /// Serves the hosts until `stop` returns.
 pub async fn run(options: Options, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let cloud = SimCloud::new(options.seed);
+    serve(&cloud, options, stop).await
+}
+
+/// The same for hosts of this cloud, which may be there already.
+pub async fn serve(cloud: &SimCloud, options: Options, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     let identities = chosen(&options)?;
     let files = cairn_link::limits::raise_open_files();
     ensure!(
@@ -49,8 +55,7 @@ pub async fn run(options: Options, stop: impl Future<Output = ()>) -> anyhow::Re
         "{} connections need more open files than the {files} that are allowed; raise the limit (ulimit -n)",
         identities.len()
     );
-    let cloud = SimCloud::new(options.seed);
-    options.behaviour.apply(&cloud);
+    options.behaviour.apply(cloud);
     let dialler = Arc::new(Dialler::new(options.server.clone()));
     let mut tasks = tokio::task::JoinSet::new();
     let mut shapes: Vec<Arc<HostShape>> = Vec::new();
@@ -78,7 +83,7 @@ pub async fn run(options: Options, stop: impl Future<Output = ()>) -> anyhow::Re
     }
     let hosts: usize = identities.iter().map(|i| i.hosts).sum();
     tracing::info!(hosts, connections = identities.len(), "simulating {hosts} hosts");
-    let timed = faults::run(&cloud, &options.behaviour, options.seed);
+    let timed = faults::run(cloud, &options.behaviour, options.seed);
     tokio::select! {
         () = stop => {}
         () = timed => {}

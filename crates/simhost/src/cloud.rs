@@ -6,6 +6,7 @@ use crate::agent::lock;
 use crate::builder::AgentBuilder;
 use crate::handle::{SimHost, SimImageStore, SimTarget};
 use crate::snapshot::CloudSnapshot;
+use crate::witness::Witness;
 use crate::world::World;
 
 /// Hosts and image stores in memory. Cheap to clone; all clones are the same cloud.
@@ -63,6 +64,11 @@ impl SimCloud {
 
     fn target(&self, uuid: &str) -> SimTarget {
         SimTarget { cloud: self.clone(), uuid: Some(uuid.into()) }
+    }
+
+    /// From now on this sees every command of the cloud's agents.
+    pub fn watch(&self, witness: Arc<dyn Witness>) {
+        lock(&self.world).witness = Some(witness);
     }
 
     /// Everything that is on all machines.

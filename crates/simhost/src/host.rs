@@ -60,7 +60,7 @@ pub(crate) struct Host {
 }
 
 /// What a host holds.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Content {
     pub(crate) vms: BTreeMap<String, SimVm>,
     /// Those in its own folders.
@@ -81,7 +81,7 @@ pub(crate) struct Content {
 }
 
 /// A VM of a simulated host.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SimVm {
     /// What it does.
@@ -102,7 +102,7 @@ impl SimVm {
 }
 
 /// A volume of a simulated host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SimVolume {
     /// File.
@@ -120,7 +120,7 @@ pub struct SimVolume {
 }
 
 /// A cached image of a simulated host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SimCachedImage {
     /// File.

@@ -11,7 +11,7 @@ use cairn_api::agent::storage::Capacity;
 use cairn_api::agent::{AgentEvent, Done};
 use cairn_types::size::GIB;
 use cairn_types::{Fault, Result, code};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::address;
@@ -32,7 +32,7 @@ pub(crate) struct Store {
 }
 
 /// An image of a simulated image store.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SimImage {
     /// Its file.
@@ -44,7 +44,7 @@ pub struct SimImage {
 }
 
 /// An upload that is waited for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Upload {
     pub(crate) token: String,
     pub(crate) media_type: String,

@@ -19,10 +19,12 @@ mod handle;
 mod host;
 mod image_store;
 mod network;
+mod saved;
 mod snapshot;
 mod storage;
 mod target;
 mod vm;
+mod witness;
 mod world;
 
 pub use builder::{AgentBuilder, SimAgent};
@@ -33,6 +35,7 @@ pub use handle::{SimHost, SimImageStore, SimTarget};
 pub use host::{HostShape, SharedVolumes, SimCachedImage, SimVm, SimVolume};
 pub use image_store::SimImage;
 pub use snapshot::{CloudSnapshot, HostSnapshot};
+pub use witness::{Moment, Witness};
 
 /// Every operation that a simulated host and a simulated image store carry out.
 pub const OPERATIONS: [&[&str]; 2] = [world::HOST_OPS, world::IMAGE_STORE_OPS];

@@ -15,6 +15,7 @@ use cairn_api::agent::storage::{
 use cairn_api::agent::vm::{ListVms, PauseVm, ReadConsole, RebootVm, RemoveVm, ResumeVm, StartVm, StopVm};
 use cairn_api::agent::{AgentEvent, AgentOp};
 use cairn_types::{Fault, Result, code};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::fault::{Dice, Rules};
@@ -22,10 +23,11 @@ use crate::host::{Host, HostShape, SharedVolumes};
 use crate::image_store::Store;
 use crate::target::Common;
 use crate::vm::VmCall;
+use crate::witness::Witness;
 use crate::{network, storage};
 
 /// Who holds a volume's file open.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Holder {
     pub(crate) host: String,
     pub(crate) vm: String,
@@ -48,8 +50,9 @@ pub(crate) struct World {
     pub(crate) shared: SharedVolumes,
     pub(crate) rules: Rules,
     pub(crate) dice: Dice,
-    next_host: u32,
-    next_upload: u64,
+    pub(crate) witness: Option<Arc<dyn Witness>>,
+    pub(crate) next_host: u32,
+    pub(crate) next_upload: u64,
 }
 
 impl World {
@@ -61,6 +64,7 @@ impl World {
             shared: SharedVolumes::new(),
             rules: Rules::default(),
             dice: Dice::new(seed),
+            witness: None,
             next_host: 0,
             next_upload: 0,
         }

@@ -22,6 +22,7 @@ pub enum Group {
 }
 
 /// One way in which a workflow runs.
+#[derive(Debug, Clone, Copy)]
 pub struct Scenario {
     /// The sweep.
     pub group: Group,

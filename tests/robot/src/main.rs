@@ -1,5 +1,6 @@
 //! `cairn-robot`: tries to break a server and its simulated hosts, and checks what must hold afterwards.
 
+mod agents;
 mod killer;
 mod rig;
 mod robot;
@@ -15,7 +16,8 @@ use anyhow::{Context, Result, bail};
 const USAGE: &str = "usage: cairn-robot [--seed N] [--seeds N] [--ops N] [--every N] [--time SECONDS] [--shrink SECONDS] [--workers N]
                    [--no-kills] [--verbose] [--folder FOLDER] [--plant OPERATION,OPERATION]
        cairn-robot --replay FILE [--seed N] [--shrink SECONDS]
-       cairn-robot crash-sweep [--short] [--only WORD] [--workers N]";
+       cairn-robot crash-sweep [--short] [--only WORD] [--workers N]
+       cairn-robot agent-sweep [--short] [--only WORD] [--workers N]";
 
 fn main() -> ExitCode {
     match run(std::env::args().skip(1)) {
@@ -37,7 +39,9 @@ fn run(args: impl Iterator<Item = String>) -> Result<bool> {
     match args.next().as_deref() {
         // The server that this program starts for itself.
         Some("serve") => serve::run(&args.next().context("serve needs its orders")?).map(|()| true),
-        Some("crash-sweep") => {
+        // The agents that it starts for itself.
+        Some("agents") => agents::run(&args.next().context("agents need their orders")?).map(|()| true),
+        Some(sweep @ ("crash-sweep" | "agent-sweep")) => {
             let mut choice = sweep::Choice { only: String::new(), is_short: false, workers: 2 };
             while let Some(arg) = args.next() {
                 match arg.as_str() {
@@ -49,7 +53,7 @@ fn run(args: impl Iterator<Item = String>) -> Result<bool> {
                     other => bail!("unknown argument {other}\n{USAGE}"),
                 }
             }
-            crash_sweep(&choice)
+            if sweep == "crash-sweep" { crash_sweep(&choice) } else { agent_sweep(&choice) }
         }
         _ => bail!("{USAGE}"),
     }
@@ -127,4 +131,22 @@ fn crash_sweep(choice: &sweep::Choice) -> Result<bool> {
         return Ok(false);
     }
     Ok(report.leaks() == 0)
+}
+
+fn agent_sweep(choice: &sweep::Choice) -> Result<bool> {
+    let report = runtime()?.block_on(unless_interrupted(sweep::agents::run(choice)))?;
+    println!();
+    for (op, why) in report.unsent() {
+        println!("not received by any agent: {op}: {why}");
+    }
+    println!("{}", report.figures());
+    for failure in report.failures() {
+        println!("FAILED {failure}");
+    }
+    let missing = report.missing();
+    if choice.only.is_empty() && !missing.is_empty() {
+        println!("never killed at: {}", missing.join(", "));
+        return Ok(false);
+    }
+    Ok(report.failures().is_empty())
 }

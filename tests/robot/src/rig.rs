@@ -1,22 +1,20 @@
 //! A server in a process of its own, and in this one the simulated machines that outlive it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use cairn_api::agent::{Target, TargetKind};
-use cairn_simhost::{HostShape, SimCloud};
+use cairn_simhost::SimCloud;
 use cairn_store::Tx;
 use cairn_testkit::Api;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::UnixStream;
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
 
+use crate::agents::{Fleet, Herd, Here};
 use crate::serve::{Orders, socket};
 use crate::wire::{Ask, Plot, Say, Spot};
 
@@ -36,14 +34,16 @@ pub struct Death {
 pub struct Rig {
     /// The admin account, logged in.
     pub admin: Api,
-    /// What is on the machines.
+    /// What is on the machines, unless they are simulated in a process of their own.
     pub machines: SimCloud,
+    /// That process.
+    pub herd: Option<Herd>,
     /// Steps by workflow, as the server knows them.
     pub steps: BTreeMap<String, Vec<String>>,
     /// Address of the API, `host:port`.
     pub address: String,
     terms: Terms,
-    agents: Arc<Agents>,
+    agents: Arc<Fleet>,
     server: Option<Server>,
     folder: TempDir,
 }
@@ -57,6 +57,8 @@ pub struct Terms {
     pub periodic: bool,
     /// An error of the server that is planted: see [`Orders::plant`].
     pub plant: Option<(String, String)>,
+    /// The machines are simulated in a process of their own, that can be killed.
+    pub apart: bool,
 }
 
 struct Server {
@@ -71,18 +73,21 @@ impl Rig {
     pub async fn start(terms: Terms) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("cairn-robot-").tempdir()?;
         let machines = SimCloud::new(terms.seed);
-        let agents = Arc::new(Agents {
-            cloud: machines.clone(),
-            socket: socket(folder.path()),
-            served: Mutex::default(),
-        });
+        let here = Here::new(machines.clone(), socket(folder.path()));
+        let (agents, herd) = if terms.apart {
+            let herd = Herd::start(folder.path(), terms.seed).await?;
+            (Fleet::Apart(herd.apart()), Some(herd))
+        } else {
+            (Fleet::Here(here), None)
+        };
         let mut rig = Self {
             admin: Api::new(""),
             machines,
+            herd,
             steps: BTreeMap::new(),
             address: String::new(),
             terms,
-            agents,
+            agents: Arc::new(agents),
             server: None,
             folder,
         };
@@ -167,8 +172,8 @@ impl Rig {
 
     /// What is at work now, what is kept for machines that can be reached, and who has no connection; none: nothing.
     pub async fn unrest(&mut self) -> Result<Option<String>> {
-        let Say::Calm { live, kept } = self.ask(&Ask::Calm).await? else { bail!("that is no answer") };
-        let mut away = self.agents.away();
+        let Say::Calm { live, kept, away } = self.ask(&Ask::Calm).await? else { bail!("that is no answer") };
+        let mut away = self.agents.away().unwrap_or(away);
         if !away.is_empty() {
             // Nobody waits for the agent of what was deleted.
             let sql = "SELECT uuid FROM host UNION ALL SELECT uuid FROM backup_storage";
@@ -234,9 +239,14 @@ impl Rig {
         found.map_err(|f| anyhow::anyhow!("{f} ({:?})", f.operator))
     }
 
+    /// Ends the connection of a host's agent, which dials again.
+    pub fn drop_connection(&self, host: &str) {
+        self.agents.drop_connection(host);
+    }
+
     /// One line for each thing that must not be when nothing is at work.
     pub async fn violations(&self) -> Result<Vec<String>> {
-        let snapshot = self.machines.snapshot();
+        let snapshot = self.agents.snapshot()?;
         let mut lines = snapshot.violations();
         lines.extend(self.look(move |tx| cairn_testkit::row_violations(tx, &snapshot)).await?);
         Ok(lines)
@@ -248,7 +258,7 @@ type Started = (String, BTreeMap<String, Vec<String>>);
 /// Takes in what the server says until its output ends, which is when it ends.
 async fn listen(
     output: ChildStdout,
-    agents: Arc<Agents>,
+    agents: Arc<Fleet>,
     replies: mpsc::UnboundedSender<Say>,
     died: watch::Sender<Option<Option<Spot>>>,
     ready: oneshot::Sender<Started>,
@@ -272,72 +282,4 @@ async fn listen(
     }
     died.send_replace(Some(killed));
     drop(ready);
-}
-
-/// Simulated agents. They run on while the server is gone, as real ones do.
-struct Agents {
-    cloud: SimCloud,
-    socket: std::path::PathBuf,
-    /// By the agent's uuid.
-    served: Mutex<HashMap<String, Serving>>,
-}
-
-/// An agent at work.
-struct Serving {
-    target: Target,
-    task: JoinHandle<()>,
-}
-
-impl Agents {
-    fn served(&self) -> MutexGuard<'_, HashMap<String, Serving>> {
-        self.served.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn serve(&self, agent: &str, target: &Target, shape: HostShape, room_bytes: u64) {
-        let mut served = self.served();
-        if served.contains_key(agent) {
-            return;
-        }
-        let builder = self.cloud.agent().uuid(agent).redial(Duration::from_millis(10)).shape(shape);
-        let builder = match target.kind {
-            TargetKind::Host => builder.host(&target.uuid),
-            TargetKind::ImageStore => builder.image_store(&target.uuid),
-        };
-        let machine = builder.build();
-        if room_bytes > 0 {
-            self.cloud.image_store(&target.uuid).resize(room_bytes);
-        }
-        let (path, name) = (self.socket.clone(), agent.to_owned());
-        let task = machine.spawn(move || {
-            let (path, name) = (path.clone(), name.clone());
-            async move {
-                let mut stream = UnixStream::connect(path).await?;
-                stream.write_all(name.as_bytes()).await?;
-                Ok(stream)
-            }
-        });
-        served.insert(agent.to_owned(), Serving { target: target.clone(), task });
-    }
-
-    fn end(&self, agent: &str) {
-        if let Some(serving) = self.served().remove(agent) {
-            serving.task.abort();
-        }
-    }
-
-    /// Machines that have no connection.
-    fn away(&self) -> Vec<String> {
-        let is_there = |t: &Target| match t.kind {
-            TargetKind::Host => self.cloud.host(&t.uuid).is_connected(),
-            TargetKind::ImageStore => self.cloud.image_store(&t.uuid).is_connected(),
-        };
-        let targets: Vec<Target> = self.served().values().map(|s| s.target.clone()).collect();
-        targets.into_iter().filter(|t| !is_there(t)).map(|t| t.uuid).collect()
-    }
-}
-
-impl Drop for Agents {
-    fn drop(&mut self) {
-        self.served().drain().for_each(|(_, serving)| serving.task.abort());
-    }
 }

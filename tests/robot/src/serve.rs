@@ -148,13 +148,21 @@ async fn calm(app: &Arc<App>) -> Result<Say> {
         app.store.write(now).await?;
         cleanup::due(app).await;
     }
-    Ok(Say::Calm { live: app.engine.live_count(), kept: kept(app).await? })
+    Ok(Say::Calm { live: app.engine.live_count(), kept: kept(app).await?, away: away(app).await? })
 }
 
 async fn kept(app: &Arc<App>) -> Result<usize> {
     let sql = "SELECT target_uuid FROM cleanup WHERE kind = 'agent'";
     let rows = app.store.read(move |tx| tx.query(sql, params![])).await?;
     Ok(rows.iter().filter(|r| r.text("target_uuid").is_ok_and(|t| app.agents.is_connected(t))).count())
+}
+
+/// Hosts and backup storages whose agents have no connection.
+async fn away(app: &Arc<App>) -> Result<Vec<String>> {
+    let sql = "SELECT uuid FROM host UNION ALL SELECT uuid FROM backup_storage";
+    let rows = app.store.read(move |tx| tx.query(sql, params![])).await?;
+    let uuids = rows.iter().filter_map(|r| r.text("uuid").ok());
+    Ok(uuids.filter(|uuid| !app.agents.is_connected(uuid)).collect())
 }
 
 /// Takes in agents: a uuid, then the frames of the protocol.

@@ -102,6 +102,8 @@ pub enum Say {
         live: usize,
         /// Commands kept for agents that are connected.
         kept: usize,
+        /// Hosts and backup storages whose agents have no connection, as the server sees it.
+        away: Vec<String>,
     },
     /// Answer to [`Ask::Seen`].
     Seen {

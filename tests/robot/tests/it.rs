@@ -25,6 +25,22 @@ fn bey_02_a_killed_server_goes_on_at_every_step_of_every_workflow() {
     assert!(figures["kills"].as_u64().unwrap() >= figures["steps"].as_u64().unwrap() * 2);
 }
 
+/// The process with the agents is killed at every kind of command, before the work and after it, and what it left goes on and is
+/// right.
+#[test]
+fn bey_02_killed_agents_go_on_at_every_kind_of_command() {
+    let (is_good, text, figures) = robot(&["agent-sweep"]);
+    println!("{text}");
+    assert!(is_good, "the sweep found something");
+    assert_eq!(figures["agent_sweep_leaks"], 0);
+    // Every kind of command that some server sends, at both moments.
+    assert_eq!(figures["points_missing"], 0);
+    let of = |name: &str| figures[name].as_u64().unwrap();
+    assert_eq!(of("commands") + of("commands_unsent"), of("commands_known"));
+    assert!(of("kills") > of("plays") && of("plays") >= of("commands") * 2, "{figures}");
+    assert!(of("went_well") * 10 >= of("plays") * 9, "hardly any call outlives a kill: {figures}");
+}
+
 /// Random operations of several clients on machines that break, with a server that is killed: whatever happened, afterwards
 /// everything agrees.
 #[test]

@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, watch};
 use self::lane::{Lane, Waiting};
 use crate::fault::Trouble;
 use crate::host::HostShape;
+use crate::witness::Moment;
 use crate::world::{World, unknown_op, wrong_target};
 
 /// Ends of uploads that wait for the next connection, at most.
@@ -151,14 +152,15 @@ impl Core {
         let mut new = Vec::new();
         for target in targets {
             let uuid: Arc<str> = target.uuid.into();
-            if world.common_mut(&uuid).is_none() {
-                match target.kind {
-                    TargetKind::Host => world.add_host(&uuid, &self.shape),
-                    TargetKind::ImageStore => world.add_store(&uuid),
-                }
-                new.push((uuid.clone(), target.kind));
+            match target.kind {
+                TargetKind::Host => world.add_host(&uuid, &self.shape),
+                TargetKind::ImageStore => world.add_store(&uuid),
             }
             if let Some(common) = world.common_mut(&uuid) {
+                // Made now, or there since before its agent ended.
+                if common.agent.strong_count() == 0 {
+                    new.push((uuid.clone(), target.kind));
+                }
                 common.agent = Arc::downgrade(self);
             }
             served.insert(uuid);
@@ -295,6 +297,9 @@ impl Core {
             return;
         }
         let (id, op) = (command.id.clone(), command.op.clone());
+        let witness = lock(&self.world).witness.clone();
+        let see = |moment| witness.iter().for_each(|w| w.at(target, &op, moment));
+        see(Moment::Received);
         let result = match &trouble {
             Some(Trouble::Fail(fault)) => Err(fault.clone()),
             // A newer server may have taken the target over meanwhile.
@@ -304,6 +309,7 @@ impl Core {
             Some(Trouble::FailAfter(fault)) => Err(fault.clone()),
             _ => result,
         };
+        see(Moment::Done);
         tracing::debug!(target = %target, %op, command = %id, ok = result.is_ok(), "{target} carried out {op}");
         let frame = result_frame(&id, result);
         let mut state = self.state();

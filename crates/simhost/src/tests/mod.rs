@@ -3,6 +3,7 @@
 mod faults;
 mod hosts;
 mod protocol;
+mod saved;
 mod stores;
 
 use std::collections::VecDeque;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use cairn_api::agent::network::{ApplyBridge, ApplyL3, Lease};
 use cairn_api::agent::storage::{CacheImage, ConnectLocalStorage, CreateVolume};
 use cairn_api::agent::vm::{ConfigDrive, Disk, Nic, StartVm, VmSpec};
-use cairn_api::agent::{AgentEvent, AgentFrame, AgentOp, Command, ServerFrame, Target};
+use cairn_api::agent::{AgentEvent, AgentFrame, AgentOp, Command, ServerFrame, Target, TargetKind};
 use cairn_link::{FrameReader, FrameWriter};
 use cairn_types::size::{GIB, MIB};
 use cairn_types::{Fault, Result};

@@ -2,6 +2,7 @@
 //! going back, and is started again. Afterwards the call has ended, nothing is held or half done, and what is on the machines
 //! is what the rows say.
 
+pub mod agents;
 mod report;
 mod stage;
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::rig::{Rig, Terms};
 use crate::wire::{Failing, Plot, Point, Spot};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// One kill of one scenario.
 #[derive(Debug, Clone)]
@@ -25,8 +25,8 @@ pub struct Variant {
 
 /// One server for many scenarios.
 pub struct Stage {
-    rig: Rig,
-    scene: Scene,
+    pub(super) rig: Rig,
+    pub(super) scene: Scene,
 }
 
 impl Stage {
@@ -124,7 +124,7 @@ impl Stage {
     }
 
     /// Makes a call to its end.
-    async fn call(&mut self, call: &Call, job: &str) -> Reply {
+    pub(super) async fn call(&mut self, call: &Call, job: &str) -> Reply {
         match call {
             Call::Api(action, params) => {
                 let api = self.rig.admin.with("x-job-uuid", job);
@@ -132,8 +132,7 @@ impl Stage {
                 if reply.status == 202 { self.result(job).await } else { reply }
             }
             Call::DropConnection(host) => {
-                let machine = self.rig.machines.host(host);
-                machine.drop_connection();
+                self.rig.drop_connection(host);
                 let end = Instant::now() + PATIENCE;
                 let mut status = 0;
                 while status == 0 && Instant::now() < end {
@@ -150,18 +149,18 @@ impl Stage {
         }
     }
 
-    async fn status(&self, host: &str) -> String {
+    pub(super) async fn status(&self, host: &str) -> String {
         let found = self.rig.admin.call("QueryHost", json!({ "q": [format!("uuid={host}")] })).await;
         let found = found.unwrap_or_default();
         found["inventories"][0]["status"].as_str().unwrap_or_default().to_owned()
     }
 
-    async fn result(&self, job: &str) -> Reply {
+    pub(super) async fn result(&self, job: &str) -> Reply {
         self.rig.admin.poll(&format!("/zstack/v1/api-jobs/{job}")).await
     }
 
     /// Waits until everything is calm and right.
-    async fn settled(&mut self) -> Result<()> {
+    pub(super) async fn settled(&mut self) -> Result<()> {
         let end = Instant::now() + PATIENCE;
         loop {
             let is_calm = self.rig.converged(PATIENCE).await?;
@@ -177,7 +176,7 @@ impl Stage {
     }
 
     /// Removes what the scenario made, as far as it is there.
-    async fn clear(&self, given: Given) {
+    pub(super) async fn clear(&self, given: Given) {
         for (action, params) in given.after {
             let _: Result<Value, _> = self.rig.admin.call(action, params).await;
         }
@@ -192,7 +191,8 @@ fn variant(spot: Spot, last: usize) -> Variant {
     Variant { spot, fail }
 }
 
-fn ended(reply: &Reply) -> Result<()> {
+/// A call has ended when it went well, or failed with a code that says to try again; nothing is stuck.
+pub(super) fn ended(reply: &Reply) -> Result<()> {
     let is_good = reply.status == 200 || (reply.status == 503 && !reply.code().is_empty());
     let is_stuck = reply.text.contains("is stuck") || reply.code() == cairn_types::code::RUN_STUCK;
     ensure!(is_good && !is_stuck, "the call did not end: {} {}", reply.status, reply.text);
