@@ -135,6 +135,56 @@ async fn many_runs_at_once_over_few_resources_all_end_and_leave_empty_queues() {
     assert_eq!(process.engine.live_count(), 0);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_queue_is_held_only_while_no_run_has_it_and_runs_come_after_it_in_their_order() {
+    let bed = Bed::new().await;
+    let process = bed.process(1, None);
+    let held = process.engine.try_hold("q").expect("a free queue can be held");
+    assert!(process.engine.try_hold("q").is_none(), "it is held once");
+    let other = process.engine.try_hold("r").expect("another queue is free");
+    // Runs wait behind it, and nobody else is delayed.
+    let first = process.start(in_queue("a", "q")).await;
+    let second = process.start(in_queue("b", "q")).await;
+    process.start(in_queue("free", "")).await.wait().await.unwrap();
+    assert_eq!(process.engine.live_count(), 2);
+    assert!(!bed.outside.calls().iter().any(|c| c == "Make/a"), "it works in a queue that is held");
+    // Whoever lets go gives the turn to the first in line, not to the next who tries.
+    bed.outside.stall("Make", "a");
+    drop(held);
+    assert!(process.engine.try_hold("q").is_none(), "a run waits for it");
+    bed.outside.wait_for("Make/a").await;
+    assert!(process.engine.try_hold("q").is_none(), "a run is at work in it");
+    bed.outside.release("Make", "a");
+    first.wait().await.unwrap();
+    second.wait().await.unwrap();
+    // The end of a run is told a moment before its queue is left.
+    let mut again = None;
+    for _ in 0..2000 {
+        again = process.engine.try_hold("q");
+        if again.is_some() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(again.is_some(), "an idle queue is free");
+    drop((again, other));
+    process.engine.halt();
+    assert!(process.engine.try_hold("q").is_none(), "nothing begins in an engine that has ended");
+}
+
+#[tokio::test]
+async fn a_hold_is_passed_over_by_a_run_that_gave_up_waiting() {
+    let bed = Bed::new().await;
+    let process = bed.process(1, None);
+    let held = process.engine.try_hold("q").unwrap();
+    let gone = process.start(in_queue("gone", "q")).await;
+    process.engine.cancel(gone.run()).await.unwrap();
+    drop(held);
+    assert!(gone.wait().await.unwrap_err().has_code(code::RUN_CANCELLED));
+    process.start(in_queue("next", "q")).await.wait().await.unwrap();
+    assert_eq!(bed.thing("gone").await, None);
+}
+
 /// Two parents, each in its own queue, start a child in the other's queue at the same time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn two_parents_that_want_each_others_queues_do_not_wait_for_ever() {
