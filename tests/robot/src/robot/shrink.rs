@@ -75,6 +75,11 @@ fn whole(list: &[Op], check: &Op) -> Vec<Op> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::json;
+
+    use super::super::dice::Dice;
     use super::*;
 
     fn op(n: usize) -> Op {
@@ -97,6 +102,91 @@ mod tests {
         let least = minimal(&ops, end, fails).await.unwrap();
         assert_eq!(least.iter().map(|o| o.n).collect::<Vec<_>>(), [17, 144, 200]);
         assert!(tries < 100, "{tries} tries");
+    }
+
+    const ACTIONS: [&str; 6] = [
+        "StartVmInstance",
+        "StopVmInstance",
+        "RebootVmInstance",
+        "UpdateVmInstance",
+        "PauseVmInstance",
+        "DestroyVmInstance",
+    ];
+
+    /// Random calls over a few VMs, with kills and checks in between, and a check at the end.
+    fn random_list(dice: &mut Dice, vms: &[String], count: usize) -> Vec<Op> {
+        let mut deed = |n: usize| match dice.below(20) {
+            0 => Deed::Kill { after_ms: n as u64 },
+            1 => Deed::Check,
+            _ => {
+                let vm = &vms[dice.below(vms.len())];
+                let (action, job) = (dice.one(&ACTIONS), dice.uuid());
+                let params = json!({ "uuid": vm });
+                Deed::Call { who: "admin".into(), action: action.into(), params, job, plan: false }
+            }
+        };
+        let mut ops: Vec<Op> = (0..count).map(|n| Op { n, client: 1 + n % 6, deed: deed(n) }).collect();
+        ops.push(Op { n: count, client: 0, deed: Deed::Check });
+        ops
+    }
+
+    fn call(op: &Op) -> Option<(&str, &str)> {
+        match &op.deed {
+            Deed::Call { action, params, .. } => Some((action, params["uuid"].as_str()?)),
+            _ => None,
+        }
+    }
+
+    /// The planted defect: a VM was rebooted and some time later destroyed, with whatever in between.
+    fn is_bad(list: &[Op]) -> bool {
+        let mut rebooted = BTreeSet::new();
+        list.iter().filter_map(call).any(|(action, vm)| match action {
+            "RebootVmInstance" => {
+                rebooted.insert(vm);
+                false
+            }
+            "DestroyVmInstance" => rebooted.contains(vm),
+            _ => false,
+        })
+    }
+
+    #[tokio::test]
+    async fn bey_03_a_defect_that_needs_two_operations_on_one_resource_shrinks_to_these_two() {
+        for seed in 0..20 {
+            let mut dice = Dice::new(seed);
+            let vms: Vec<String> = (0..8).map(|_| dice.uuid()).collect();
+            let ops = random_list(&mut dice, &vms, 300);
+            assert!(is_bad(&ops), "seed {seed}: the list does not fail");
+            let mut tries = 0;
+            let fails = |list: Vec<Op>| -> Verdict {
+                tries += 1;
+                assert_eq!(list.last(), ops.last(), "the check at the end stays");
+                let bad = is_bad(&list);
+                Box::pin(async move { Ok(bad) })
+            };
+            let end = Instant::now() + Duration::from_secs(60);
+            let least = minimal(&ops, end, fails).await.unwrap();
+            let calls: Vec<(&str, &str)> = least.iter().filter_map(call).collect();
+            assert_eq!(least.len(), 3, "seed {seed}: two operations and the check: {least:#?}");
+            let [(first, rebooted), (second, destroyed)] = calls[..] else { panic!("{least:#?}") };
+            assert_eq!((first, second), ("RebootVmInstance", "DestroyVmInstance"));
+            assert_eq!(rebooted, destroyed, "seed {seed}: of one VM");
+            assert!(least.is_sorted_by_key(|o| o.n) && least.iter().all(|o| ops.contains(o)), "{least:#?}");
+            assert!(tries < 300, "seed {seed}: {tries} tries");
+        }
+    }
+
+    #[tokio::test]
+    async fn bey_03_a_list_that_is_not_made_shorter_in_time_still_fails() {
+        let mut dice = Dice::new(5);
+        let vms = [dice.uuid(), dice.uuid()];
+        let ops = random_list(&mut dice, &vms, 300);
+        let fails = |list: Vec<Op>| -> Verdict {
+            let bad = is_bad(&list);
+            Box::pin(async move { Ok(bad) })
+        };
+        let least = minimal(&ops, Instant::now(), fails).await.unwrap();
+        assert!(is_bad(&least) && least.len() <= ops.len());
     }
 
     #[test]
