@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::SimCloud;
 use crate::agent::lock;
-use crate::host::{Content, Host, HostShape};
+use crate::host::{Content, Host, HostShape, SharedVolumes};
 use crate::image_store::{SimImage, Store, Upload};
 use crate::world::{OpenDisks, World};
 
@@ -17,6 +17,7 @@ struct Saved {
     hosts: BTreeMap<String, SavedHost>,
     stores: BTreeMap<String, SavedStore>,
     disks: OpenDisks,
+    shared: SharedVolumes,
     next_host: u32,
     next_upload: u64,
 }
@@ -77,6 +78,7 @@ impl Saved {
             hosts: world.hosts.iter().map(|(uuid, h)| (uuid.to_string(), host(h))).collect(),
             stores: world.stores.iter().map(|(uuid, s)| (uuid.to_string(), store(s))).collect(),
             disks: world.disks.clone(),
+            shared: world.shared.clone(),
             next_host: world.next_host,
             next_upload: world.next_upload,
         }
@@ -102,6 +104,7 @@ impl Saved {
             world.stores.insert(uuid.into(), store);
         }
         world.disks.extend(self.disks);
+        world.shared.extend(self.shared);
         world.next_host = world.next_host.max(self.next_host);
         world.next_upload = world.next_upload.max(self.next_upload);
     }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use cairn_api::agent::image_store::{ConnectImageStore, OpenDownload};
+use cairn_api::agent::storage::ReadVolume;
 
 use super::*;
 use crate::{Moment, Witness};
@@ -12,7 +13,7 @@ async fn machines_that_were_saved_come_back_with_all_that_was_on_them() {
     let cloud = SimCloud::new(1);
     let mut server = start(&cloud.agent().host(H1).image_store(BS).build()).accept().await;
     server.epoch = 7;
-    server.call(H1, ConnectLocalStorage { path: "/ps".into() }).await.unwrap();
+    server.call(H1, ConnectLocalStorage { path: "/ps".into(), shared: false }).await.unwrap();
     let volume = CreateVolume {
         storage_path: "/ps".into(),
         volume: "v1".into(),
@@ -21,6 +22,9 @@ async fn machines_that_were_saved_come_back_with_all_that_was_on_them() {
         image: None,
     };
     server.call(H1, volume.clone()).await.unwrap();
+    server.call(H1, ConnectLocalStorage { path: "/shared".into(), shared: true }).await.unwrap();
+    let of_all = CreateVolume { storage_path: "/shared".into(), volume: "v2".into(), ..volume.clone() };
+    server.call(H1, of_all).await.unwrap();
     server.call(BS, ConnectImageStore { path: "/bs".into() }).await.unwrap();
     let text = cloud.save().unwrap();
 
@@ -37,10 +41,12 @@ async fn machines_that_were_saved_come_back_with_all_that_was_on_them() {
     let targets = targets.map(|(uuid, kind)| Target { uuid: uuid.into(), kind }).to_vec();
     server.writer.send(&ServerFrame::Targets { targets: targets.clone() }).await.unwrap();
     server.epoch = 6;
-    let old = server.call(H1, ConnectLocalStorage { path: "/ps".into() }).await.unwrap_err();
+    let old = server.call(H1, ConnectLocalStorage { path: "/ps".into(), shared: false }).await.unwrap_err();
     assert_eq!(old.code, cairn_types::code::AGENT_OLD_EPOCH, "the epoch is saved too");
     server.epoch = 7;
     assert_eq!(server.call(H1, volume).await.unwrap().size_bytes, GIB);
+    let of_all = ReadVolume { storage_path: "/shared".into(), volume: "v2".into(), r#type: "Root".into() };
+    assert_eq!(server.call(H1, of_all).await.unwrap().size_bytes, GIB, "what hosts share is saved too");
     assert_eq!(later.host(H1).volumes().len(), 1, "the file was there and was not made again");
     let open = OpenDownload { store_path: "/bs".into(), image: "i".into(), token: "t".into(), valid_ms: 0 };
     let missing = server.call(BS, open).await.unwrap_err();
@@ -70,7 +76,7 @@ async fn a_witness_sees_each_command_before_its_work_and_after_it() {
     let note = Arc::new(Note(cloud.clone(), Mutex::default()));
     cloud.watch(note.clone());
     let mut server = start(&cloud.agent().host(H1).build()).accept().await;
-    server.call(H1, ConnectLocalStorage { path: "/ps".into() }).await.unwrap();
+    server.call(H1, ConnectLocalStorage { path: "/ps".into(), shared: false }).await.unwrap();
     let volume = |size_bytes| CreateVolume {
         storage_path: "/ps".into(),
         volume: "v1".into(),
