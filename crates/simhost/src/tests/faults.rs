@@ -75,7 +75,9 @@ async fn what_is_about_the_same_thing_waits_and_an_older_server_is_not_obeyed_af
 
     cloud.host(H1).hang("network.applyL3");
     server.send("older", H1, &l3(Vec::new())).await;
+    assert!(server.is_quiet().await);
     cloud.host(H1).drop_connection();
+    server.wait_for_end().await;
     let mut newer = listener.accept().await;
     newer.epoch = server.epoch + 1;
     newer.call(H1, ListVms {}).await.unwrap();
