@@ -143,6 +143,7 @@ pub static LEFTOVERS: &[(&str, &str)] = &[
     ("PrimaryStorageVO", "DELETE FROM image_cache WHERE primary_storage_uuid = ?"),
     ("PrimaryStorageVO", "DELETE FROM local_storage_resource_ref WHERE primary_storage_uuid = ?"),
     ("PrimaryStorageVO", "DELETE FROM local_storage_host_ref WHERE primary_storage_uuid = ?"),
+    ("PrimaryStorageVO", "DELETE FROM cleanup WHERE kind = 'agent' AND target_uuid = ?"),
     ("BackupStorageVO", "DELETE FROM cleanup WHERE kind = 'agent' AND target_uuid = ?"),
     ("ImageVO", "DELETE FROM image_backup_storage_ref WHERE image_uuid = ?"),
     ("L2NetworkVO", "DELETE FROM network_service_provider_l2_network_ref WHERE l2_network_uuid = ?"),

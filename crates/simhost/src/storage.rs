@@ -138,6 +138,10 @@ pub(crate) fn delete_volume(
     if let Some(holder) = disks.get(&o.volume).filter(|h| h.host == uuid) {
         return Err(storage(format!("volume {} is held open by VM {}", o.volume, holder.vm)));
     }
+    if shared.contains_key(&o.storage_path) {
+        // The folder is there on other hosts: that it is not mounted here does not mean that the volume is gone.
+        need_folder(host.content_mut(), &o.storage_path)?;
+    }
     host.content_mut().volumes_of(shared, &o.storage_path).remove(&o.volume);
     Ok(Done {})
 }

@@ -66,9 +66,8 @@ impl Cloud {
 
     /// Commands that are kept for machines that can be reached.
     async fn kept(&self) -> usize {
-        let sql = "SELECT target_uuid FROM cleanup WHERE kind = 'agent'";
-        let rows = self.app().store.read(move |tx| tx.query(sql, params![])).await.expect("what is kept");
-        rows.iter().filter(|r| r.text("target_uuid").is_ok_and(|t| self.app().agents.is_connected(t))).count()
+        let app = self.app().clone();
+        cairn_server::platform::cleanup::count_ready(&app).await.expect("what is kept")
     }
 
     /// One line for each thing that must not be, now.
@@ -246,6 +245,17 @@ fn column(tx: &mut dyn Tx, sql: &str) -> Result<BTreeSet<String>> {
     tx.query(sql, params![])?.iter().map(|r| r.text("line")).collect()
 }
 
+/// Volumes on shared storage whose removal waits for a host that reaches the storage. While one does, nothing waits when
+/// nothing is at work.
+fn awaited(tx: &mut dyn Tx) -> Result<BTreeSet<String>> {
+    let sql = "SELECT c.data AS line FROM cleanup c JOIN primary_storage p ON p.uuid = c.target_uuid WHERE c.kind = 'agent'";
+    let volume = |data: &String| -> Option<String> {
+        let data: serde_json::Value = serde_json::from_str(data).ok()?;
+        data["args"]["volume"].as_str().map(str::to_owned)
+    };
+    Ok(column(tx, sql)?.iter().filter_map(volume).collect())
+}
+
 /// Every file has a row and every row its file.
 fn files(tx: &mut dyn Tx, snapshot: &CloudSnapshot, lines: &mut Vec<String>) -> Result<()> {
     let volumes = column(tx, "SELECT uuid AS line FROM volume")?;
@@ -273,10 +283,11 @@ fn files(tx: &mut dyn Tx, snapshot: &CloudSnapshot, lines: &mut Vec<String>) -> 
         held.extend(content.volumes.keys().cloned());
         kept.extend(content.cached_images.keys().map(|i| format!("{host} {i}")));
     }
+    let awaited = awaited(tx)?;
     let shared =
         column(tx, "SELECT url AS line FROM primary_storage WHERE type = 'SimulatorPrimaryStorage'")?;
     for (_, volumes) in snapshot.shared_volumes.iter().filter(|(folder, _)| shared.contains(*folder)) {
-        held.extend(volumes.keys().cloned());
+        held.extend(volumes.keys().filter(|v| !awaited.contains(*v)).cloned());
     }
     // Files of a store that was deleted stay on its machine.
     let stores = column(tx, "SELECT uuid AS line FROM backup_storage")?;

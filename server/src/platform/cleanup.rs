@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use cairn_api::agent::AgentOp;
+use cairn_api::agent::storage::DeleteVolume;
 use cairn_store::{Tx, params};
 use cairn_types::{Fault, Result, code, new_uuid, time};
 use serde_json::{Value, json};
@@ -39,13 +40,25 @@ struct Waiting {
     tries: i64,
 }
 
+impl Waiting {
+    /// Who is connected and can carry it out: the target, or for a volume of shared storage any host that reaches it.
+    async fn via(&self, app: &Arc<App>) -> Option<String> {
+        if app.agents.is_connected(&self.target) {
+            return Some(self.target.clone());
+        }
+        let storage = self.target.parse().ok().filter(|_| self.data["op"] == DeleteVolume::NAME)?;
+        let host = crate::storage::shared::connected_host(app, storage).await.ok()??;
+        Some(host.to_string())
+    }
+}
+
 /// Does what waits for a target, oldest first. Called when the target has arrived.
 pub async fn drain(app: &Arc<App>, target: &str) {
     let wanted = target.to_owned();
     let sql = "SELECT uuid, target_uuid, data, tries FROM cleanup WHERE kind = 'agent' AND target_uuid = ? ORDER BY uuid";
     let waiting = app.store.read(move |tx| read(tx, sql, params![&wanted])).await.unwrap_or_default();
     for item in waiting {
-        if let Err(f) = send(app, &item).await {
+        if let Err(f) = send(app, &item, &item.target).await {
             tracing::warn!(host = %item.target, error = %f, "a kept command failed and is tried again");
             again(app, &item, &f).await;
             if f.has_code(code::HOST_DISCONNECTED) {
@@ -60,11 +73,22 @@ pub async fn due(app: &Arc<App>) {
     let now = time::now_ms();
     let sql = "SELECT uuid, target_uuid, data, tries FROM cleanup WHERE kind = 'agent' AND next_ms <= ? ORDER BY uuid LIMIT 200";
     let waiting = app.store.read(move |tx| read(tx, sql, params![now])).await.unwrap_or_default();
-    for item in waiting.into_iter().filter(|w| app.agents.is_connected(&w.target)) {
-        if let Err(f) = send(app, &item).await {
+    for item in waiting {
+        let Some(via) = item.via(app).await else { continue };
+        if let Err(f) = send(app, &item, &via).await {
             again(app, &item, &f).await;
         }
     }
+}
+
+/// How many kept commands could be sent now.
+pub async fn count_ready(app: &Arc<App>) -> Result<usize> {
+    let sql = "SELECT uuid, target_uuid, data, tries FROM cleanup WHERE kind = 'agent'";
+    let mut ready = 0;
+    for item in app.store.read(move |tx| read(tx, sql, params![])).await? {
+        ready += usize::from(item.via(app).await.is_some());
+    }
+    Ok(ready)
 }
 
 fn read(tx: &mut dyn Tx, sql: &str, values: &[cairn_store::Value]) -> Result<Vec<Waiting>> {
@@ -97,7 +121,7 @@ fn lock_of(item: &str) -> Arc<tokio::sync::Mutex<()>> {
     lock
 }
 
-async fn send(app: &Arc<App>, item: &Waiting) -> Result<()> {
+async fn send(app: &Arc<App>, item: &Waiting, via: &str) -> Result<()> {
     let lock = lock_of(&item.uuid);
     let _turn = lock.lock().await;
     let uuid = item.uuid.clone();
@@ -107,16 +131,21 @@ async fn send(app: &Arc<App>, item: &Waiting) -> Result<()> {
         return Ok(());
     }
     let op = item.data["op"].as_str().unwrap_or_default().to_owned();
-    let options = CallOptions { id: format!("cleanup-{}", item.uuid), ..CallOptions::default() };
+    // One agent may serve several hosts, and answers an id once.
+    let id = match via == item.target {
+        true => format!("cleanup-{}", item.uuid),
+        false => format!("cleanup-{}-{via}", item.uuid),
+    };
+    let options = CallOptions { id, ..CallOptions::default() };
     let args = item.data["args"].clone();
-    app.agents.call_raw(&item.target, &op, args, Duration::from_secs(120), options).await?;
+    app.agents.call_raw(via, &op, args, Duration::from_secs(120), options).await?;
     let (uuid, vm) = (item.uuid.clone(), item.data["args"]["vm"].as_str().map(str::to_owned));
     let done = move |tx: &mut dyn Tx| {
         tx.execute("DELETE FROM cleanup WHERE uuid = ?", params![&uuid])?;
         vm.as_deref().map_or(Ok(()), |vm| departed::told(tx, vm))
     };
     app.store.write(done).await?;
-    tracing::info!(host = %item.target, op, "a kept command was carried out");
+    tracing::info!(host = %via, op, "a kept command was carried out");
     Ok(())
 }
 

@@ -128,18 +128,6 @@ pub async fn judge_due(app: &Arc<App>) -> Result<()> {
     Ok(())
 }
 
-/// Forgets what storage knows of a host that is being deleted, so that its row can go.
-pub fn forget_host(tx: &mut dyn Tx, host: Id<kind::Host>) -> Result<()> {
-    let storages = tx.query(
-        "SELECT primary_storage_uuid AS uuid FROM local_storage_host_ref WHERE host_uuid = ?",
-        params![host],
-    )?;
-    for table in ["image_cache", "local_storage_resource_ref", "local_storage_host_ref"] {
-        tx.execute(&format!("DELETE FROM {table} WHERE host_uuid = ?"), params![host])?;
-    }
-    storages.iter().try_for_each(|row| judge(tx, row.id("uuid")?))
-}
-
 /// Asks hosts to make the folder ready and to say how much room there is, many at a time.
 pub(super) async fn measure(app: &Arc<App>, storage: &Storage, hosts: Vec<Id<kind::Host>>) -> Vec<Measured> {
     let at_once =

@@ -142,19 +142,17 @@ fn input() -> mpsc::UnboundedReceiver<Ask> {
 
 /// Does what is kept for connected agents, whenever it was to be tried again, and counts what is left.
 async fn calm(app: &Arc<App>) -> Result<Say> {
-    if kept(app).await? > 0 {
+    if cleanup::count_ready(app).await? > 0 {
         let now =
             |tx: &mut dyn Tx| tx.execute("UPDATE cleanup SET next_ms = 0 WHERE kind = 'agent'", params![]);
         app.store.write(now).await?;
         cleanup::due(app).await;
     }
-    Ok(Say::Calm { live: app.engine.live_count(), kept: kept(app).await?, away: away(app).await? })
-}
-
-async fn kept(app: &Arc<App>) -> Result<usize> {
-    let sql = "SELECT target_uuid FROM cleanup WHERE kind = 'agent'";
-    let rows = app.store.read(move |tx| tx.query(sql, params![])).await?;
-    Ok(rows.iter().filter(|r| r.text("target_uuid").is_ok_and(|t| app.agents.is_connected(t))).count())
+    Ok(Say::Calm {
+        live: app.engine.live_count(),
+        kept: cleanup::count_ready(app).await?,
+        away: away(app).await?,
+    })
 }
 
 /// Hosts and backup storages whose agents have no connection.

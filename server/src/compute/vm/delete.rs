@@ -16,7 +16,7 @@ use super::{store, track};
 use crate::agents::AgentCalls;
 use crate::app::App;
 use crate::platform::departed;
-use crate::{network, rows};
+use crate::{network, rows, storage};
 
 /// What shall be left of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,7 +53,11 @@ struct Volume {
     uuid: Id<kind::Volume>,
     r#type: String,
     storage_path: String,
+    /// Who removes it: the host that has it, or where its guest may still run.
     host: Option<Id<kind::Host>>,
+    /// Storage that several hosts reach: then any of them, if no host is named.
+    #[serde(default)]
+    shared: Option<Id<kind::PrimaryStorage>>,
 }
 
 /// Steps.
@@ -172,6 +176,8 @@ impl DeleteVm {
                 _ => None,
             };
             w.l3_networks = store::l3_networks(tx, w.vm)?;
+            // Nobody else may take a file away below a guest.
+            let may_run_on = vm.host.or(departed::host_of(tx, w.vm)?);
             w.volumes = store::volumes(tx, w.vm)?
                 .into_iter()
                 .filter(|v| v.r#type == "Root")
@@ -179,7 +185,8 @@ impl DeleteVm {
                     uuid: v.uuid,
                     r#type: v.r#type,
                     storage_path: v.storage_path,
-                    host: v.host.or(vm.last_host).or(vm.host),
+                    host: if v.is_shared { may_run_on } else { v.host.or(vm.last_host).or(vm.host) },
+                    shared: v.storage.filter(|_| v.is_shared),
                 })
                 .collect();
             let to = if vm.state == VmState::Destroyed { VmState::Expunging } else { VmState::Destroying };
@@ -237,14 +244,20 @@ impl DeleteVm {
             return Ok(());
         }
         for volume in self.volumes.clone() {
-            let (Some(host), false) = (volume.host, volume.storage_path.is_empty()) else { continue };
+            if volume.storage_path.is_empty() {
+                continue;
+            }
             let what = format!("delete-{}", volume.uuid);
             let op = DeleteVolume {
                 storage_path: volume.storage_path,
                 volume: volume.uuid.to_string(),
                 r#type: volume.r#type,
             };
-            cx.agent_or_later(host, &what, &op).await?;
+            match (volume.host, volume.shared) {
+                (Some(host), _) => drop(cx.agent_or_later(host, &what, &op).await?),
+                (None, Some(storage)) => storage::shared::delete_volume(cx, storage, &op).await?,
+                (None, None) => {}
+            }
         }
         Ok(())
     }

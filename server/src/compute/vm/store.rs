@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::model::VmRow;
 use crate::platform::{departed, stuck};
+use crate::storage::primary_storage::SIMULATOR;
 use crate::{network, rows};
 
 /// Puts a VM into a transitional state that `run` holds from now on. A VM that another run holds is refused.
@@ -158,6 +159,8 @@ pub struct VolumeRow {
     pub storage: Option<Id<kind::PrimaryStorage>>,
     /// Folder of the primary storage.
     pub storage_path: String,
+    /// Several hosts reach its storage.
+    pub is_shared: bool,
     /// Host that holds it, on local storage.
     pub host: Option<Id<kind::Host>>,
     /// Life of the volume.
@@ -172,7 +175,7 @@ pub struct VolumeRow {
 
 /// Volumes of a VM, the root volume first.
 pub fn volumes(tx: &mut dyn Tx, vm: Id<kind::Vm>) -> Result<Vec<VolumeRow>> {
-    let sql = "SELECT v.uuid, v.type, v.primary_storage_uuid, p.url, r.host_uuid, v.status, v.size, v.install_path, v.device_id
+    let sql = "SELECT v.uuid, v.type, v.primary_storage_uuid, p.url, p.type AS storage_type, r.host_uuid, v.status, v.size, v.install_path, v.device_id
                FROM volume v LEFT JOIN primary_storage p ON p.uuid = v.primary_storage_uuid
                LEFT JOIN local_storage_resource_ref r ON r.resource_uuid = v.uuid
                WHERE v.vm_instance_uuid = ? ORDER BY v.device_id";
@@ -184,6 +187,7 @@ pub fn volumes(tx: &mut dyn Tx, vm: Id<kind::Vm>) -> Result<Vec<VolumeRow>> {
                 r#type: r.text("type")?,
                 storage: r.opt_id("primary_storage_uuid")?,
                 storage_path: r.opt_text("url")?.unwrap_or_default(),
+                is_shared: r.opt_text("storage_type")?.as_deref() == Some(SIMULATOR),
                 host: r.opt_id("host_uuid")?,
                 status: r.text("status")?,
                 size: r.int("size")?,

@@ -147,6 +147,7 @@ impl DeleteHost {
                 if w.is_gone || !rows::exists(tx, ENTITY, &w.host.to_string())? {
                     return Ok(None);
                 }
+                crate::storage::shared::pass_on(tx, w.host)?;
                 cascade::unlink(tx, ENTITY, w.host)?;
                 rows::remove(tx, ENTITY, w.host)?;
                 store::forget_agent(tx, &w.agent).map(Some)

@@ -9,6 +9,7 @@ mod depot;
 mod image_life;
 mod images;
 mod primary_storage;
+mod shared;
 mod strangers;
 mod uploads;
 mod with_vms;
