@@ -225,13 +225,15 @@ fn vms(tx: &mut dyn Tx, snapshot: &CloudSnapshot, lines: &mut Vec<String>) -> Re
     }
     let known: BTreeSet<&String> = wanted.iter().map(|(vm, _)| vm).collect();
     for (host, held) in &snapshot.hosts {
+        let is_host = cairn_server::rows::exists(tx, "HostVO", host)?;
         for (uuid, vm) in &held.vms {
-            if !known.contains(uuid) || (vm.is_on() && !wanted.contains(&(uuid.clone(), host.clone()))) {
+            // What is off on a machine that is no host any more is nobody's.
+            let is_stray = is_host && !known.contains(uuid);
+            if is_stray || (vm.is_on() && !wanted.contains(&(uuid.clone(), host.clone()))) {
                 lines.push(format!("host {host} has VM {uuid} ({:?}), which should not be there", vm.state));
             }
         }
         // A machine that is no host any more may still name guests that it has not.
-        let is_host = cairn_server::rows::exists(tx, "HostVO", host)?;
         for lease in held.l3_networks.values().flat_map(|n| &n.leases) {
             if is_host && !wanted.contains(&(lease.vm.clone(), host.clone())) {
                 lines.push(format!("host {host} has a lease of VM {}, which is not there", lease.vm));
