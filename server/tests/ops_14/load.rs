@@ -1,13 +1,18 @@
 //! Clients that make and destroy VMs through all servers, and remember what they were told.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use cairn_testkit::{Api, Reply, World};
 use cairn_types::random_uuid;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
+
+/// A load that made fewer VMs shows nothing; it goes on until there are so many, on a slow machine too.
+pub const ENOUGH: usize = 25;
+/// But not longer than this.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What one client was told.
 #[derive(Default)]
@@ -43,30 +48,37 @@ impl Report {
 /// Clients at work.
 pub struct Load {
     stop: Arc<AtomicBool>,
+    /// VMs that were made and stay.
+    made: Arc<AtomicUsize>,
     clients: Vec<JoinHandle<Report>>,
 }
 
 impl Load {
     /// So many clients, each of which begins with another server.
     pub fn begin(servers: &[Api], world: &World, count: usize) -> Self {
-        let stop = Arc::<AtomicBool>::default();
+        let (stop, made) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
         let client = |n: usize| {
             let client = Client {
                 servers: servers.to_vec(),
                 at: n % servers.len(),
                 world: world.clone(),
                 stop: stop.clone(),
+                made: made.clone(),
                 since: None,
                 report: Report::default(),
             };
             tokio::spawn(client.work(n))
         };
         let clients = (0..count).map(client).collect();
-        Self { stop, clients }
+        Self { stop, made, clients }
     }
 
-    /// Lets all finish what they are at; what they were told.
+    /// Lets all finish what they are at, once enough was done; what they were told.
     pub async fn end(self) -> Report {
+        let begun = Instant::now();
+        while self.made.load(Ordering::Relaxed) < ENOUGH && begun.elapsed() < PATIENCE {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
         self.stop.store(true, Ordering::Relaxed);
         let mut all = Report::default();
         for client in self.clients {
@@ -81,6 +93,7 @@ struct Client {
     at: usize,
     world: World,
     stop: Arc<AtomicBool>,
+    made: Arc<AtomicUsize>,
     /// When the first call of a row of unanswered ones was sent.
     since: Option<Instant>,
     report: Report,
@@ -102,6 +115,7 @@ impl Client {
                 continue;
             }
             self.report.made.push(vm);
+            self.made.fetch_add(1, Ordering::Relaxed);
         }
         self.report
     }

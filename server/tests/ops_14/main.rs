@@ -1,7 +1,7 @@
 //! OPS-14, servers: three real processes on one PostgreSQL and one NATS server, simulated hosts behind the agent protocol, load over
-//! all three; one is killed, or stopped for longer than its lease.
+//! all three; one is killed, or stopped for longer than its lease. And hosts of `cairn-agent --simulate`, a process of its own.
 //!
-//! Not part of `cargo test`: `cargo test -p cairn-server --test ops_14 -- --test-threads=1`, or `scripts/test.sh ops-14`.
+//! Not part of `cargo test`, since it needs the agent's program: `scripts/test.sh ops-14`.
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
@@ -11,3 +11,4 @@ mod kill;
 mod load;
 mod partition;
 mod postgres;
+mod simulator;
