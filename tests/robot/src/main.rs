@@ -17,7 +17,7 @@ const USAGE: &str = "usage: cairn-robot [--seed N] [--seeds N] [--ops N] [--ever
                    [--no-kills] [--verbose] [--folder FOLDER] [--plant OPERATION,OPERATION]
        cairn-robot --replay FILE [--seed N] [--shrink SECONDS]
        cairn-robot crash-sweep [--short] [--only WORD] [--workers N]
-       cairn-robot agent-sweep [--short] [--only WORD] [--workers N]";
+       cairn-robot agent-sweep [--short] [--forget] [--only WORD] [--workers N]";
 
 fn main() -> ExitCode {
     match run(std::env::args().skip(1)) {
@@ -42,10 +42,12 @@ fn run(args: impl Iterator<Item = String>) -> Result<bool> {
         // The agents that it starts for itself.
         Some("agents") => agents::run(&args.next().context("agents need their orders")?).map(|()| true),
         Some(sweep @ ("crash-sweep" | "agent-sweep")) => {
-            let mut choice = sweep::Choice { only: String::new(), is_short: false, workers: 2 };
+            let mut choice =
+                sweep::Choice { only: String::new(), is_short: false, forget: false, workers: 2 };
             while let Some(arg) = args.next() {
                 match arg.as_str() {
                     "--short" => choice.is_short = true,
+                    "--forget" if sweep == "agent-sweep" => choice.forget = true,
                     "--only" => choice.only = args.next().context("--only needs a word")?,
                     "--workers" => {
                         choice.workers = args.next().context("--workers needs a number")?.parse()?

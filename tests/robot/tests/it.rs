@@ -41,6 +41,18 @@ fn bey_02_killed_agents_go_on_at_every_kind_of_command() {
     assert!(of("went_well") * 10 >= of("plays") * 9, "hardly any call outlives a kill: {figures}");
 }
 
+/// The same with hosts that come back empty, as those of `cairn-agent --simulate` do: every call ends, no VM stays in between.
+#[test]
+fn bey_02_hosts_that_come_back_empty_after_a_kill_leave_nothing_in_between() {
+    let (is_good, text, figures) = robot(&["agent-sweep", "--forget", "--short"]);
+    println!("{text}");
+    assert!(is_good, "the sweep found something");
+    assert_eq!(
+        (&figures["agent_sweep_leaks"], &figures["points_missing"]),
+        (&Value::from(0), &Value::from(0))
+    );
+}
+
 /// Random operations of several clients on machines that break, with a server that is killed: whatever happened, afterwards
 /// everything agrees.
 #[test]

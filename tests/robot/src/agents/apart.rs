@@ -89,6 +89,7 @@ pub struct Death {
 pub struct Herd {
     apart: Arc<Apart>,
     seed: u64,
+    forget: bool,
     running: Option<Running>,
 }
 
@@ -99,10 +100,10 @@ struct Running {
 }
 
 impl Herd {
-    /// Starts it, without agents.
-    pub async fn start(folder: &Path, seed: u64) -> Result<Self> {
+    /// Starts it, without agents. `forget`: what is on the hosts ends with the process.
+    pub async fn start(folder: &Path, seed: u64, forget: bool) -> Result<Self> {
         let apart = Arc::new(Apart { folder: folder.to_owned(), told: Mutex::default() });
-        let mut herd = Self { apart, seed, running: None };
+        let mut herd = Self { apart, seed, forget, running: None };
         herd.boot(None).await?;
         Ok(herd)
     }
@@ -115,7 +116,7 @@ impl Herd {
     /// Starts the process over what is on the machines; `kill` is plotted from the start.
     pub async fn boot(&mut self, kill: Option<Spot>) -> Result<()> {
         let folder = &self.apart.folder;
-        let orders = Orders { folder: folder.clone(), seed: self.seed, kill };
+        let orders = Orders { folder: folder.clone(), seed: self.seed, kill, forget: self.forget };
         let log = std::fs::File::options().create(true).append(true).open(folder.join("agents.log"))?;
         let mut child = Command::new(std::env::current_exe()?)
             .arg("agents")

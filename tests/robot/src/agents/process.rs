@@ -29,9 +29,13 @@ async fn serve(orders: Orders) -> Result<()> {
     let (cloud, file) = (SimCloud::new(orders.seed), Orders::machines(&orders.folder));
     if let Ok(text) = std::fs::read_to_string(&file) {
         cloud.restore(&text)?;
+        if orders.forget {
+            cloud.host_uuids().iter().for_each(|host| cloud.remove(host));
+        }
     }
     let state = State { kill: orders.kill, seen: BTreeSet::new() };
     let killer = Arc::new(Killer { cloud: cloud.clone(), file, state: Mutex::new(state) });
+    killer.save()?;
     cloud.watch(killer.clone());
     let here = Here::new(cloud.clone(), socket(&orders.folder));
     let mut asked = input();

@@ -40,6 +40,8 @@ pub struct Orders {
     pub seed: u64,
     /// Where it kills itself.
     pub kill: Option<Spot>,
+    /// What was on the hosts is gone, as with `cairn-agent --simulate`.
+    pub forget: bool,
 }
 
 impl Orders {

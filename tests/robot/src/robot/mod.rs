@@ -50,7 +50,7 @@ pub struct Choice {
 
 impl Choice {
     fn terms(&self, seed: u64) -> Terms {
-        Terms { seed, periodic: true, plant: self.plant.clone(), apart: false }
+        Terms { seed, periodic: true, plant: self.plant.clone(), ..Terms::default() }
     }
 }
 

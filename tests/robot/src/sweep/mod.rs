@@ -24,6 +24,8 @@ pub struct Choice {
     pub only: String,
     /// Only one moment of each step, going on and going back.
     pub is_short: bool,
+    /// Hosts come back empty, where agents are killed.
+    pub forget: bool,
     /// Servers at once.
     pub workers: usize,
 }
