@@ -130,6 +130,9 @@ async fn send(app: &Arc<App>, item: &Waiting, via: &str) -> Result<()> {
         // Somebody else had it carried out meanwhile.
         return Ok(());
     }
+    if is_overtaken(app, item).await? {
+        return done(app, item).await;
+    }
     let op = item.data["op"].as_str().unwrap_or_default().to_owned();
     // One agent may serve several hosts, and answers an id once.
     let id = match via == item.target {
@@ -139,14 +142,27 @@ async fn send(app: &Arc<App>, item: &Waiting, via: &str) -> Result<()> {
     let options = CallOptions { id, ..CallOptions::default() };
     let args = item.data["args"].clone();
     app.agents.call_raw(via, &op, args, Duration::from_secs(120), options).await?;
+    done(app, item).await?;
+    tracing::info!(host = %via, op, "a kept command was carried out");
+    Ok(())
+}
+
+/// Whether a guest that was to be ended or forgotten on a host was started there again since.
+async fn is_overtaken(app: &Arc<App>, item: &Waiting) -> Result<bool> {
+    let Some(vm) = item.data["args"]["vm"].as_str().map(str::to_owned) else { return Ok(false) };
+    let host = item.target.clone();
+    let sql = "SELECT 1 FROM vm_instance WHERE uuid = ? AND host_uuid = ?
+               AND state IN ('Starting', 'Running', 'Rebooting', 'Pausing', 'Paused', 'Resuming')";
+    app.store.read(move |tx| tx.exists(sql, params![vm, host])).await
+}
+
+async fn done(app: &Arc<App>, item: &Waiting) -> Result<()> {
     let (uuid, vm) = (item.uuid.clone(), item.data["args"]["vm"].as_str().map(str::to_owned));
-    let done = move |tx: &mut dyn Tx| {
+    let forget = move |tx: &mut dyn Tx| {
         tx.execute("DELETE FROM cleanup WHERE uuid = ?", params![&uuid])?;
         vm.as_deref().map_or(Ok(()), |vm| departed::told(tx, vm))
     };
-    app.store.write(done).await?;
-    tracing::info!(host = %via, op, "a kept command was carried out");
-    Ok(())
+    app.store.write(forget).await
 }
 
 async fn again(app: &Arc<App>, item: &Waiting, fault: &Fault) {

@@ -46,7 +46,9 @@ pub fn keep(tx: &mut dyn Tx, vm: Id<kind::Vm>) -> Result<()> {
 
 /// A kept command was carried out. If it was the last one for this guest, what the guest used is free.
 pub(super) fn told(tx: &mut dyn Tx, vm: &str) -> Result<()> {
-    let waits = "SELECT 1 FROM cleanup WHERE vm_uuid = ?";
+    // What other hosts, where it ran before, still have to hear of it frees nothing.
+    let waits = "SELECT 1 FROM cleanup c JOIN departed_guest d ON d.vm_uuid = c.vm_uuid AND d.host_uuid = c.target_uuid
+                 WHERE c.vm_uuid = ?";
     let known = "SELECT host_uuid FROM departed_guest WHERE vm_uuid = ?";
     if tx.exists(waits, params![vm])? {
         return Ok(());

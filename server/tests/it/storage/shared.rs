@@ -80,3 +80,27 @@ async fn ps_06_what_was_kept_for_a_host_that_goes_is_done_by_another() {
     let calm = cloud.converged().await;
     assert!(calm && files(&cloud) == 0, "{calm}, {} files", files(&cloud));
 }
+
+/// PS-06: the definition of a guest stays on a host when it is off, and goes from there once it runs on another one.
+#[tokio::test]
+async fn ps_06_a_vm_that_starts_elsewhere_is_forgotten_where_it_ran_before() {
+    let cloud = Cloud::start().await;
+    let (_world, vm, [on, other]) = a_stopped_vm(&cloud).await;
+    let has = |host: &str| cloud.machines.host(host).vms().contains_key(&vm);
+    assert!(has(&on));
+    cloud.admin.ok("StartVmInstance", json!({ "uuid": vm, "hostUuid": other })).await;
+    cloud.assert_sane("a VM that moved while it was off").await;
+    assert!(!has(&on) && has(&other));
+    // A host that is away hears of it when it is back, unless the guest runs there again by then.
+    cloud.admin.ok("StopVmInstance", json!({ "uuid": vm, "type": "cold" })).await;
+    cloud.machines.host(&other).disconnect();
+    while cloud.app().agents.is_connected(&other) {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    cloud.admin.ok("StartVmInstance", json!({ "uuid": vm, "hostUuid": on })).await;
+    assert!(has(&on) && has(&other));
+    cloud.machines.host(&other).reconnect();
+    cloud.assert_sane("both hosts are there").await;
+    assert!(!has(&other) && has(&on));
+    assert_eq!(cloud.admin.one("QueryVmInstance", &vm).await["state"], "Running");
+}

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use cairn_store::Tx;
 use tokio::task::JoinSet;
 
 use super::check::{self, Memory};
@@ -15,7 +16,7 @@ use super::repertoire::CLIENTS;
 use crate::rig::{Rig, Terms};
 
 /// Everything settles within this time once all is mended.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(40);
 /// Calls that hang go on after this time.
 const MEND_AFTER: Duration = Duration::from_millis(120);
 
@@ -227,11 +228,18 @@ impl Stage {
         let (begun, mut before, mut same_since) = (Instant::now(), Vec::new(), Instant::now());
         loop {
             let is_calm = self.rig.converged(patience).await?;
+            // A host that could not be connected is tried again after a while, and then what is stuck because of it.
+            let away = self.rig.look(disconnected).await?;
+            if !away.is_empty() && !self.is_hasty && begun.elapsed() < patience {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
             let mut lines = check::violations(&self.rig, &admin, &mut self.memory, &accepted).await?;
             if !is_calm && let Some(why) = self.rig.unrest().await? {
                 lines.push(format!("it does not come to rest: {why}"));
                 lines.extend(check::runs(&self.rig).await?);
             }
+            lines.extend(away.iter().map(|host| format!("host {host} is not connected again")));
             if lines != before {
                 same_since = Instant::now();
                 before.clone_from(&lines);
@@ -243,6 +251,11 @@ impl Stage {
             tokio::time::sleep(Duration::from_millis(30)).await;
         }
     }
+}
+
+fn disconnected(tx: &mut dyn Tx) -> cairn_types::Result<Vec<String>> {
+    let sql = "SELECT uuid FROM host WHERE status = 'Disconnected' AND deleting_run IS NULL";
+    tx.query(sql, &[])?.iter().map(|r| r.text("uuid")).collect()
 }
 
 fn is_call(op: &Op) -> bool {

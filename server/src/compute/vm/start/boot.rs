@@ -1,7 +1,7 @@
 //! The networks on the host, the guest, and the end.
 
 use cairn_api::agent::vm::{PowerState, RemoveVm, StartVm as BootCommand};
-use cairn_store::params;
+use cairn_store::{Tx, params};
 use cairn_types::state::VmState;
 use cairn_types::{Fault, Result};
 use cairn_workflow::Cx;
@@ -11,6 +11,8 @@ use crate::agents::AgentCalls;
 use crate::app::App;
 use crate::compute::vm::{spec, store};
 use crate::network;
+use crate::platform::cleanup;
+use crate::rows;
 
 impl StartVm {
     pub(super) async fn prepare_networks(&mut self, cx: &mut Cx<App>) -> Result<()> {
@@ -69,13 +71,27 @@ impl StartVm {
             if !store::release(tx, w.vm, run, to, None)? {
                 return Err(Fault::internal(format!("VM {} was taken from its start", w.vm)));
             }
-            Ok(())
+            w.leave_behind(tx)
         })
         .await?;
+        if let (Some(left), false) = (self.left, cx.is_plan()) {
+            let app = cx.env().clone();
+            tokio::spawn(async move { cleanup::drain(&app, &left.to_string()).await });
+        }
         // While its volume was made it counted as a guest of the host, and whoever applied a network there gave it a lease.
         if let (Goal::Stopped, Some(place), false) = (self.goal, &self.place, cx.is_plan()) {
             network::apply::forget_guest(cx.env(), place.host, &place.l3_networks);
         }
         Ok(())
+    }
+
+    /// The host where it ran before forgets it, now or when it is back.
+    fn leave_behind(&self, tx: &mut dyn Tx) -> Result<()> {
+        match self.left {
+            Some(left) if self.goal == Goal::Running && rows::exists(tx, "HostVO", &left.to_string())? => {
+                cleanup::later(tx, left, &RemoveVm { vm: self.vm.to_string() })
+            }
+            _ => Ok(()),
+        }
     }
 }

@@ -50,6 +50,9 @@ pub struct StartVm {
     pub wanted_storage: Option<Id<kind::PrimaryStorage>>,
     /// State to go back to.
     from: Option<VmState>,
+    /// Where it ran before.
+    #[serde(default)]
+    left: Option<Id<kind::Host>>,
     /// Where it goes.
     place: Option<Place>,
     started: Option<VmStarted>,
@@ -167,6 +170,7 @@ impl StartVm {
             wanted_host: None,
             wanted_storage: None,
             from: None,
+            left: None,
             place: None,
             started: None,
             file: None,

@@ -119,6 +119,7 @@ impl StartVm {
             rows::claim(tx, entity, uuid)?;
         }
         self.from = Some(vm.state);
+        self.left = vm.last_host.filter(|left| *left != chosen.host);
         let seat = store::Seat { host: chosen.host, cluster: chosen.cluster, zone: chosen.zone };
         store::hold_on(tx, vm, seat, run)?;
         let mut missing = Vec::new();
