@@ -19,8 +19,11 @@ pub const CALL_SUBJECT: &str = "cairn.api.call";
 const GROUP: &str = "cairn-servers";
 /// Largest request, as over HTTP. What the bus takes is less, if it is not set up otherwise.
 const MOST_BYTES: usize = 4 << 20;
-/// Calls at work at the same time, waits for jobs among them.
+/// Calls at work at the same time.
 const MOST: usize = 1024;
+/// Waits for the end of a job at the same time, beside the calls: they cost next to nothing. One more is told at once how the job
+/// stands.
+const MOST_WAITS: usize = 16_384;
 /// How long the end of a job is waited for, to tell it on the bus.
 const LONGEST_JOB: Duration = Duration::from_secs(24 * 3600);
 
@@ -39,6 +42,7 @@ pub async fn start(app: &Arc<App>) -> Result<()> {
 
 async fn serve(app: std::sync::Weak<App>, bus: Arc<dyn Bus>, mut calls: BoxStream<'static, Message>) {
     let room = Arc::new(Semaphore::new(MOST));
+    let waits = Arc::new(Semaphore::new(MOST_WAITS));
     while let Some(message) = calls.next().await {
         let Some(app) = app.upgrade() else { return };
         // Nobody would hear the answer: a call is not made by accident.
@@ -46,17 +50,22 @@ async fn serve(app: std::sync::Weak<App>, bus: Arc<dyn Bus>, mut calls: BoxStrea
         if app.lease.as_ref().is_some_and(|lease| !lease.holds()) {
             continue;
         }
-        let bus = bus.clone();
+        let (bus, waits) = (bus.clone(), waits.clone());
         match room.clone().try_acquire_owned() {
             Ok(permit) => {
                 tokio::spawn(async move {
-                    let answer = answer(&app, &bus, &message.body).await;
+                    let answer = match begin(&app, &bus, &message.body).await {
+                        Begun::Answered(answer) => answer,
+                        Begun::Waits(wait) => {
+                            drop(permit);
+                            wait.end(&app, &waits).await
+                        }
+                    };
                     if app.lease.as_ref().is_some_and(|lease| !lease.holds()) {
                         // Another server leads, and answers.
                         return;
                     }
                     send(&bus, &reply, &answer).await;
-                    drop(permit);
                 });
             }
             Err(_) => {
@@ -69,28 +78,52 @@ async fn serve(app: std::sync::Weak<App>, bus: Arc<dyn Bus>, mut calls: BoxStrea
     }
 }
 
-async fn answer(app: &Arc<App>, bus: &Arc<dyn Bus>, message: &[u8]) -> Answer {
-    if message.len() > MOST_BYTES {
-        return Answer::Text(413, format!("the request has more than {MOST_BYTES} bytes"));
+/// How far a message is answered.
+enum Begun {
+    Answered(Answer),
+    Waits(Wait),
+}
+
+/// A job whose end somebody waits for.
+struct Wait {
+    job: String,
+    schema: bool,
+    time: Option<String>,
+    most: Duration,
+    /// It was this message that began the job.
+    is_own: bool,
+}
+
+impl Wait {
+    async fn end(self, app: &Arc<App>, waits: &Arc<Semaphore>) -> Answer {
+        let room = waits.try_acquire();
+        let most = if room.is_ok() { self.most } else { Duration::ZERO };
+        match ends::wait(app, &self.job, (self.schema, self.time.as_deref()), most).await {
+            Answer::Json(202, _) if self.is_own => Answer::Accepted(self.job),
+            answer => answer,
+        }
     }
-    let (request, wait) = match request::read(message) {
+}
+
+async fn begin(app: &Arc<App>, bus: &Arc<dyn Bus>, message: &[u8]) -> Begun {
+    if message.len() > MOST_BYTES {
+        return Begun::Answered(Answer::Text(413, format!("the request has more than {MOST_BYTES} bytes")));
+    }
+    let (request, most) = match request::read(message) {
         Ok(Wanted::Call(request, wait)) => (request, wait),
         Ok(Wanted::Job { job, schema, time, wait }) => {
-            return ends::wait(app, &job, (schema, time.as_deref()), wait).await;
+            return Begun::Waits(Wait { job, schema, time, most: wait, is_own: false });
         }
-        Err(answer) => return answer,
+        Err(answer) => return Begun::Answered(answer),
     };
-    let form = (request.schema, request.time.clone());
+    let (schema, time) = (request.schema, request.time.clone());
     let answer = dispatch(app, *request).await;
-    let Answer::Accepted(job) = answer else { return answer };
-    tokio::spawn(tell_end(app.clone(), bus.clone(), job.clone(), form.clone()));
-    if wait.is_zero() {
-        return Answer::Accepted(job);
+    let Answer::Accepted(job) = answer else { return Begun::Answered(answer) };
+    tokio::spawn(tell_end(app.clone(), bus.clone(), job.clone(), (schema, time.clone())));
+    if most.is_zero() {
+        return Begun::Answered(Answer::Accepted(job));
     }
-    match ends::wait(app, &job, (form.0, form.1.as_deref()), wait).await {
-        Answer::Json(202, _) => Answer::Accepted(job),
-        ended => ended,
-    }
+    Begun::Waits(Wait { job, schema, time, most, is_own: true })
 }
 
 /// Publishes how a job ended. If this server ends before it, nobody does, and the job has to be asked for.

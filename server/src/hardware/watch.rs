@@ -61,7 +61,8 @@ async fn arrived(app: &Arc<App>, host: Host) -> Result<()> {
         // One that was never seen has not been lost either.
         let left_alone = row.status == Status::Disconnected && row.was_seen && !auto;
         // Whoever adds or reconnects a host waits for this moment and goes on by itself.
-        Ok(!row.is_deleting && !left_alone && !store::is_being_connected(tx, host)?)
+        let is_seen_to = store::is_being_connected(tx, host)? || store::will_be_connected(tx, host)?;
+        Ok(!row.is_deleting && !left_alone && !is_seen_to)
     };
     if app.store.read(wanted).await? { connect(app, host).await } else { Ok(()) }
 }

@@ -213,14 +213,24 @@ impl State {
 }
 
 impl Placement {
-    /// Reads what has changed since the index was read, without keeping it from others meanwhile.
+    /// Reads what has changed since the index was read, without keeping it from others meanwhile. What is unsure stays so if that
+    /// fails.
     pub(super) fn read_update(&self, tx: &mut dyn Tx, with_pending: bool) -> Result<Update> {
+        let unsure = std::mem::take(&mut self.lock().unsure);
+        let update = self.read_touched(tx, with_pending, &unsure);
+        if update.is_err() {
+            self.lock().unsure.look_also_at(&unsure);
+        }
+        update
+    }
+
+    fn read_touched(&self, tx: &mut dyn Tx, with_pending: bool, unsure: &Touched) -> Result<Update> {
         let began = Instant::now();
-        let (from, is_exact, unsure, pending) = {
-            let mut state = self.lock();
+        let (from, is_exact, pending) = {
+            let state = self.lock();
             let due = state.pending.iter().filter(|(_, at)| with_pending || at.elapsed() >= DEDUCTED);
             let due: Vec<u128> = due.map(|(h, _)| *h).collect();
-            (state.cursor, state.is_exact, std::mem::take(&mut state.unsure), due)
+            (state.cursor, state.is_exact, due)
         };
         let mut touched = since(tx, from)?;
         touched.resolve(tx)?;
@@ -228,11 +238,12 @@ impl Placement {
             return Ok(Update::Rebuild);
         }
         touched.hosts.extend(pending);
-        touched.look_also_at(&unsure);
+        touched.look_also_at(unsure);
         let known = self.lock().known(&touched);
         let topology = touched.topology(tx, self.sums(), &known)?;
         let hosts = touched.hosts.iter().map(|h| Ok((*h, entry::one(tx, *h)?))).collect::<Result<_>>()?;
-        Ok(Update::Changes(Box::new(Changes { from, to: touched.last, topology, hosts, unsure, began })))
+        let changes = Changes { from, to: touched.last, topology, hosts, unsure: unsure.clone(), began };
+        Ok(Update::Changes(Box::new(changes)))
     }
 
     /// Takes changes over, unless somebody else was faster.

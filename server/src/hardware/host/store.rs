@@ -286,6 +286,13 @@ pub fn is_being_connected(tx: &mut dyn Tx, host: Id<kind::Host>) -> Result<bool>
     has_run(tx, host, "'host.add', 'host.reconnect', 'host.update', 'host.delete'")
 }
 
+/// Whether a run that connects the host waits behind one that does so now: it will use the connection that stands then, so no
+/// further one is needed, however often the agent comes and goes meanwhile.
+pub fn will_be_connected(tx: &mut dyn Tx, host: Id<kind::Host>) -> Result<bool> {
+    let sql = "SELECT count(*) FROM run WHERE resource_uuid = ? AND state IN ('Running', 'Undoing') AND name = 'host.connect'";
+    Ok(tx.query_int(sql, params![host])? >= 2)
+}
+
 /// Whether any run is at work on the host.
 pub fn is_at_work(tx: &mut dyn Tx, host: Id<kind::Host>) -> Result<bool> {
     has_run(tx, host, "'host.add', 'host.reconnect', 'host.update', 'host.delete', 'host.connect'")

@@ -218,8 +218,21 @@ async fn api_02_an_answer_that_the_bus_can_not_carry_says_so() {
     assert_eq!(some["body"]["inventories"].as_array().map(Vec::len), Some(10));
 }
 
+/// Sends a message so many times at once.
+fn send_many(stage: &Stage, message: &Value, times: usize) -> Vec<tokio::task::JoinHandle<Value>> {
+    let message = message.to_string().into_bytes();
+    let send = |_| {
+        let (client, message) = (stage.client.clone(), message.clone());
+        tokio::spawn(async move {
+            let answer = client.request("cairn.api.call", message, Duration::from_secs(60)).await.unwrap();
+            serde_json::from_slice(&answer).unwrap()
+        })
+    };
+    (0..times).map(send).collect()
+}
+
 #[tokio::test]
-async fn api_02_more_calls_than_a_server_works_on_are_refused_and_later_taken() {
+async fn api_02_waits_for_a_job_take_no_room_from_calls() {
     let Some(stage) = Stage::set().await else { return };
     let world = stage.cloud.world().await;
     let host = stage.cloud.machines.host(&world.hosts[0]);
@@ -228,14 +241,31 @@ async fn api_02_more_calls_than_a_server_works_on_are_refused_and_later_taken() 
     let vm =
         json!({ "action": "CreateVmInstance", "params": world.vm("slow"), "session": session, "job": JOB });
     assert_eq!(stage.send(vm).await["status"], 202);
-    let wait = json!({ "job": JOB, "wait": 60 }).to_string().into_bytes();
-    let mut waiting = Vec::new();
-    for _ in 0..1024 {
-        let (client, wait) = (stage.client.clone(), wait.clone());
-        waiting.push(tokio::spawn(async move {
-            client.request("cairn.api.call", wait, Duration::from_secs(60)).await
-        }));
+    let waiting = send_many(&stage, &json!({ "job": JOB, "wait": 60 }), 1_500);
+    for _ in 0..20 {
+        assert_eq!(stage.send(json!({ "action": "GetVersion" })).await["status"], 200);
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    assert!(waiting.iter().all(|w| !w.is_finished()));
+    host.release();
+    for waited in waiting {
+        let answer = waited.await.unwrap();
+        assert_eq!(answer["status"], 200, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn api_02_more_calls_than_a_server_works_on_are_refused_and_later_taken() {
+    let Some(stage) = Stage::set().await else { return };
+    let world = stage.cloud.world().await;
+    let host = stage.cloud.machines.host(&world.hosts[0]);
+    let vm = world.create_vm(&stage.cloud.admin, "vm").await;
+    host.hang_nth("vm.console", 0);
+    let session = stage.cloud.admin.session();
+    let ask = json!({
+        "action": "RequestConsoleAccess", "params": { "vmInstanceUuid": vm["uuid"] }, "session": session,
+    });
+    let working = send_many(&stage, &ask, 1_024);
     let mut refused = Value::Null;
     for _ in 0..100 {
         refused = stage.send(json!({ "action": "GetVersion" })).await;
@@ -245,10 +275,9 @@ async fn api_02_more_calls_than_a_server_works_on_are_refused_and_later_taken() 
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(refused["body"]["error"]["code"], "SYS.1010", "{refused}");
-    host.release();
-    for waited in waiting {
-        let answer: Value = serde_json::from_slice(&waited.await.unwrap().unwrap()).unwrap();
-        assert_eq!(answer["status"], 200, "{answer}");
+    host.clear();
+    for call in working {
+        call.await.unwrap();
     }
     assert_eq!(stage.send(json!({ "action": "GetVersion" })).await["status"], 200);
 }

@@ -74,6 +74,31 @@ async fn ops_15_a_host_that_fails_or_is_slow_holds_up_nobody_and_connects_by_its
     cloud.assert_sane("the slow ones too").await;
 }
 
+/// However often a connection comes and goes while its hosts are slow, each host has one run at work and one behind it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ops_15_a_connection_that_comes_and_goes_piles_up_no_runs() {
+    let cloud = Cloud::start().await;
+    let cluster = cluster(&cloud).await;
+    let answer = add(&cloud, &cluster, 20, 20).await;
+    let hosts = uuids(&answer);
+    cloud.machines.all().delay("host.facts", Duration::from_millis(700));
+    let _simulation = simulate(&cloud, &answer);
+    for _ in 0..12 {
+        wait_until("the agent", async || cloud.app().agents.is_connected(&hosts[0])).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        cloud.machines.host(&hosts[0]).drop_connection();
+        wait_until("its end", async || !cloud.app().agents.is_connected(&hosts[0])).await;
+    }
+    let sql = "SELECT coalesce(max(n), 0) FROM (SELECT count(*) AS n FROM run WHERE name = 'host.connect'
+               AND state IN ('Running', 'Undoing') GROUP BY resource_uuid) AS counted";
+    let most = cloud.app().store.read(move |tx| tx.query_int(sql, &[])).await.unwrap();
+    assert!(most <= 2, "{most} runs of one host");
+    assert!(runs(&cloud).await > 0, "none was needed: the test shows nothing");
+    cloud.machines.all().clear();
+    wait_count(&cloud, "Connected", 20).await;
+    cloud.assert_sane("a connection that came and went").await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ops_15_hosts_that_come_back_unchanged_after_a_restart_of_the_server_write_nothing() {
     let mut cloud = Cloud::start().await;

@@ -81,26 +81,41 @@ async fn ps_06_what_was_kept_for_a_host_that_goes_is_done_by_another() {
     assert!(calm && files(&cloud) == 0, "{calm}, {} files", files(&cloud));
 }
 
-/// PS-06: the definition of a guest stays on a host when it is off, and goes from there once it runs on another one.
+/// PS-06: the definition of a guest that switched itself off stays on its host, and goes from there once it runs on another one.
 #[tokio::test]
 async fn ps_06_a_vm_that_starts_elsewhere_is_forgotten_where_it_ran_before() {
     let cloud = Cloud::start().await;
     let (_world, vm, [on, other]) = a_stopped_vm(&cloud).await;
     let has = |host: &str| cloud.machines.host(host).vms().contains_key(&vm);
-    assert!(has(&on));
-    cloud.admin.ok("StartVmInstance", json!({ "uuid": vm, "hostUuid": other })).await;
-    cloud.assert_sane("a VM that moved while it was off").await;
-    assert!(!has(&on) && has(&other));
-    // A host that is away hears of it when it is back, unless the guest runs there again by then.
-    cloud.admin.ok("StopVmInstance", json!({ "uuid": vm, "type": "cold" })).await;
-    cloud.machines.host(&other).disconnect();
-    while cloud.app().agents.is_connected(&other) {
+    for (from, to) in [(&on, &other), (&other, &on)] {
+        cloud.admin.ok("StartVmInstance", json!({ "uuid": vm, "hostUuid": from })).await;
+        switch_off_inside(&cloud, from, &vm).await;
+        assert!(has(from));
+        let is_away = from == &other;
+        if is_away {
+            cloud.machines.host(from).disconnect();
+            while cloud.app().agents.is_connected(from) {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        }
+        cloud.admin.ok("StartVmInstance", json!({ "uuid": vm, "hostUuid": to })).await;
+        if is_away {
+            assert!(has(from));
+            cloud.machines.host(from).reconnect();
+            while !cloud.app().agents.is_connected(from) {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        }
+        cloud.assert_sane("a VM that moved while it was off").await;
+        assert!(has(to), "it runs on {to}");
+        assert!(!has(from), "{:?}", cloud.machines.host(from).vms());
+        cloud.admin.ok("StopVmInstance", json!({ "uuid": vm, "type": "cold" })).await;
+    }
+}
+
+async fn switch_off_inside(cloud: &Cloud, host: &str, vm: &str) {
+    cloud.machines.host(host).power_off(vm);
+    while cloud.admin.one("QueryVmInstance", vm).await["state"] != "Stopped" {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
-    cloud.admin.ok("StartVmInstance", json!({ "uuid": vm, "hostUuid": on })).await;
-    assert!(has(&on) && has(&other));
-    cloud.machines.host(&other).reconnect();
-    cloud.assert_sane("both hosts are there").await;
-    assert!(!has(&other) && has(&on));
-    assert_eq!(cloud.admin.one("QueryVmInstance", &vm).await["state"], "Running");
 }
