@@ -27,6 +27,12 @@ SUBNET=${CAIRN_SUBNET:-172.30.0}
 
 BEGAN=$EPOCHREALTIME
 
+# Folder of this name for the store that is in use: what hosts and disks belong to is in its database, and means nothing to the
+# other one.
+of_store() {
+    if [[ $(cat "$RUN/store" 2>/dev/null) == postgres ]]; then echo "$RUN/$1-postgres"; else echo "$RUN/$1"; fi
+}
+
 # Seconds since the script began, with one digit behind the point.
 elapsed() {
     local now=${EPOCHREALTIME/./} began=${BEGAN/./}

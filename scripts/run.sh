@@ -45,6 +45,9 @@ choose_store() {
     local before
     before=$(cat "$RUN/store" 2>/dev/null || echo sqlite)
     STORE=${STORE:-$before}
+    if [[ $STORE != "$before" ]] && server_pid >/dev/null; then
+        fail "the platform runs and keeps its data in $before" "make stop, then make run STORE=$STORE"
+    fi
     case $STORE in
     sqlite) STORE_URL= ;;
     postgres)
@@ -62,10 +65,10 @@ choose_store() {
 }
 
 write_server_config() {
-    mkdir -p "$DATA" "$RUN/agent"
+    mkdir -p "$DATA" "$(of_store agent)"
     chmod 700 "$DATA"
     jq -n --arg listen "$LISTEN" --arg api "$API_PORT" --arg page "$PAGE_PORT" --arg agents "$AGENT_PORT" \
-        --arg folder "$ROOT/ui/dist" --arg agent "$RUN/agent" --arg store "$STORE_URL" '{
+        --arg folder "$ROOT/ui/dist" --arg agent "$(of_store agent)" --arg store "$STORE_URL" '{
             apiAddress: ($listen + ":" + $api), pageAddress: ($listen + ":" + $page), agentAddress: ("0.0.0.0:" + $agents),
             pageDir: $folder, localAgentDir: $agent
         } + (if $store == "" then {} else { store: $store } end)' >"$DATA/server.json.new"
@@ -94,7 +97,7 @@ start_platform() {
         check_ports
         server_ctl start >/dev/null || fail "the server does not start (the reason is above)" "Its log is $RUN/log/cairn-server.log"
     fi
-    service_pid cairn-agent >/dev/null || start_service cairn-agent --dir "$RUN/agent" --image-store-port "$IMAGE_PORT"
+    service_pid cairn-agent >/dev/null || start_service cairn-agent --dir "$(of_store agent)" --image-store-port "$IMAGE_PORT"
     write_environment
     log_in || fail "the login as admin failed" "If the password was changed, say so: CAIRN_PASSWORD=... make run" \
         "If it is forgotten: $BIN/cairn-ctl --data-dir $DATA reset-password"
@@ -156,14 +159,14 @@ ensure_network() {
 
 ensure_resources() {
     local host primary store
-    mkdir -p "$RUN"/{primary,images}
+    mkdir -p "$(of_store primary)" "$(of_store images)"
     ZONE=$(ensure zone zone1 create)
     CLUSTER=$(ensure cluster cluster1 create --zone-uuid "$ZONE" --hypervisor-type KVM)
-    primary=$(ensure primary-storage local1 add-local --zone-uuid "$ZONE" --url "$RUN/primary")
+    primary=$(ensure primary-storage local1 add-local --zone-uuid "$ZONE" --url "$(of_store primary)")
     attach primary-storage "$primary" attachedClusterUuids cluster "$CLUSTER"
     host=$(ensure host "$(hostname)" add-local --cluster-uuid "$CLUSTER" --management-ip 127.0.0.1)
     wait_for_host "$host"
-    store=$(ensure backup-storage images1 add-local --url "$RUN/images")
+    store=$(ensure backup-storage images1 add-local --url "$(of_store images)")
     attach backup-storage "$store" attachedZoneUuids zone "$ZONE"
     OFFERING=$(ensure instance-offering tiny create --cpu-num 1 --memory-size 256M)
     ensure disk-offering 1g create --disk-size 1G >/dev/null

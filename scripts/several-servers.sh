@@ -22,6 +22,9 @@ start_postgres() {
 start_nats() {
     service_pid nats-server >/dev/null && return
     mkdir -p "$RUN/log"
+    if (exec 3<>"/dev/tcp/127.0.0.1/$NATS_PORT") 2>/dev/null; then
+        fail "port $NATS_PORT is in use on this machine" "Choose another one for the message bus: CAIRN_NATS_PORT=15222 $0 ..."
+    fi
     (
         cd "$RUN" || exit
         setsid nats-server --addr 127.0.0.1 --port "$NATS_PORT" >>"$RUN/log/nats-server.log" 2>&1 </dev/null &

@@ -49,8 +49,10 @@ stop_hypervisor() {
 # The agent leaves DHCP servers, their namespaces, rules and the bridge in place when it ends, so that its own restart
 # hurts no guest.
 remove_guest_network() {
-    if [[ -d $RUN/agent && -x $BIN/cairn-agent ]]; then
-        if ! "$BIN/cairn-agent" --dir "$RUN/agent" --purge --log warn 9>&-; then
+    local agent
+    agent=$(of_store agent)
+    if [[ -d $agent && -x $BIN/cairn-agent ]]; then
+        if ! "$BIN/cairn-agent" --dir "$agent" --purge --log warn 9>&-; then
             say "some of the agent's network could not be removed (the reason is above)"
             STATUS=1
         fi
