@@ -19,6 +19,9 @@ const PER_AGENT: usize = 1000;
 /// First and last address of a range, its netmask, and its gateway.
 pub type Network<'a> = (&'a str, &'a str, &'a str, &'a str);
 
+/// Room for 65,000 VMs.
+pub const RANGE: Network = ("10.8.0.2", "10.8.255.250", "255.255.0.0", "10.8.0.1");
+
 /// What a VM is made from.
 pub struct World {
     /// Parameters of a VM but for its name.
@@ -32,8 +35,7 @@ pub struct World {
 impl World {
     /// A zone with this many simulated hosts, all Connected. Their process keeps files in `dir`.
     pub fn build(api: &Api, dir: &Path, hosts: usize) -> Result<Self> {
-        let range = ("10.8.0.2", "10.8.255.250", "255.255.0.0", "10.8.0.1");
-        Self::with_network(api, dir, hosts, range)
+        Self::with_network(api, dir, hosts, RANGE)
     }
 
     /// The same with a network of these addresses.
@@ -81,22 +83,29 @@ pub fn uuid(inventory: &Value) -> Result<String> {
 }
 
 /// A new zone with an empty cluster of simulated hosts; the uuids of both.
-pub fn empty_zone(api: &Api) -> Result<(String, String)> {
+fn empty_zone(api: &Api) -> Result<(String, String)> {
     let zone = uuid(&api.post("/zones", json!({ "name": "zone" }))?)?;
     let cluster = json!({ "name": "cluster", "zoneUuid": zone, "hypervisorType": "Simulator" });
     let cluster = uuid(&api.post("/clusters", cluster)?)?;
     Ok((zone, cluster))
 }
 
-/// A zone with a cluster and a network; the uuids of cluster and network.
+/// A zone with a cluster and a network, whose images are in a store; the uuids of cluster and network.
 fn zone(api: &Api, store: &str, range: Network) -> Result<(String, String)> {
-    let (zone, cluster) = empty_zone(api)?;
+    let (zone, cluster, l3) = furnished_zone(api, range)?;
     api.post(&format!("/zones/{zone}/backup-storage/{store}"), json!({}))?;
+    Ok((cluster, l3))
+}
+
+/// A zone with a cluster of simulated hosts that have local storage and a flat network, so that they can take VMs; the uuids of
+/// zone, cluster and L3 network.
+pub fn furnished_zone(api: &Api, range: Network) -> Result<(String, String, String)> {
+    let (zone, cluster) = empty_zone(api)?;
     let storage = json!({ "name": "local", "zoneUuid": zone, "url": "/cairn_ps" });
     let storage = uuid(&api.post("/primary-storage/local-storage", storage)?)?;
     api.post(&format!("/clusters/{cluster}/primary-storage/{storage}"), json!({}))?;
     let l3 = network(api, &zone, &cluster, range)?;
-    Ok((cluster, l3))
+    Ok((zone, cluster, l3))
 }
 
 fn network(api: &Api, zone: &str, cluster: &str, (first, last, netmask, gateway): Network) -> Result<String> {

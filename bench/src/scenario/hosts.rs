@@ -2,6 +2,8 @@
 //! thousand with a connection each. The time of the registration is that from the first call until the API says that all of
 //! them are Connected. Then nobody calls, and the processor time of the server over two minutes of heartbeats is what they
 //! cost. The agents beat as often as the server asks for.
+//!
+//! Their cluster has local primary storage and a flat network, so that each host that is Connected could run a VM.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +14,7 @@ use crate::report::Report;
 use crate::scale::scaled;
 use crate::server::{Server, data_dir};
 use crate::simulation::{self, Crowd, Simulation};
-use crate::world::empty_zone;
+use crate::world::{RANGE, furnished_zone};
 
 const MILLION: usize = 1_000_000;
 const SEPARATE: usize = 5000;
@@ -20,6 +22,9 @@ const SEPARATE: usize = 5000;
 const SETTLE: Duration = Duration::from_secs(20);
 /// Heartbeats are measured for this long.
 const WATCH: Duration = Duration::from_secs(120);
+
+/// What the hosts have, for the texts.
+const FURNISHED: &str = "their cluster has local storage, an L2 and an L3 network with a range";
 
 /// What a crowd of hosts costs.
 struct Cost {
@@ -37,12 +42,12 @@ pub(super) fn million(report: &mut Report) -> Result<()> {
     let size = if hosts == MILLION { "1m".to_owned() } else { hosts.to_string() };
     let (took, added) = (cost.took.as_secs_f64(), cost.added.as_secs_f64());
     let how = format!(
-        "from the first call until all {hosts} were Connected; rows after {added:.1} s, then {} connections, one process",
+        "from the first call until all {hosts} were Connected; rows after {added:.1} s, then {} connections, one process; {FURNISHED}",
         hosts.div_ceil(1000)
     );
     report.put_named(&format!("register_{size}_hosts_s"), "s", took, how);
     let how = format!(
-        "resident, {} s after the last host was Connected; at most {:.0}",
+        "resident, {} s after the last host was Connected; at most {:.0}; {FURNISHED}",
         SETTLE.as_secs(),
         cost.peak_mib
     );
@@ -55,7 +60,10 @@ pub(super) fn million(report: &mut Report) -> Result<()> {
 pub(super) fn separate(report: &mut Report) -> Result<()> {
     let hosts = scaled(SEPARATE)?;
     let cost = crowd(hosts, 1, &["--heartbeat", "10s"])?;
-    let how = format!("resident, with {hosts} connections of mutual TLS; at most {:.0}", cost.peak_mib);
+    let how = format!(
+        "resident, with {hosts} connections of mutual TLS; at most {:.0}; {FURNISHED}",
+        cost.peak_mib
+    );
     report.put_named(&format!("agents_{hosts}_mib"), "MiB", cost.mib, how);
     let how = format!("over {} s, each beats every 10 s", WATCH.as_secs());
     report.put_named(&format!("agents_{hosts}_cores"), "cores", cost.cores, how);
@@ -69,7 +77,7 @@ fn crowd(hosts: usize, per_agent: usize, more: &[&str]) -> Result<Cost> {
     let dir = data_dir()?;
     let server = Server::start(dir.path())?;
     let api = server.admin()?;
-    let (_, cluster) = empty_zone(&api)?;
+    let (_, cluster, _) = furnished_zone(&api, RANGE)?;
     let folder = dir.path().join("agents");
     eprintln!("  registering {hosts} hosts");
     let began = Instant::now();
