@@ -141,7 +141,7 @@ impl Bed {
 
     async fn many<F>(&self, count: usize, one: impl Fn(Self) -> F + Clone + Send + 'static) -> Result<Sample>
     where
-        F: Future<Output = Result<Duration>> + Send + 'static,
+        F: Future<Output = Result<Vec<Duration>>> + Send + 'static,
     {
         let mut tasks = Vec::new();
         for _ in 0..CALLERS {
@@ -150,7 +150,9 @@ impl Bed {
                 let mut sample = Sample::default();
                 for _ in 0..count.div_ceil(CALLERS) {
                     interrupt::check()?;
-                    sample.push(one(bed.share()).await?);
+                    for took in one(bed.share()).await? {
+                        sample.push(took);
+                    }
                 }
                 anyhow::Ok(sample)
             }));
@@ -171,8 +173,9 @@ impl Bed {
         }
     }
 
-    /// Chooses a host and takes its room; how long the choice took.
-    async fn choose(&self, ask: Ask) -> (Duration, cairn_types::Result<()>) {
+    /// Chooses a host and takes its room; how long each choice took. There are several if the batch of writes that the first was
+    /// in was taken back, because another in it failed: it is then made again.
+    async fn choose(&self, ask: Ask) -> (Vec<Duration>, cairn_types::Result<()>) {
         let (placement, settings) = (self.placement.clone(), self.settings.clone());
         let (sender, receiver) = std::sync::mpsc::channel();
         let done = self.store.write(move |tx| {
@@ -182,7 +185,7 @@ impl Bed {
             take(tx, &found?, &ask)
         });
         let done = done.await;
-        (receiver.try_iter().last().unwrap_or_default(), done)
+        (receiver.try_iter().collect(), done)
     }
 }
 
