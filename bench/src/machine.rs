@@ -77,7 +77,8 @@ fn qemu() -> String {
     format!("QEMU {}", line.split(' ').nth(3).unwrap_or("unknown"))
 }
 
-fn commit() -> String {
+/// The commit that is checked out, and whether anything was changed since.
+pub fn commit() -> String {
     let commit = first_line("git", &["log", "-1", "--format=%h of %cs"]);
     let changed = first_line("git", &["status", "--porcelain", "--untracked-files=no"]) != "unknown";
     if changed { format!("{commit}, with changes") } else { commit }

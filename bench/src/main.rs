@@ -1,5 +1,5 @@
 //! `cairn-bench`: measures the figures that Cairn promises. Prints one table with the machine named and writes them to
-//! `target/bench/latest.json`. It judges, but it is no test: a missed figure is said and does not fail.
+//! `target/bench/latest.json`, and when and at which commit each was measured to `measured.json` beside it. It judges, but it is no test: a missed figure is said and does not fail.
 //!
 //! Every scenario brings its own server and data and takes them away again, after Ctrl-C too.
 
@@ -41,10 +41,11 @@ fn main() {
     let mut failed = false;
     for (name, error) in run(&args.chosen, &mut report) {
         eprintln!("\n{name} could not be measured: {error:#}");
+        report.broke_off(name);
         failed = true;
     }
     println!("\n{}\n{:9} {}\n\n{}", machine::describe(), "command", command(), report.table());
-    match report.write() {
+    match report.write(&machine::commit()) {
         Ok(path) => println!("\n{}\nwritten to {}", report.verdict(), path.display()),
         Err(error) => {
             eprintln!("\nthe figures could not be written: {error:#}");

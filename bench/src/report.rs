@@ -1,9 +1,11 @@
-//! The table and `target/bench/latest.json`.
+//! The table, `target/bench/latest.json`, and `measured.json` beside it, which says when and at which commit each figure was
+//! measured.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use cairn_types::time;
 use serde_json::{Value, json};
 
 use crate::metrics::{METRICS, Metric, find};
@@ -13,6 +15,8 @@ pub struct Report {
     values: BTreeMap<&'static str, (f64, String)>,
     /// Figures at other sizes than those of the table: name, value, unit, how.
     others: Vec<(String, f64, String, String)>,
+    /// Scenarios that broke off.
+    broken: Vec<String>,
     whole: bool,
 }
 
@@ -24,7 +28,7 @@ pub fn checkout() -> PathBuf {
 impl Report {
     /// An empty one. `whole`: every scenario is run, so that earlier figures are void.
     pub fn new(whole: bool) -> Self {
-        Self { values: BTreeMap::new(), others: Vec::new(), whole }
+        Self { values: BTreeMap::new(), others: Vec::new(), broken: Vec::new(), whole }
     }
 
     /// Notes a figure and how it was measured.
@@ -40,6 +44,11 @@ impl Report {
             Some(metric) => self.put(metric.name, value, how),
             None => self.others.push((name.into(), rounded(value), unit.into(), how.into())),
         }
+    }
+
+    /// Notes a scenario that broke off: some of its figures are missing.
+    pub fn broke_off(&mut self, scenario: &str) {
+        self.broken.push(scenario.to_owned());
     }
 
     /// The table of what was measured.
@@ -60,7 +69,7 @@ impl Report {
         out
     }
 
-    /// Which figures are missed, in one sentence.
+    /// Which figures are missed and which scenarios broke off, in one sentence.
     pub fn verdict(&self) -> String {
         let judged = || METRICS.iter().filter_map(|m| Some((m, self.values.get(m.name)?.0)));
         let missed: Vec<String> =
@@ -68,22 +77,42 @@ impl Report {
         let goals = judged().filter(|(m, v)| m.goal.is_some() && m.reaches(*v, m.goal)).count();
         let with_goal = judged().filter(|(m, _)| m.goal.is_some()).count();
         let tail = format!("goals reached: {goals} of {with_goal}");
-        if missed.is_empty() {
-            return format!("every must is reached, of {} figures measured; {tail}", self.values.len());
+        let all = self.values.len();
+        let verdict = match (missed.len(), self.broken.is_empty()) {
+            (0, true) => format!("every must is reached, of {all} figures measured; {tail}"),
+            (0, false) => format!("no must is missed by the {all} figures that were measured; {tail}"),
+            (count, _) => format!("MISSED {count} of {all}: {}; {tail}", missed.join("; ")),
+        };
+        if self.broken.is_empty() {
+            return verdict;
         }
-        format!("MISSED {} of {}: {}; {tail}", missed.len(), self.values.len(), missed.join("; "))
+        format!("could not be measured: {}; {verdict}", self.broken.join(", "))
     }
 
-    /// Writes `{"metric": value}`. Figures of scenarios that were not asked for stay as an earlier run left them.
-    pub fn write(&self) -> Result<PathBuf> {
-        let path = checkout().join("target/bench/latest.json");
-        std::fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
-        let earlier = std::fs::read_to_string(&path).ok().filter(|_| !self.whole);
+    /// Writes `{"metric": value}` to `latest.json`, and to `measured.json` at which commit and when each was measured. Figures of
+    /// scenarios that were not asked for stay as an earlier run left them.
+    pub fn write(&self, commit: &str) -> Result<PathBuf> {
+        let folder = checkout().join("target/bench");
+        std::fs::create_dir_all(&folder)?;
+        self.write_to(&folder, commit)
+    }
+
+    fn write_to(&self, folder: &Path, commit: &str) -> Result<PathBuf> {
+        let now = time::rfc3339(time::now_ms());
+        let measured = |value: f64| json!({ "value": value, "commit": commit, "measuredAt": now });
+        self.merge(&folder.join("measured.json"), measured)?;
+        let path = folder.join("latest.json");
+        self.merge(&path, |value| json!(value))?;
+        Ok(path)
+    }
+
+    /// Puts the figures into a file beside those of earlier runs.
+    fn merge(&self, path: &Path, entry: impl Fn(f64) -> Value) -> Result<()> {
+        let earlier = std::fs::read_to_string(path).ok().filter(|_| !self.whole);
         let mut all: BTreeMap<String, Value> =
             earlier.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-        all.extend(self.values.iter().map(|(metric, (value, _))| ((*metric).to_owned(), json!(value))));
-        std::fs::write(&path, format!("{}\n", serde_json::to_string_pretty(&all)?))?;
-        Ok(path)
+        all.extend(self.values.iter().map(|(metric, (value, _))| ((*metric).to_owned(), entry(*value))));
+        Ok(std::fs::write(path, format!("{}\n", serde_json::to_string_pretty(&all)?))?)
     }
 }
 
@@ -102,4 +131,45 @@ fn figure(value: f64) -> String {
 fn row(cells: &[&str; 7]) -> String {
     let [metric, value, unit, must, goal, judged, how] = cells;
     format!("{metric:25} {value:>8} {unit:5} {must:>8} {goal:>8}  {judged:6}  {how}").trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scenario_that_broke_off_is_named_and_nothing_is_called_reached() {
+        let mut report = Report::new(true);
+        report.put("zone_create_p50_ms", 2.0, "");
+        assert_eq!(report.verdict(), "every must is reached, of 1 figures measured; goals reached: 0 of 0");
+        report.broke_off("cloud-1m");
+        let verdict = report.verdict();
+        assert!(verdict.starts_with("could not be measured: cloud-1m; no must is missed"), "{verdict}");
+        report.put("zone_create_p99_ms", 11.0, "");
+        let verdict = report.verdict();
+        assert!(verdict.starts_with("could not be measured: cloud-1m; MISSED 1 of 2: zone_create_p99_ms"));
+    }
+
+    #[test]
+    fn figures_of_earlier_runs_stay_with_the_commit_that_they_were_measured_at() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |whole: bool, metric, value, commit| {
+            let mut report = Report::new(whole);
+            report.put(metric, value, "");
+            report.write_to(folder.path(), commit).unwrap();
+        };
+        let read = |name: &str| -> Value {
+            serde_json::from_str(&std::fs::read_to_string(folder.path().join(name)).unwrap()).unwrap()
+        };
+        write(true, "zone_create_p50_ms", 2.0, "old");
+        write(false, "zone_create_p99_ms", 9.0, "new");
+        assert_eq!(read("latest.json"), json!({ "zone_create_p50_ms": 2.0, "zone_create_p99_ms": 9.0 }));
+        let measured = read("measured.json");
+        assert_eq!(measured["zone_create_p50_ms"]["commit"], "old");
+        assert_eq!(measured["zone_create_p99_ms"]["commit"], "new");
+        assert!(measured["zone_create_p99_ms"]["measuredAt"].as_str().is_some_and(|t| t.starts_with("20")));
+        write(true, "server_start_ms", 100.0, "third");
+        assert_eq!(read("latest.json"), json!({ "server_start_ms": 100.0 }));
+        assert_eq!(read("measured.json").as_object().map(serde_json::Map::len), Some(1));
+    }
 }
