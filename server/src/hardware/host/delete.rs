@@ -13,6 +13,7 @@ use super::ENTITY;
 use super::agent::{How, Machine};
 use super::store::{self, HostRow};
 use crate::app::App;
+use crate::hardware::watch;
 use crate::{cascade, network, rows, storage};
 
 /// How long a host that was connected is waited for, to be left clean.
@@ -60,9 +61,7 @@ impl Workflow for DeleteHost {
         let run = cx.run();
         match (step, dir) {
             (MarkDeleting, Dir::Do | Dir::Plan) => cx.tx(self, move |w, tx| w.mark(tx, run)).await,
-            (MarkDeleting, Dir::Undo) => {
-                cx.tx(self, move |w, tx| rows::end_delete(tx, ENTITY, w.host, run)).await
-            }
+            (MarkDeleting, Dir::Undo) => self.stay(cx).await,
 
             (Dependents | Dismiss, Dir::Do | Dir::Plan) if self.is_gone => Ok(()),
             (Dependents, Dir::Do | Dir::Plan) => {
@@ -117,6 +116,16 @@ impl DeleteHost {
         self.address = row.management_ip;
         self.agent = row.agent.unwrap_or_default();
         rows::begin_delete(tx, ENTITY, self.host, run)
+    }
+
+    /// The host is not deleted after all. If its agent came back meanwhile, it was left alone.
+    async fn stay(&mut self, cx: &mut Cx<App>) -> Result<()> {
+        let run = cx.run();
+        cx.tx(self, move |w, tx| rows::end_delete(tx, ENTITY, w.host, run)).await?;
+        if cx.env().agents.is_connected(self.host) {
+            watch::connect_alone(cx.env(), self.host).await;
+        }
+        Ok(())
     }
 
     async fn dismiss(&mut self, cx: &mut Cx<App>) -> Result<()> {

@@ -16,7 +16,7 @@ use super::repertoire::CLIENTS;
 use crate::rig::{Rig, Terms};
 
 /// Everything settles within this time once all is mended.
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Calls that hang go on after this time.
 const MEND_AFTER: Duration = Duration::from_millis(120);
 
