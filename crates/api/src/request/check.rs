@@ -20,7 +20,7 @@ pub fn check(op: &Operation, params: &mut Params) -> Result<()> {
 }
 
 fn checked(op: &Operation, param: &Param, value: Option<Value>) -> Result<Option<Value>> {
-    let value = value.map(|v| typed(param, v)).transpose()?.filter(|v| !says_nothing(param, v));
+    let value = value.map(|v| typed(param, v)).transpose()?.filter(|v| !says_nothing(op, param, v));
     if let Some(value) = &value {
         each_text(value, &mut |text| check_text(param, text))?;
     }
@@ -112,8 +112,9 @@ fn whole(number: &Number) -> Option<i64> {
     format!("{float:.0}").parse().ok()
 }
 
-/// Clients send empty texts and zeros for what they have no value for.
-fn says_nothing(param: &Param, value: &Value) -> bool {
+/// Clients send empty texts and zeros for what they have no value for. Operations that are not of the original API have no such
+/// clients: where they have a default, a zero is taken as it stands.
+fn says_nothing(op: &Operation, param: &Param, value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::String(text) if text.is_empty() => {
@@ -124,7 +125,10 @@ fn says_nothing(param: &Param, value: &Value) -> bool {
                 || param.refers.is_some()
                 || param.in_path
         }
-        Value::Number(n) => n.as_i64() == Some(0) && !param.required && param.min.is_some_and(|min| min >= 1),
+        Value::Number(n) if n.as_i64() == Some(0) => {
+            let is_meant = op.ours && param.default.is_some();
+            !is_meant && !param.required && param.min.is_some_and(|min| min >= 1)
+        }
         _ => false,
     }
 }

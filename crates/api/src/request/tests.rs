@@ -319,6 +319,16 @@ fn api_01_lists_are_checked_for_emptiness_and_elements() {
 }
 
 #[test]
+fn api_01_a_zero_is_no_value_in_the_original_api_only() {
+    let hosts = |per_agent: i64| {
+        let params = json!({ "clusterUuid": "c".repeat(32), "count": 2, "hostsPerAgent": per_agent });
+        checked("AddSimulatorHosts", json!({ "params": params })).map(|p| p.long("hostsPerAgent"))
+    };
+    assert_eq!((hosts(1), hosts(1000)), (Ok(1), Ok(1000)));
+    assert!(hosts(0).unwrap_err().contains("'hostsPerAgent' is 0; it must be between 1 and 1000"));
+}
+
+#[test]
 fn api_01_numbers_are_read_and_kept_in_range() {
     let offering = |cpu: Value, memory: Value| {
         checked(

@@ -93,6 +93,7 @@ async fn bey_07_a_bulk_that_cannot_be_added_leaves_nothing() {
         (json!({ "clusterUuid": cluster, "count": 0 }), "SYS.1007"),
         (json!({ "clusterUuid": cluster, "count": 10001 }), "SYS.1007"),
         (json!({ "clusterUuid": cluster, "count": 10, "hostsPerAgent": 1001 }), "SYS.1007"),
+        (json!({ "clusterUuid": cluster, "count": 10, "hostsPerAgent": 0 }), "SYS.1007"),
         (json!({ "clusterUuid": cluster, "count": 10, "cpuNum": -1 }), "SYS.1007"),
         (json!({ "clusterUuid": kvm, "count": 10 }), "SYS.1007"),
         (json!({ "clusterUuid": gone, "count": 10 }), "SYS.1003"),
