@@ -120,7 +120,12 @@ fn help(op: &Operation, param: &Param) -> String {
     {
         text.push_str(&format!(" [default: {default}]"));
     }
-    text
+    unbroken(&text)
+}
+
+/// A text whose `{n}` stays: clap makes a line break of it, unless a colour code that does nothing is inside.
+fn unbroken(text: &str) -> String {
+    text.replace("{n}", "{\x1b[0mn}")
 }
 
 /// A text about parameters with flags for their names.

@@ -139,6 +139,8 @@ fn cli_01_what_is_missing_is_named_together_with_what_there_is() {
         assert!(ran.err.contains(part), "{part}: {}", ran.err);
     }
     assert!(cairn(&mock, &["vm", "create", "--help"]).out.contains("[needed as a rule]"));
+    let many = cairn(&mock, &["host", "add-simulators", "--help"]).out;
+    assert!(many.contains("`{n}` in it stands") && many.contains("[default: sim-{n}]"), "{many}");
 }
 
 #[test]
