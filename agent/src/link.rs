@@ -207,7 +207,7 @@ fn tls_config(dir: &AgentDir) -> io::Result<ClientConfig> {
         .map_err(io::Error::other)?
         .with_root_certificates(roots)
         .with_client_auth_cert(certificates("cert.pem")?, key)
-        .map_err(io::Error::other)
+        .map_err(|e| io::Error::other(format!("cert.pem and key.pem: {e}")))
 }
 
 /// Half to one and a half of the pause, so that a thousand agents do not come back in the same moment.

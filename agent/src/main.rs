@@ -58,12 +58,11 @@ fn simulation_arguments() -> impl Iterator<Item = Arg> {
     let flag = |name: &'static str, value: &'static str, help: &'static str| {
         Arg::new(name).long(name).value_name(value).help(help).requires("simulate")
     };
-    let number = clap::value_parser!(u64);
     let all = [
         Arg::new("simulate")
             .long("simulate")
             .value_name("N")
-            .value_parser(number)
+            .value_parser(hosts)
             .conflicts_with_all(["dir", "purge"])
             .requires("credentials")
             .help("serve this many hosts that are in memory only, instead of this machine"),
@@ -99,6 +98,15 @@ fn simulation_arguments() -> impl Iterator<Item = Arg> {
             .default_value("1"),
     ];
     all.into_iter().map(|arg| arg.help_heading("Simulated hosts"))
+}
+
+/// A number of hosts to simulate.
+fn hosts(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(0) => Err("there must be at least one host to simulate".to_owned()),
+        Ok(hosts) => Ok(hosts),
+        Err(_) => Err("this is no number of hosts".to_owned()),
+    }
 }
 
 fn main() -> ExitCode {

@@ -1,7 +1,7 @@
 //! The files from which simulated agents know who they are: one for each, `<agent uuid>.json`, as the command line writes them
 //! from the answer of `AddSimulatorHosts`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use cairn_simhost::HostShape;
@@ -29,6 +29,9 @@ pub struct Identity {
     pub certificate: String,
     /// Its key, PEM.
     pub key: String,
+    /// The file that all this is from.
+    #[serde(skip)]
+    pub file: PathBuf,
 }
 
 impl Identity {
@@ -47,9 +50,10 @@ pub fn read(folder: &Path) -> anyhow::Result<Vec<Identity>> {
             continue;
         }
         let text = std::fs::read(&path).with_context(|| format!("{}", path.display()))?;
-        let identity: Identity = serde_json::from_slice(&text)
+        let mut identity: Identity = serde_json::from_slice(&text)
             .with_context(|| format!("{} is no file of an agent", path.display()))?;
         ensure!((1..=1000).contains(&identity.hosts), "{}: an agent serves 1 to 1000 hosts", path.display());
+        identity.file = path;
         all.push(identity);
     }
     all.sort_by(|a, b| a.uuid.cmp(&b.uuid));

@@ -70,7 +70,9 @@ pub async fn serve(cloud: &SimCloud, options: Options, stop: impl Future<Output 
             builder = builder.heartbeat(every);
         }
         let agent = builder.build();
-        let ready = Arc::new(dialler.prepare(identity)?);
+        let file = identity.file.display();
+        let ready = dialler.prepare(identity).with_context(|| format!("{file} cannot be used"))?;
+        let ready = Arc::new(ready);
         let dialler = dialler.clone();
         tasks.spawn(async move {
             agent
@@ -120,4 +122,31 @@ fn chosen(options: &Options) -> anyhow::Result<Vec<Identity>> {
         folder.display()
     );
     Ok(chosen)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn bey_07_a_key_that_does_not_fit_its_certificate_is_told_with_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = || rcgen::generate_simple_self_signed(vec!["agent".to_owned()]).unwrap();
+        let (one, other) = (made(), made());
+        let identity = serde_json::json!({ "uuid": "a", "hosts": 1, "cpuNum": 1, "memorySize": 1, "server": "127.0.0.1:1",
+            "serverName": "server", "ca": one.cert.pem(), "certificate": one.cert.pem(), "key": other.signing_key.serialize_pem() });
+        let file = folder.path().join("mixed up.json");
+        std::fs::write(&file, identity.to_string()).unwrap();
+        let options = Options {
+            hosts: 1,
+            credentials: folder.path().to_owned(),
+            server: None,
+            hosts_per_connection: 1000,
+            heartbeat: None,
+            seed: 1,
+            behaviour: Behaviour::default(),
+        };
+        let error = format!("{:#}", run(options, std::future::ready(())).await.unwrap_err());
+        assert!(error.starts_with(&format!("{} cannot be used: ", file.display())), "{error}");
+    }
 }
