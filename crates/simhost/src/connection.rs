@@ -23,6 +23,8 @@ const WELCOME: Duration = Duration::from_secs(30);
 const ALONE: Duration = Duration::from_secs(365 * 86_400);
 /// Longest pause between two dials, in multiples of the first.
 const SLOWEST: u32 = 16;
+/// An agent whose connections are closed says so that often.
+const TELL_CLOSED: Duration = Duration::from_secs(60);
 
 /// How a connection ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -150,12 +152,13 @@ impl SimAgent {
     {
         let mut gate = self.core.gate.subscribe();
         let mut pauses = 1;
+        let mut told: Option<Instant> = None;
         loop {
             if gate.wait_for(|g| g.is_open).await.is_err() {
                 return;
             }
             match dial().await {
-                Ok(stream) => match self.serve(stream).await {
+                Ok(stream) => match self.tell_closed(self.serve(stream).await, &mut told) {
                     Ok(Ended::Refused(fault)) => {
                         tracing::warn!(agent = %self.core.uuid, error = %fault, "the server refused agent {}", self.core.uuid);
                         pauses = SLOWEST;
@@ -171,6 +174,31 @@ impl SimAgent {
             let jitter = 0.5 + lock(&self.core.world).dice.unit() / 2.0;
             tokio::time::sleep((self.redial * pauses).mul_f64(jitter)).await;
         }
+    }
+
+    /// Says that the server closed the connection, at most once in [`TELL_CLOSED`]. A server that ends says no goodbye of TLS.
+    fn tell_closed(
+        &self,
+        end: Result<Ended, LinkError>,
+        told: &mut Option<Instant>,
+    ) -> Result<Ended, LinkError> {
+        let is_closed = match &end {
+            Ok(Ended::Closed) => true,
+            Err(LinkError::Io(e)) => {
+                matches!(e.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset)
+            }
+            _ => false,
+        };
+        if is_closed && told.is_none_or(|at| at.elapsed() >= TELL_CLOSED) {
+            *told = Some(Instant::now());
+            let agent = &self.core.uuid;
+            tracing::warn!(
+                %agent,
+                "the server closed the connection of agent {agent}; it dials again. If this goes on, another process may use the \
+                 same credentials: the server's log says so"
+            );
+        }
+        end
     }
 
     /// [`SimAgent::run`] as a task of its own; abort it to end the agent.

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use super::authority::{Authority, fingerprint};
 use super::link::{self, Link};
 use super::serve::{self, Identity};
+use super::twice::Twice;
 use crate::app::App;
 use crate::config::Config;
 use crate::nodes::lease::Lease;
@@ -65,6 +66,8 @@ pub(super) struct Inner {
     pub(super) targets: RwLock<HashMap<u128, Arc<Link>>>,
     pub(super) links: Mutex<HashMap<String, Arc<Link>>>,
     pub(super) changes: watch::Sender<u64>,
+    /// Which agents were said to replace a connection that stood.
+    pub(super) twice: Mutex<Twice>,
     advertised: Mutex<String>,
     started: Instant,
     patience: Patience,
@@ -105,6 +108,7 @@ impl Agents {
             targets: RwLock::default(),
             links: Mutex::default(),
             changes: watch::channel(0).0,
+            twice: Mutex::default(),
             advertised: Mutex::new(config.agents_advertised.clone()),
             started: Instant::now(),
             patience,
@@ -180,7 +184,7 @@ impl Agents {
             Ok(Ok(tls)) => {
                 let certs = tls.get_ref().1.peer_certificates();
                 let Some(seen) = certs.and_then(|c| c.first()).map(|c| fingerprint(c)) else { return };
-                serve::serve(self, tls, Identity::Certificate(seen)).await;
+                serve::serve(self, tls, Identity::Certificate(seen, peer)).await;
             }
             Ok(Err(e)) => tracing::warn!(%peer, error = %e, "TLS with an agent failed"),
             Err(_) => tracing::warn!(%peer, "an agent did not finish TLS in time"),

@@ -1,6 +1,7 @@
 //! One connection to an agent: what it serves, and who waits for its results.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,6 +17,8 @@ use super::hub::{Inner, OnProgress, Pending, late};
 /// A connection.
 pub(super) struct Link {
     pub(super) agent: String,
+    /// Where the agent dials from; `None`: it lives in this process.
+    pub(super) peer: Option<SocketAddr>,
     pub(super) out: mpsc::UnboundedSender<ServerFrame>,
     /// Who waits for a command by its id: more than one while a repeated step asks again before its first try gave up.
     pub(super) pending: Mutex<HashMap<String, Vec<Pending>>>,

@@ -5,6 +5,7 @@ mod calls;
 mod hub;
 mod link;
 mod serve;
+mod twice;
 
 pub use authority::{Authority, Credentials, SERVER_NAME};
 pub use calls::AgentCalls;

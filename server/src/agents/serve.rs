@@ -1,5 +1,6 @@
 //! Serving the connection of an agent, from its hello to its end.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,8 +20,8 @@ use crate::app::App;
 
 /// How the other side proved who it is.
 pub(super) enum Identity {
-    /// Fingerprint of its certificate.
-    Certificate(String),
+    /// Fingerprint of its certificate, and where it dials from.
+    Certificate(String, SocketAddr),
     /// It lives in this process.
     Internal(String),
 }
@@ -53,7 +54,9 @@ where
     if writer.send(&welcome).await.is_ok() {
         tracing::info!(agent = %link.agent, targets = targets.len(), "agent {} connected", link.agent);
         link.set_targets(&hub.inner, &targets);
-        if let Some(old) = lock(&hub.inner.links).insert(link.agent.clone(), link.clone()) {
+        let old = lock(&hub.inner.links).insert(link.agent.clone(), link.clone());
+        if let Some(old) = old {
+            tell_replaced(&hub, &old, &link);
             old.close();
         }
         drop(targets);
@@ -71,6 +74,19 @@ where
             crate::storage::backup_storage::gone(&app, &store).await;
         }
     }
+}
+
+/// Two processes with the identity of one agent throw each other off for ever; only the addresses tell them apart.
+fn tell_replaced(hub: &Agents, old: &Link, new: &Link) {
+    let (Some(from), Some(stood)) = (new.peer, old.peer) else { return };
+    if old.closed.load(Ordering::Acquire) || !lock(&hub.inner.twice).is_due(&new.agent, Instant::now()) {
+        return;
+    }
+    tracing::warn!(
+        agent = %new.agent, peer = %from, replaced = %stood,
+        "agent {} connected again from {from} while its connection from {stood} stood: is the identity in use twice?",
+        new.agent
+    );
 }
 
 /// How often agents that connect now shall beat.
@@ -106,10 +122,14 @@ async fn greet<R: AsyncRead + Unpin>(
         );
         return Err(Fault::new(code::HOST_PROTOCOL, text));
     }
+    let peer = match &identity {
+        Identity::Certificate(_, peer) => Some(*peer),
+        Identity::Internal(_) => None,
+    };
     let targets: Vec<Target> = match identity {
         Identity::Internal(known) if known == agent => targets_of(app, agent.clone()).await?,
         Identity::Internal(_) => return Err(Fault::denied("an agent in this process has another name")),
-        Identity::Certificate(fingerprint) => {
+        Identity::Certificate(fingerprint, _) => {
             admit(app, agent.clone(), fingerprint, version).await?;
             targets_of(app, agent.clone()).await?
         }
@@ -127,6 +147,7 @@ async fn greet<R: AsyncRead + Unpin>(
     let link = Link {
         events,
         agent,
+        peer,
         out,
         pending: Mutex::default(),
         served: Mutex::new(served(&targets)),
