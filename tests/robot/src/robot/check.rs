@@ -1,13 +1,13 @@
 //! What must hold when nothing is at work, beyond what the test kit checks: no reference to what is gone, nothing twice,
 //! every sum equal to a recount, the log of events in order, and an audit row for every call.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use anyhow::Result;
 use cairn_store::{Row, Tx, params};
 use cairn_testkit::Api;
-use serde_json::{Value, json};
 
+use super::recount::{Quotas, recounted};
 use crate::rig::Rig;
 
 /// Tables that keep what was, and so may name what is gone.
@@ -68,23 +68,44 @@ const TWICE: &[(&str, &str)] = &[
     ),
 ];
 
-/// What is remembered from one check to the next.
-#[derive(Default)]
+/// What is remembered of the last check that found nothing wrong.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Memory {
-    last_event: i64,
-    events: i64,
+    log: Log,
+    quotas: Quotas,
 }
 
-/// One line for each thing that must not be.
+/// The log of events up to its last entry.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Log {
+    last: i64,
+    events: i64,
+    /// Over numbers, resources and kinds of all its entries.
+    digest: u64,
+}
+
+impl Memory {
+    /// Number of the last event that was there.
+    pub fn last_event(&self) -> i64 {
+        self.log.last
+    }
+
+    /// What was used of quotas.
+    pub fn quotas(&self) -> &Quotas {
+        &self.quotas
+    }
+}
+
+/// One line for each thing that must not be, and what is to be remembered if there is none.
 pub async fn violations(
     rig: &Rig,
     admin: &Api,
-    memory: &mut Memory,
+    memory: &Memory,
     accepted: &[String],
-) -> Result<Vec<String>> {
+) -> Result<(Vec<String>, Memory)> {
     let mut lines = rig.violations().await?;
-    let accepted = accepted.to_vec();
-    let (more, events) = rig
+    let (accepted, before) = (accepted.to_vec(), memory.log);
+    let (more, log) = rig
         .look(move |tx| {
             let mut lines = Vec::new();
             for (what, sql) in TWICE {
@@ -94,15 +115,15 @@ pub async fn violations(
             }
             dangling(tx, &mut lines)?;
             audited(tx, &accepted, &mut lines)?;
-            let row =
-                tx.query("SELECT coalesce(max(seq), 0) AS last, count(*) AS n FROM event", params![])?;
-            Ok((lines, (row[0].int("last")?, row[0].int("n")?)))
+            let (more, log) = in_order(tx, before)?;
+            lines.extend(more);
+            Ok((lines, log))
         })
         .await?;
     lines.extend(more);
-    lines.extend(in_order(rig, memory, events).await?);
-    lines.extend(recounted(rig, admin).await?);
-    Ok(lines)
+    let (more, quotas) = recounted(rig, admin, memory).await?;
+    lines.extend(more);
+    Ok((lines, Memory { log, quotas }))
 }
 
 /// Runs at work, one line each.
@@ -165,7 +186,7 @@ fn dangling(tx: &mut dyn Tx, lines: &mut Vec<String>) -> cairn_types::Result<()>
     Ok(())
 }
 
-fn texts(rows: &[Row]) -> cairn_types::Result<Vec<String>> {
+pub(super) fn texts(rows: &[Row]) -> cairn_types::Result<Vec<String>> {
     rows.iter().map(|r| r.text("line")).collect()
 }
 
@@ -182,136 +203,104 @@ fn audited(tx: &mut dyn Tx, accepted: &[String], lines: &mut Vec<String>) -> cai
     Ok(())
 }
 
-/// No event came behind one that was there before.
-async fn in_order(rig: &Rig, memory: &mut Memory, (last, events): (i64, i64)) -> Result<Vec<String>> {
-    let (before, count) = (memory.last_event, memory.events);
-    let old = rig
-        .look(move |tx| tx.query_int("SELECT count(*) FROM event WHERE seq <= ?", params![before]))
-        .await?;
-    let mut lines = Vec::new();
-    if old != count {
-        lines.push(format!("{count} events were there up to number {before}, now there are {old}"));
-    }
-    if last < before {
-        lines.push(format!("the last event was {before} and is {last}"));
-    }
-    *memory = Memory { last_event: last, events };
-    Ok(lines)
-}
-
-/// What VMs hold, by host or account, as this program counts it.
-fn held(tx: &mut dyn Tx) -> cairn_types::Result<Vec<Value>> {
-    let sql =
-        "SELECT v.uuid, v.state, v.cpu_num, v.memory_size, v.host_uuid, r.account_uuid FROM vm_instance v
-               LEFT JOIN resource r ON r.uuid = v.uuid";
-    let mut all = Vec::new();
+/// What was in the log is there as it was, and the log as it is now. Changes nothing, so that what is wrong is told however
+/// often it is looked at.
+fn in_order(tx: &mut dyn Tx, before: Log) -> cairn_types::Result<(Vec<String>, Log)> {
+    let (mut old, mut log) = (Log::default(), Log::default());
+    let sql = "SELECT seq, resource_uuid || ' ' || kind AS line FROM event ORDER BY seq";
     for row in tx.query(sql, params![])? {
-        all.push(json!({
-            "state": row.text("state")?, "cpu": row.int("cpu_num")?, "memory": row.int("memory_size")?,
-            "host": row.opt_text("host_uuid")?, "account": row.opt_text("account_uuid")?,
-        }));
+        log.take(row.int("seq")?, &row.text("line")?);
+        if log.last <= before.last {
+            old = log;
+        }
     }
-    for row in tx.query("SELECT host_uuid, cpu_num, memory_size FROM departed_guest", params![])? {
-        all.push(json!({
-            "state": "Departed", "cpu": row.int("cpu_num")?, "memory": row.int("memory_size")?, "host": row.text("host_uuid")?,
-        }));
-    }
-    Ok(all)
-}
-
-/// Rows that are counted here and by the server.
-struct Rows {
-    vms: Vec<Value>,
-    accounts: Vec<String>,
-    hosts: Vec<(String, i64, i64)>,
-    networks: Vec<(String, i64)>,
-    images: BTreeMap<String, i64>,
-}
-
-fn read(tx: &mut dyn Tx) -> cairn_types::Result<Rows> {
-    let accounts =
-        texts(&tx.query("SELECT uuid AS line FROM account WHERE type <> 'SystemAdmin'", params![])?)?;
-    let sql = "SELECT uuid, reserved_cpu, reserved_memory FROM host WHERE state = 'Enabled' AND status = 'Connected'";
-    let hosts = tx.query(sql, params![])?;
-    let hosts =
-        hosts.iter().map(|r| Ok((r.text("uuid")?, r.int("reserved_cpu")?, r.int("reserved_memory")?)));
-    let sql = "SELECT l.uuid, (SELECT count(*) FROM used_ip u WHERE u.l3_network_uuid = l.uuid AND u.ip_range_uuid IS NOT NULL) AS n
-               FROM l3_network l WHERE EXISTS (SELECT 1 FROM ip_range r WHERE r.l3_network_uuid = l.uuid)";
-    let networks = tx.query(sql, params![])?;
-    let networks = networks.iter().map(|r| Ok((r.text("uuid")?, r.int("n")?)));
-    let sql = "SELECT account_uuid, count(*) AS n FROM resource WHERE resource_type = 'ImageVO' GROUP BY account_uuid";
-    let images = tx.query(sql, params![])?;
-    let images = images.iter().map(|r| Ok((r.text("account_uuid")?, r.int("n")?)));
-    let images = images.collect::<cairn_types::Result<_>>()?;
-    let hosts = hosts.collect::<cairn_types::Result<_>>()?;
-    let networks = networks.collect::<cairn_types::Result<_>>()?;
-    Ok(Rows { vms: held(tx)?, accounts, hosts, networks, images })
-}
-
-/// Sums of the server against a recount.
-async fn recounted(rig: &Rig, admin: &Api) -> Result<Vec<String>> {
-    let rows = rig.look(read).await?;
     let mut lines = Vec::new();
-    let holds = |v: &&Value| !matches!(v["state"].as_str(), Some("Stopped" | "Created" | "Destroyed"));
-    let sum = |of: &str, uuid: &str, what: &str| -> i64 {
-        rows.vms.iter().filter(holds).filter(|v| v[of] == uuid).filter_map(|v| v[what].as_i64()).sum()
-    };
-    for (host, cpu, memory) in &rows.hosts {
-        let Ok(told) = admin.call("GetCpuMemoryCapacity", json!({ "hostUuids": [host] })).await else {
-            continue;
+    if old.events != before.events {
+        lines.push(format!(
+            "{} events were there up to number {}, now there are {}",
+            before.events, before.last, old.events
+        ));
+    }
+    if log.last < before.last {
+        lines.push(format!("the last event was {} and is {}", before.last, log.last));
+    }
+    if lines.is_empty() && old.digest != before.digest {
+        lines.push(format!("the events up to number {} are not those that were there", before.last));
+    }
+    Ok((lines, log))
+}
+
+impl Log {
+    /// FNV-1a, one entry after the other.
+    fn take(&mut self, seq: i64, line: &str) {
+        let mut digest = if self.events == 0 { 0xcbf2_9ce4_8422_2325 } else { self.digest };
+        for byte in seq.to_be_bytes().iter().chain(line.as_bytes()) {
+            digest = (digest ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        *self = Self { last: seq, events: self.events + 1, digest };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cairn_store::Store;
+
+    use super::*;
+
+    async fn look(store: &Store, before: Log) -> (Vec<String>, Log) {
+        store.read(move |tx| in_order(tx, before)).await.unwrap()
+    }
+
+    async fn change(store: &Store, sql: &'static str) {
+        assert!(store.write(move |tx| tx.execute(sql, params![])).await.unwrap() > 0, "{sql}");
+    }
+
+    /// A log of five events with numbers 10, 20, ... 50, and what is remembered of it.
+    async fn log_of_five() -> (tempfile::TempDir, Store, Log) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("cairn.db"), 1).unwrap();
+        let fill = |tx: &mut dyn Tx| {
+            tx.execute("DELETE FROM event", params![])?;
+            for seq in 1..=5 {
+                let sql = "INSERT INTO event (seq, create_ms, resource_type, resource_uuid, kind, data)
+                           VALUES (?, 0, 'HostVO', ?, 'updated', '{}')";
+                tx.execute(sql, params![seq * 10, format!("host-{seq}")])?;
+            }
+            Ok(())
         };
-        let taken =
-            |total: &str, free: &str| told[total].as_i64().unwrap_or(0) - told[free].as_i64().unwrap_or(0);
-        for (what, told, counted) in [
-            ("processors", taken("totalCpu", "availableCpu"), sum("host", host, "cpu") + cpu),
-            (
-                "bytes of memory",
-                taken("totalMemory", "availableMemory"),
-                sum("host", host, "memory") + memory,
-            ),
+        store.write(fill).await.unwrap();
+        let (lines, log) = look(&store, Log::default()).await;
+        assert!(lines.is_empty() && log.last == 50 && log.events == 5, "{lines:?} {log:?}");
+        (folder, store, log)
+    }
+
+    #[tokio::test]
+    async fn bey_03_a_lost_or_renumbered_event_is_told_however_often_it_is_looked_at() {
+        for sql in [
+            "DELETE FROM event WHERE seq = 20",
+            "DELETE FROM event WHERE seq = 50",
+            "UPDATE event SET seq = 60 WHERE seq = 20",
+            "UPDATE event SET seq = 25 WHERE seq = 20",
+            "UPDATE event SET seq = 5 WHERE seq = 50",
+            "UPDATE event SET resource_uuid = 'other' WHERE seq = 20",
+            "INSERT INTO event SELECT 35, create_ms, account_uuid, resource_type, resource_uuid, kind, data FROM event WHERE seq = 20",
         ] {
-            if told != counted {
-                lines.push(format!(
-                    "host {host}: {told} {what} are taken by the server's word, {counted} by a recount"
-                ));
+            let (_folder, store, before) = log_of_five().await;
+            change(&store, sql).await;
+            for _ in 0..3 {
+                let (lines, _) = look(&store, before).await;
+                assert!(!lines.is_empty(), "{sql}");
             }
         }
     }
-    for account in &rows.accounts {
-        let Ok(told) = admin.call("GetAccountQuotaUsage", json!({ "uuid": account })).await else { continue };
-        let used = |name: &str| {
-            let all = told["usages"].as_array().map_or(&[][..], Vec::as_slice);
-            all.iter().find(|u| u["name"] == name).and_then(|u| u["used"].as_i64()).unwrap_or(-1)
-        };
-        let own = rows.vms.iter().filter(|v| v["account"] == account.as_str());
-        let live = own.clone().filter(holds).count();
-        let all = own.filter(|v| v["state"] != "Destroyed").count();
-        for (name, counted) in [
-            ("vm.num", i64::try_from(live).unwrap_or(0)),
-            ("vm.totalNum", i64::try_from(all).unwrap_or(0)),
-            ("vm.cpuNum", sum("account", account, "cpu")),
-            ("vm.memorySize", sum("account", account, "memory")),
-            ("image.num", rows.images.get(account).copied().unwrap_or(0)),
-        ] {
-            if used(name) != counted {
-                lines.push(format!(
-                    "account {account}: quota {name} is {} by the server's word, {counted} by a recount",
-                    used(name)
-                ));
-            }
-        }
+
+    #[tokio::test]
+    async fn bey_03_events_that_come_behind_the_last_one_are_in_order() {
+        let (_folder, store, before) = log_of_five().await;
+        let more = "INSERT INTO event SELECT seq + 50, create_ms, account_uuid, resource_type, resource_uuid, kind, data FROM event";
+        change(&store, more).await;
+        let (lines, log) = look(&store, before).await;
+        assert!(lines.is_empty() && log.last == 100 && log.events == 10, "{lines:?} {log:?}");
+        assert_eq!(look(&store, log).await, (Vec::new(), log));
     }
-    for (l3, taken) in &rows.networks {
-        let Ok(told) = admin.call("GetIpAddressCapacity", json!({ "l3NetworkUuids": [l3] })).await else {
-            continue;
-        };
-        let told =
-            told["totalCapacity"].as_i64().unwrap_or(0) - told["availableCapacity"].as_i64().unwrap_or(0);
-        if told != *taken {
-            lines.push(format!(
-                "L3 network {l3}: {told} addresses are taken by the server's word, {taken} by a recount"
-            ));
-        }
-    }
-    Ok(lines)
 }

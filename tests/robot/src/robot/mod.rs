@@ -8,6 +8,7 @@ mod dice;
 mod model;
 pub mod op;
 mod play;
+mod recount;
 mod repertoire;
 mod shrink;
 

@@ -234,7 +234,7 @@ impl Stage {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }
-            let mut lines = check::violations(&self.rig, &admin, &mut self.memory, &accepted).await?;
+            let (mut lines, seen) = check::violations(&self.rig, &admin, &self.memory, &accepted).await?;
             if !is_calm && let Some(why) = self.rig.unrest().await? {
                 lines.push(format!("it does not come to rest: {why}"));
                 lines.extend(check::runs(&self.rig).await?);
@@ -244,8 +244,13 @@ impl Stage {
                 same_since = Instant::now();
                 before.clone_from(&lines);
             }
+            if lines.is_empty() {
+                // Only now: what is wrong stays wrong until it is told.
+                self.memory = seen;
+                return Ok(lines);
+            }
             // What stays while nothing is at work will not go.
-            if lines.is_empty() || begun.elapsed() > patience || same_since.elapsed() > patience / 4 {
+            if begun.elapsed() > patience || same_since.elapsed() > patience / 4 {
                 return Ok(lines);
             }
             tokio::time::sleep(Duration::from_millis(30)).await;
