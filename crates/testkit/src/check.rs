@@ -73,30 +73,10 @@ impl Cloud {
     /// One line for each thing that must not be, now.
     pub async fn violations(&self) -> Vec<String> {
         let mut lines = violations(&self.app().store, self.machines.snapshot()).await;
-        lines.extend(self.index_differences().await);
-        let sums = self.app().sums.clone();
-        lines.extend(
-            self.app().store.read(move |tx| sums.differences(tx)).await.expect("the rows can be read"),
-        );
-        let addresses = self.app().store.read(cairn_server::network::ip::differences).await;
-        lines.extend(addresses.expect("the rows can be read"));
-        lines.extend(self.count_differences().await);
+        self.app().placement.ready().await.expect("the index of hosts is built");
+        let differences = cairn_server::platform::compare::all(self.app()).await;
+        lines.extend(differences.expect("memory can be compared with rows"));
         lines
-    }
-
-    /// Where the numbers of resources differ from the rows.
-    async fn count_differences(&self) -> Vec<String> {
-        let counts = self.app().counts.clone();
-        let differences = self.app().store.read(move |tx| counts.differences(tx)).await;
-        differences.expect("the rows can be read")
-    }
-
-    /// Where the index of hosts differs from the rows.
-    async fn index_differences(&self) -> Vec<String> {
-        let placement = self.app().placement.clone();
-        placement.ready().await.expect("the index of hosts is built");
-        let differences = self.app().store.read(move |tx| placement.differences(tx)).await;
-        differences.expect("the rows can be read")
     }
 
     /// Waits until everything has settled, and fails if it does not or if anything is wrong then.

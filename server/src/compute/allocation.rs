@@ -148,15 +148,10 @@ async fn destinations(call: Call, op: GetCandidateZonesClustersHostsForCreatingV
     }))
 }
 
-/// Each part is compared in a read of its own: what is written between them is in none of the lines.
 async fn differences(call: Call, _: GetIndexDifferences) -> Result<Value> {
-    let (placement, sums, store) = (call.app.placement.clone(), call.app.sums.clone(), &call.app.store);
-    placement.ready().await?;
-    let hosts = placement.hosts();
-    let mut lines = store.read(move |tx| placement.differences(tx)).await?;
-    lines.extend(store.read(move |tx| sums.differences(tx)).await?);
-    lines.extend(store.read(crate::network::ip::differences).await?);
-    Ok(json!({ "hosts": hosts, "differences": lines }))
+    call.app.placement.ready().await?;
+    let lines = crate::platform::compare::all(&call.app).await?;
+    Ok(json!({ "hosts": call.app.placement.hosts(), "differences": lines }))
 }
 
 async fn starting_hosts(call: Call, op: GetVmStartingCandidateClustersHosts) -> Result<Value> {

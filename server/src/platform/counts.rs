@@ -107,9 +107,10 @@ impl Counts {
         known.moved(tx, newest).map(Some)
     }
 
-    /// One line for each type of which there are not as many rows as is said.
-    pub fn differences(&self, tx: &mut dyn Tx) -> Result<Vec<String>> {
-        let Some(known) = self.as_of(tx)? else { return Ok(Vec::new()) };
+    /// One line for each type of which there are not as many rows as is said. None if that can't be told by this read: the
+    /// rows are not counted yet, or were after what this read sees.
+    pub fn differences(&self, tx: &mut dyn Tx) -> Result<Option<Vec<String>>> {
+        let Some(known) = self.as_of(tx)? else { return Ok(None) };
         let mut lines = Vec::new();
         for entity in COUNTED {
             let table = rows::table_of(entity).unwrap_or_default();
@@ -121,7 +122,7 @@ impl Counts {
                 ));
             }
         }
-        Ok(lines)
+        Ok(Some(lines))
     }
 }
 
@@ -182,7 +183,7 @@ mod tests {
         let counts = counts.clone();
         let read = move |tx: &mut dyn Tx| {
             let known = counts.as_of(tx)?.map(|s| s.number("HostVO"));
-            Ok((known, counts.differences(tx)?))
+            Ok((known, counts.differences(tx)?.unwrap_or_default()))
         };
         store.read(read).await.unwrap()
     }

@@ -6,6 +6,7 @@ pub mod ask;
 pub mod audit;
 mod changes;
 pub mod cleanup;
+pub mod compare;
 pub mod config;
 pub mod counts;
 pub mod departed;

@@ -12,10 +12,10 @@ async fn same(cloud: &Cloud, after: &str) {
     // What a call began goes on a moment longer than the call.
     let end = Instant::now() + Duration::from_secs(5);
     loop {
-        let placement = cloud.app().placement.clone();
+        let placement = &cloud.app().placement;
         placement.ready().await.unwrap();
-        let known = cloud.app().placement.hosts();
-        let lines = cloud.app().store.read(move |tx| placement.differences(tx)).await.unwrap();
+        let known = placement.hosts();
+        let lines = cairn_server::platform::compare::hosts(placement, &cloud.app().store).await.unwrap();
         if lines.is_empty() && known > 0 {
             return;
         }

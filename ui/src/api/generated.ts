@@ -4344,7 +4344,7 @@ export const getImageQga = /*#__PURE__*/ operation<"GetImageQga", Operations["Ge
   name: "GetImageQga", method: "GET", path: "/zstack/v1/images/{uuid}/qga",
 });
 
-/** Compare what is kept in memory with the rows that it is made of: the index of hosts, the sums of VM instances and volumes, and the free addresses of IP ranges */
+/** Compare what is kept in memory with the rows that it is made of: the index of hosts, the sums of VM instances and volumes, the numbers of resources, and the free addresses of IP ranges */
 export const getIndexDifferences = /*#__PURE__*/ operation<"GetIndexDifferences", Operations["GetIndexDifferences"]>({
   name: "GetIndexDifferences", method: "GET", path: "/zstack/v1/cairn/indexes/differences",
 });

@@ -284,7 +284,8 @@ crate::operations! {
     }, read("instance"), ours;
 
     /// Compare what is kept in memory with the rows that it is made of: the index of hosts, the sums of VM instances and volumes,
-    /// and the free addresses of IP ranges. One line for each difference. Takes seconds with a million hosts.
+    /// the numbers of resources, and the free addresses of IP ranges. One line for each difference, and for each part that could
+    /// not be compared because it was being built or changed all the time. Takes seconds with a million hosts.
     GetIndexDifferences: GET "/cairn/indexes/differences", cli "management-node check-indexes" {
     } -> sync { hosts: "long", differences: "List<String>" }, admin, ours;
 

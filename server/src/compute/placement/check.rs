@@ -8,20 +8,27 @@ use cairn_types::Result;
 use super::rows::u128s;
 use super::topology::Topology;
 use super::{PAGE, Placement, entry};
+use crate::platform::events;
 
 /// Up to so many hosts each is read by itself, as those that change are; more are read in pages.
 const ONE_BY_ONE: usize = 5000;
 
 impl Placement {
-    /// One line for each entry that is not what rows say, after everything that this read sees was taken over. Empty while
-    /// the index is being built, because it is nothing then.
-    pub fn differences(&self, tx: &mut dyn Tx) -> Result<Vec<String>> {
-        // Another reader may take over changes at the same moment; then the next try finds them there.
-        let is_current = (0..100).any(|_| self.catch_up(tx, true).unwrap_or(false));
-        if !is_current {
-            return Ok(Vec::new());
+    /// One line for each entry that is not what rows say, after everything that this read sees was taken over. None if that
+    /// can't be told by this read: the index is being built, is ahead of what this read sees, or changed again meanwhile.
+    pub fn differences(&self, tx: &mut dyn Tx) -> Result<Option<Vec<String>>> {
+        if !self.catch_up(tx, true)? {
+            return Ok(None);
         }
-        let index = self.lock().index.clone();
+        let last = events::last(tx)?;
+        let index = {
+            let state = self.lock();
+            let is_settled = state.is_exact && state.pending.is_empty() && state.unsure.is_sure();
+            if !is_settled || state.cursor != last {
+                return Ok(None);
+            }
+            state.index.clone()
+        };
         let mut lines = topology(&index.topology(), &Topology::all(tx, self.sums())?);
         let mut known: BTreeSet<u128> = index.hosts().collect();
         let rows = match index.len() <= ONE_BY_ONE {
@@ -39,7 +46,7 @@ impl Placement {
             }
         }
         lines.extend(known.iter().map(|h| format!("host {h:032x} is in the index and has no row")));
-        Ok(lines)
+        Ok(Some(lines))
     }
 }
 

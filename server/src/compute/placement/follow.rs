@@ -143,6 +143,11 @@ impl Touched {
         self.storages.extend(&other.storages);
     }
 
+    /// Whether nothing is to be read again because of a transaction that may have been taken back.
+    pub(super) fn is_sure(&self) -> bool {
+        self.zones.is_empty() && self.clusters.is_empty() && self.storages.is_empty()
+    }
+
     /// Adds the hosts that VMs, volumes and whole clusters stand for.
     pub(super) fn resolve(&mut self, tx: &mut dyn Tx) -> Result<()> {
         for vm in std::mem::take(&mut self.vms) {

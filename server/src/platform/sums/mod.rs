@@ -83,7 +83,7 @@ impl Share {
     }
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct State {
     shares: HashMap<u128, Share>,
     accounts: HashMap<u128, Used>,
@@ -298,15 +298,20 @@ impl Sums {
         }
     }
 
-    /// One line for each entry that is not what rows say, after what this read sees was taken over. Empty while they are built.
-    pub fn differences(&self, tx: &mut dyn Tx) -> Result<Vec<String>> {
+    /// One line for each entry that is not what rows say, after what this read sees was taken over. None if that can't be told
+    /// by this read: the sums are being built, or are ahead of what this read sees.
+    pub fn differences(&self, tx: &mut dyn Tx) -> Result<Option<Vec<String>>> {
         self.catch_up(tx)?;
         let mut rows = State { cursor: events::last(tx)?, ..State::default() };
+        let state = {
+            let state = self.lock();
+            if !state.is_exact || state.cursor != rows.cursor {
+                return Ok(None);
+            }
+            // They move on while rows are read.
+            state.clone()
+        };
         read_all(tx, &mut rows)?;
-        let state = self.lock();
-        if !state.is_exact || state.cursor != rows.cursor {
-            return Ok(Vec::new());
-        }
         let uuids: BTreeSet<u128> = state.shares.keys().chain(rows.shares.keys()).copied().collect();
         let differ = uuids.into_iter().filter(|u| state.shares.get(u) != rows.shares.get(u));
         let mut lines: Vec<String> = differ
@@ -334,7 +339,7 @@ impl Sums {
                 ));
             }
         }
-        Ok(lines)
+        Ok(Some(lines))
     }
 }
 

@@ -155,9 +155,9 @@ async fn bey_07_a_loaded_cloud_is_sound_and_counts_right() {
     let mut machines = cloud.machines.snapshot();
     with_loaded(&cloud, &template, &mut machines).await;
     assert_eq!(violations(&cloud.app().store, machines).await, Vec::<String>::new());
-    let placement = cloud.app().placement.clone();
+    let placement = &cloud.app().placement;
     placement.ready().await.unwrap();
-    let differences = cloud.app().store.read(move |tx| placement.differences(tx)).await.unwrap();
+    let differences = cairn_server::platform::compare::hosts(placement, &cloud.app().store).await.unwrap();
     assert_eq!(differences, Vec::<String>::new());
     for (action, extra, total) in [
         ("QueryVmInstance", json!(["state=Stopped"]), 501),
