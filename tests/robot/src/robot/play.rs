@@ -17,6 +17,8 @@ use crate::rig::{Rig, Terms};
 
 /// Everything settles within this time once all is mended.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// What stays so long while nothing is at work will not go.
+const STAYS: Duration = Duration::from_secs(5);
 /// Calls that hang go on after this time.
 const MEND_AFTER: Duration = Duration::from_millis(120);
 
@@ -224,7 +226,7 @@ impl Stage {
         }
         let accepted = std::mem::take(&mut self.shared.state().accepted);
         let admin = self.shared.admin.at(&self.rig.address);
-        let patience = if self.is_hasty { PATIENCE / 8 } else { PATIENCE };
+        let (patience, stays) = if self.is_hasty { (STAYS / 2, STAYS / 8) } else { (PATIENCE, STAYS) };
         let (begun, mut before, mut same_since) = (Instant::now(), Vec::new(), Instant::now());
         loop {
             let is_calm = self.rig.converged(patience).await?;
@@ -249,8 +251,7 @@ impl Stage {
                 self.memory = seen;
                 return Ok(lines);
             }
-            // What stays while nothing is at work will not go.
-            if begun.elapsed() > patience || same_since.elapsed() > patience / 4 {
+            if begun.elapsed() > patience || same_since.elapsed() > stays {
                 return Ok(lines);
             }
             tokio::time::sleep(Duration::from_millis(30)).await;
@@ -258,8 +259,11 @@ impl Stage {
     }
 }
 
+/// Hosts that have to be connected again by themselves. One whose deletion was taken back after its agent had been removed has to be
+/// reconnected by its operator.
 fn disconnected(tx: &mut dyn Tx) -> cairn_types::Result<Vec<String>> {
-    let sql = "SELECT uuid FROM host WHERE status = 'Disconnected' AND deleting_run IS NULL";
+    let sql = "SELECT h.uuid FROM host h WHERE h.status = 'Disconnected' AND h.deleting_run IS NULL
+               AND NOT EXISTS (SELECT 1 FROM run r WHERE r.resource_uuid = h.uuid AND r.name = 'host.delete' AND r.state = 'Failed')";
     tx.query(sql, &[])?.iter().map(|r| r.text("uuid")).collect()
 }
 

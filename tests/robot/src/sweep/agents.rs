@@ -22,6 +22,8 @@ use crate::rig::{Rig, Terms};
 const CALM: usize = 3;
 /// A host whose connection was dropped is asked everything within this time.
 const COME_BACK: Duration = Duration::from_secs(1);
+/// A host whose connecting failed is tried again with the first heartbeat after 15 s; so long that takes at most.
+const RECONNECTED: Duration = Duration::from_secs(40);
 /// Commands that agents know and no server sends.
 const UNSENT: &[(&str, &str)] = &[
     ("volume.read", "the server reads the sizes of all volumes of a storage at once, with storage.list"),
@@ -211,7 +213,7 @@ impl Stage {
 
     /// Waits until every host is connected, no VM is Unknown, and everything is calm and right.
     async fn connected(&mut self) -> Result<()> {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + RECONNECTED;
         loop {
             self.settled().await?;
             let mut others = self.rig.admin.list("QueryHost", &["status!=Connected"]).await;
