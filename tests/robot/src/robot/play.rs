@@ -230,9 +230,7 @@ impl Stage {
         let (begun, mut before, mut same_since) = (Instant::now(), Vec::new(), Instant::now());
         loop {
             let is_calm = self.rig.converged(patience).await?;
-            // A host that could not be connected is tried again after a while, and then what is stuck because of it.
-            let away = self.rig.look(disconnected).await?;
-            if !away.is_empty() && !self.is_hasty && begun.elapsed() < patience {
+            if !self.is_hasty && begun.elapsed() < patience && self.rig.look(is_waited_for).await? {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }
@@ -241,7 +239,6 @@ impl Stage {
                 lines.push(format!("it does not come to rest: {why}"));
                 lines.extend(check::runs(&self.rig).await?);
             }
-            lines.extend(away.iter().map(|host| format!("host {host} is not connected again")));
             if lines != before {
                 same_since = Instant::now();
                 before.clone_from(&lines);
@@ -259,12 +256,12 @@ impl Stage {
     }
 }
 
-/// Hosts that have to be connected again by themselves. One whose deletion was taken back after its agent had been removed has to be
-/// reconnected by its operator.
-fn disconnected(tx: &mut dyn Tx) -> cairn_types::Result<Vec<String>> {
-    let sql = "SELECT h.uuid FROM host h WHERE h.status = 'Disconnected' AND h.deleting_run IS NULL
-               AND NOT EXISTS (SELECT 1 FROM run r WHERE r.resource_uuid = h.uuid AND r.name = 'host.delete' AND r.state = 'Failed')";
-    tx.query(sql, &[])?.iter().map(|r| r.text("uuid")).collect()
+/// Whether a run is stuck that may be tried again once a host is: one that could not be connected is tried again after a while. A host
+/// that can't be connected at all says why, and its operator has to mend that.
+fn is_waited_for(tx: &mut dyn Tx) -> cairn_types::Result<bool> {
+    let sql = "SELECT 1 FROM host h JOIN run r ON r.state = 'Stuck' WHERE h.status = 'Disconnected' AND h.deleting_run IS NULL
+               LIMIT 1";
+    tx.exists(sql, &[])
 }
 
 fn is_call(op: &Op) -> bool {
