@@ -91,6 +91,21 @@ async fn vm_01_a_vm_that_is_only_made_has_no_lease_on_its_host() {
 }
 
 #[tokio::test]
+async fn flat_01_a_host_that_could_not_take_a_lease_away_is_asked_again() {
+    let cloud = Cloud::start().await;
+    let world = cloud.world().await;
+    let host = cloud.machines.host(&world.hosts[0]);
+    let (first, _) = running(&cloud, &world).await;
+    let second = text(&world.create_vm(&cloud.admin, "second").await, "uuid");
+    host.fail("network.applyL3", 1, cairn_types::Fault::operation("not now"));
+    cloud.admin.ok("StopVmInstance", json!({ "uuid": second, "type": "cold" })).await;
+    cloud.assert_sane("a lease that was taken away in the end").await;
+    let leases = host.leases(&world.l3).unwrap();
+    assert_eq!(leases.iter().map(|l| l.vm.as_str()).collect::<Vec<_>>(), [first]);
+    assert_eq!(host.waiting_faults(), 0, "the host was not asked");
+}
+
+#[tokio::test]
 async fn vm_04_stop_start_reboot_pause_and_resume_reach_the_guest() {
     let cloud = Cloud::start().await;
     let world = cloud.world().await;

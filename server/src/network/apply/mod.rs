@@ -9,7 +9,8 @@ mod memory;
 mod orders;
 mod wanted;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use cairn_api::agent::AgentOp;
 use cairn_api::agent::network::RemoveL3;
@@ -33,6 +34,9 @@ type L3 = Id<kind::L3Network>;
 
 /// Commands to different hosts that are on their way at once.
 const AT_ONCE: usize = 32;
+/// What could not be brought up to date is tried again after this time, which grows up to the other.
+const AGAIN: Duration = Duration::from_millis(250);
+const AGAIN_AT_LEAST: Duration = Duration::from_secs(60);
 
 /// Bridges and services of all networks of a VM on a host, with the VM among the leases. Part of a step that has effects.
 pub async fn vm_networks(cx: &mut Cx<App>, vm: Id<kind::Vm>, host: Host) -> Result<()> {
@@ -55,20 +59,31 @@ pub async fn vm_networks(cx: &mut Cx<App>, vm: Id<kind::Vm>, host: Host) -> Resu
     Ok(())
 }
 
-/// Applies networks on a host again after a VM came or went. Does not wait; what fails is put right when the host connects
-/// next.
+/// Applies networks on a host again after a VM came or went. Does not wait; what fails is tried again until it is done, or until the
+/// host connects anew and is told everything.
 pub fn refresh(app: &Arc<App>, host: Host, l3s: Vec<L3>) {
-    let app = app.clone();
+    let app = Arc::downgrade(app);
     tokio::spawn(async move {
         for l3 in l3s {
+            refresh_one(&app, host, l3).await;
+        }
+    });
+}
+
+async fn refresh_one(app: &Weak<App>, host: Host, l3: L3) {
+    let mut pause = AGAIN;
+    loop {
+        {
+            let Some(app) = app.upgrade() else { return };
             if !app.agents.is_connected(host) {
                 return;
             }
-            if let Err(f) = settle(&app, host, Thing::Services(l3), "").await {
-                tracing::warn!(%host, %l3, error = %f, "L3 network {l3} could not be brought up to date on host {host}");
-            }
+            let Err(f) = settle(&app, host, Thing::Services(l3), "").await else { return };
+            tracing::warn!(%host, %l3, error = %f, "L3 network {l3} could not be brought up to date on host {host} and is tried again");
         }
-    });
+        tokio::time::sleep(pause).await;
+        pause = (pause * 4).min(AGAIN_AT_LEAST);
+    }
 }
 
 /// Applies all L3 networks on a host again after VMs there changed by themselves. Sends nothing if that changes nothing.
