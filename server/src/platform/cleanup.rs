@@ -15,7 +15,8 @@ use crate::agents::CallOptions;
 use crate::app::App;
 use crate::platform::departed;
 
-/// Notes a command that an agent must get when it is back. Written with the change that makes it necessary.
+/// Notes a command that an agent must get when it is back. Written with the change that makes it necessary. Nothing is kept for a
+/// target that was deleted meanwhile: it never comes back.
 pub fn later<O: AgentOp>(tx: &mut dyn Tx, target: impl ToString, op: &O) -> Result<()> {
     let args =
         serde_json::to_value(op).map_err(|e| Fault::internal(format!("{} can't be kept: {e}", O::NAME)))?;
@@ -24,7 +25,11 @@ pub fn later<O: AgentOp>(tx: &mut dyn Tx, target: impl ToString, op: &O) -> Resu
     let data = json!({ "op": O::NAME, "args": args }).to_string();
     let sql = "INSERT INTO cleanup (uuid, kind, target_uuid, vm_uuid, data, tries, next_ms, create_ms)
                VALUES (?, 'agent', ?, ?, ?, 0, ?, ?)";
-    tx.execute(sql, params![new_uuid(), target.to_string(), vm, data, now, now]).map(|_| ())
+    let target = target.to_string();
+    if !tx.exists("SELECT 1 FROM resource WHERE uuid = ?", params![&target])? {
+        return Ok(());
+    }
+    tx.execute(sql, params![new_uuid(), target, vm, data, now, now]).map(|_| ())
 }
 
 /// Forgets what waits for a target that will never come back.

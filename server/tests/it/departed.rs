@@ -152,3 +152,25 @@ async fn bey_02_a_command_whose_caller_was_told_that_it_failed_is_not_carried_ou
     let (answer, ()) = tokio::join!(api.call("PauseVmInstance", json!({ "uuid": uuid })), thaw);
     assert_eq!(answer.unwrap()["inventory"]["state"], "Paused");
 }
+
+/// A step that ends after the host was deleted keeps nothing for it: nobody would ever take that row away.
+#[tokio::test]
+async fn bey_02_nothing_is_kept_for_a_host_that_was_deleted_meanwhile() {
+    let cloud = Cloud::start().await;
+    let world = cloud.world_of(2).await;
+    let [stays, goes] = [world.hosts[0].clone(), world.hosts[1].clone()];
+    cloud.admin.ok("DeleteHost", json!({ "uuid": goes, "deleteMode": "Enforcing" })).await;
+    let keep = |host: String| {
+        let store = cloud.app().store.clone();
+        async move {
+            let op = cairn_api::agent::vm::RemoveVm { vm: cairn_types::new_uuid() };
+            let target = host.clone();
+            store.write(move |tx| cairn_server::platform::cleanup::later(tx, &target, &op)).await.unwrap();
+            let sql = "SELECT count(*) FROM cleanup WHERE kind = 'agent' AND target_uuid = ?";
+            store.read(move |tx| tx.query_int(sql, &[host.into()])).await.unwrap()
+        }
+    };
+    assert_eq!(keep(goes).await, 0);
+    assert_eq!(keep(stays).await, 1);
+    cloud.assert_sane("what is kept for a host that is there is carried out").await;
+}
