@@ -14,6 +14,7 @@ pub const MIGRATIONS: &[(i64, &str, &str)] = &[
     (5, "departed_guest", include_str!("../migrations/0005_departed_guest.sql")),
     (6, "nodes", include_str!("../migrations/0006_nodes.sql")),
     (7, "many", include_str!("../migrations/0007_many.sql")),
+    (8, "rounds", include_str!("../migrations/0008_rounds.sql")),
 ];
 
 /// Which migrations a database has.

@@ -24,6 +24,8 @@ use crate::rows;
 const ADDRESS_MS: u64 = 2 * 3_600_000;
 /// Copies that were needed within this time are never cleared away.
 const FRESH_MS: i64 = 600_000;
+/// Copies that one read looks at.
+const PAGE: usize = 2000;
 /// The use of a copy is noted this often.
 const TOUCH_MS: i64 = 60_000;
 
@@ -215,19 +217,24 @@ pub(super) fn tell(tx: &mut dyn Tx, host: Id<kind::Host>, image: &str) -> Result
 pub async fn sweep(app: &Arc<App>, idle_ms: i64) -> Result<usize> {
     let now = time::now_ms();
     let (fresh, idle) = (now - FRESH_MS.min(idle_ms.max(0)), now - idle_ms.max(0));
-    let candidates = app.store.read(move |tx| unused(tx, fresh, idle)).await?;
-    let mut gone = 0;
-    for row in candidates {
-        match clear(app, &row, fresh).await {
-            Ok(true) => gone += 1,
-            Ok(false) => {}
-            Err(f) => {
-                tracing::warn!(image = row.text("image_uuid")?, host = row.text("host_uuid")?, error = %f,
-                "a cached image that nothing uses could not be cleared away")
+    let (mut gone, mut after) = (0, String::new());
+    loop {
+        let (candidates, last) = app.store.read(move |tx| unused(tx, &after, fresh, idle)).await?;
+        for row in candidates {
+            match clear(app, &row, fresh).await {
+                Ok(true) => gone += 1,
+                Ok(false) => {}
+                Err(f) => {
+                    tracing::warn!(image = row.text("image_uuid")?, host = row.text("host_uuid")?, error = %f,
+                    "a cached image that nothing uses could not be cleared away")
+                }
             }
         }
+        match last {
+            Some(last) => after = last,
+            None => return Ok(gone),
+        }
     }
-    Ok(gone)
 }
 
 /// Takes all copies from a host that is about to go for good, its VMs being gone. What it refuses stays on it: a volume that it
@@ -262,23 +269,36 @@ pub async fn leave_host(app: &Arc<App>, host: Id<kind::Host>) {
     }
 }
 
-/// That no volume and no CD drive on the host is based on the copy `c`.
-const UNUSED: &str =
-    "NOT EXISTS (SELECT 1 FROM volume v LEFT JOIN local_storage_resource_ref l ON l.resource_uuid = v.uuid
-      WHERE v.root_image_uuid = c.image_uuid AND v.primary_storage_uuid = c.primary_storage_uuid
-      AND (l.host_uuid IS NULL OR l.host_uuid = c.host_uuid))
-    AND NOT EXISTS (SELECT 1 FROM system_tag t JOIN vm_instance m ON m.uuid = t.resource_uuid
-      WHERE t.tag = 'iso::' || c.image_uuid AND coalesce(m.host_uuid, m.last_host_uuid) = c.host_uuid)";
+/// That no volume and no CD drive on the host is based on the copy `c`. Asked from the host: an image may be that of very many
+/// volumes elsewhere. Volumes on storage that hosts share are on no host in particular.
+const UNUSED: &str = "NOT EXISTS (SELECT 1 FROM local_storage_resource_ref l CROSS JOIN volume v
+      WHERE l.host_uuid = c.host_uuid AND l.primary_storage_uuid = c.primary_storage_uuid AND v.uuid = l.resource_uuid
+      AND v.root_image_uuid = c.image_uuid)
+    AND (EXISTS (SELECT 1 FROM local_storage_host_ref h
+        WHERE h.primary_storage_uuid = c.primary_storage_uuid AND h.host_uuid = c.host_uuid)
+      OR NOT EXISTS (SELECT 1 FROM volume v
+        WHERE v.root_image_uuid = c.image_uuid AND v.primary_storage_uuid = c.primary_storage_uuid))
+    AND NOT EXISTS (SELECT 1 FROM vm_instance m CROSS JOIN system_tag t
+      WHERE m.host_uuid = c.host_uuid AND t.resource_uuid = m.uuid AND t.tag = 'iso::' || c.image_uuid)
+    AND NOT EXISTS (SELECT 1 FROM vm_instance m CROSS JOIN system_tag t
+      WHERE m.last_host_uuid = c.host_uuid AND m.host_uuid IS NULL AND t.resource_uuid = m.uuid
+      AND t.tag = 'iso::' || c.image_uuid)";
 
-fn unused(tx: &mut dyn Tx, fresh: i64, idle: i64) -> Result<Vec<Row>> {
+/// Those of the next copies after one that nothing uses, and the last one looked at; none: there are no more.
+fn unused(tx: &mut dyn Tx, after: &str, fresh: i64, idle: i64) -> Result<(Vec<Row>, Option<String>)> {
+    let sql = format!(
+        "SELECT max(x.uuid) AS last FROM (SELECT uuid FROM image_cache WHERE uuid > ? ORDER BY uuid LIMIT {PAGE}) x"
+    );
+    let last = tx.query_opt(&sql, params![after])?.map_or(Ok(None), |row| row.opt_text("last"))?;
+    let Some(last) = last else { return Ok((Vec::new(), None)) };
     let sql = format!(
         "SELECT c.uuid, c.image_uuid, c.primary_storage_uuid, c.host_uuid, p.url FROM image_cache c
          JOIN primary_storage p ON p.uuid = c.primary_storage_uuid
-         WHERE c.host_uuid IS NOT NULL AND c.last_op_ms <= ? AND {UNUSED}
+         WHERE c.uuid > ? AND c.uuid <= ? AND c.host_uuid IS NOT NULL AND c.last_op_ms <= ? AND {UNUSED}
          AND (c.last_op_ms <= ? OR NOT EXISTS (SELECT 1 FROM image_backup_storage_ref r
            WHERE r.image_uuid = c.image_uuid AND r.status = 'Ready')) ORDER BY c.uuid"
     );
-    tx.query(&sql, params![fresh, idle])
+    Ok((tx.query(&sql, params![after, &last, fresh, idle])?, Some(last)))
 }
 
 async fn clear(app: &Arc<App>, row: &Row, fresh: i64) -> Result<bool> {

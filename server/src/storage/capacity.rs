@@ -11,9 +11,8 @@ use cairn_store::{Tx, Value as Column, params};
 use cairn_types::{Fault, Id, Result, kind};
 use serde_json::{Value, json};
 
-use super::connect::{lost, measure, measure_volumes, note};
-use super::primary_storage::{self, LOCAL, Storage, page_of_hosts};
-use super::{backup_storage, cache};
+use super::primary_storage::{self, LOCAL, Storage};
+use super::{backup_storage, cache, rounds};
 use crate::app::App;
 use crate::call::{Call, id};
 use crate::handlers::Handlers;
@@ -31,7 +30,7 @@ pub(super) fn handlers(h: &mut Handlers) {
 pub async fn refresh(app: &Arc<App>) -> Result<()> {
     let setting = |category: &str, name: &str| app.settings.int(category, name);
     if app.storage.is_due("primaryStorage.ping", setting("primaryStorage", "ping.interval")) {
-        check_primary_storage(app).await?;
+        rounds::measure_some(app).await?;
     }
     if app.storage.is_due("backupStorage.ping", setting("backupStorage", "ping.interval")) {
         backup_storage::check_all(app).await?;
@@ -42,49 +41,6 @@ pub async fn refresh(app: &Arc<App>) -> Result<()> {
         if gone > 0 {
             tracing::info!(gone, "{gone} cached images that nothing uses were cleared away");
         }
-    }
-    Ok(())
-}
-
-/// Hosts of one storage that are measured in one round: the rest has its turn in the next ones.
-const ROUND: i64 = 5000;
-
-/// Measures all primary storage on the hosts that are connected; the others are Disconnected.
-async fn check_primary_storage(app: &Arc<App>) -> Result<()> {
-    let all = app
-        .store
-        .read(|tx| {
-            let rows =
-                tx.query("SELECT uuid, url, type FROM primary_storage WHERE type = ?", params![LOCAL])?;
-            rows.iter().map(Storage::from_row).collect::<Result<Vec<_>>>()
-        })
-        .await?;
-    for storage in all {
-        let (uuid, after) = (storage.uuid, app.storage.measured_up_to(storage.uuid));
-        if after.is_none() {
-            // What a server that is gone had put off.
-            app.storage.judge_later(uuid);
-        }
-        let next = app.store.read(move |tx| page_of_hosts(tx, uuid, after.as_deref(), ROUND)).await?;
-        let is_last = i64::try_from(next.len()).unwrap_or(ROUND) < ROUND;
-        let last = next.last().filter(|_| !is_last).map(ToString::to_string);
-        let (here, away): (Vec<_>, Vec<_>) = next.into_iter().partition(|h| app.agents.is_connected(h));
-        let measured = measure(app, &storage, here.clone()).await;
-        note(app, &storage, measured).await?;
-        measure_volumes(app, &storage, here).await?;
-        if !away.is_empty() {
-            let server = app.clone();
-            app.store
-                .write(move |tx| {
-                    let mut is_news = false;
-                    for host in &away {
-                        is_news |= lost(tx, uuid, *host, "its host is not connected")?;
-                    }
-                    if is_news { super::connect::judge_soon(tx, &server, uuid) } else { Ok(()) }
-                })
-                .await?;
-        }
-        app.storage.note_measured(uuid, last);
     }
     Ok(())
 }

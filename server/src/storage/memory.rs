@@ -9,6 +9,14 @@ use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 use super::simulator::Simulated;
 use cairn_types::{Id, kind};
 
+/// A place among all hosts of all storages: storages in the order of their uuids, the clusters of each, the hosts of those.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Position {
+    pub(super) storage: String,
+    pub(super) cluster: String,
+    pub(super) host: String,
+}
+
 /// See the module.
 #[derive(Default)]
 pub struct Memory {
@@ -16,8 +24,8 @@ pub struct Memory {
     last: Mutex<HashMap<&'static str, Instant>>,
     /// Local storage of many hosts whose status may be another one by now.
     unjudged: Mutex<BTreeSet<Id<kind::PrimaryStorage>>>,
-    /// Up to which host each storage was measured.
-    measured: Mutex<HashMap<Id<kind::PrimaryStorage>, String>>,
+    /// Where measuring goes on.
+    measured: Mutex<Option<Position>>,
     pub(super) simulated: Mutex<HashMap<String, Simulated>>,
 }
 
@@ -49,18 +57,14 @@ impl Memory {
         std::mem::take(&mut *self.unjudged.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The host after which the measuring of a storage goes on; none: it begins.
-    pub(super) fn measured_up_to(&self, storage: Id<kind::PrimaryStorage>) -> Option<String> {
-        self.measured.lock().unwrap_or_else(PoisonError::into_inner).get(&storage).cloned()
+    /// Where measuring goes on; none: it begins anew.
+    pub(super) fn measured_up_to(&self) -> Option<Position> {
+        self.measured.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Notes it; `None`: all its hosts were measured.
-    pub(super) fn note_measured(&self, storage: Id<kind::PrimaryStorage>, up_to: Option<String>) {
-        let mut all = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
-        match up_to {
-            Some(host) => drop(all.insert(storage, host)),
-            None => drop(all.remove(&storage)),
-        }
+    /// Notes it.
+    pub(super) fn note_measured(&self, up_to: Option<Position>) {
+        *self.measured.lock().unwrap_or_else(PoisonError::into_inner) = up_to;
     }
 
     /// Whether work that comes round every so many seconds is due; notes that it is done now. Due at once the first time.

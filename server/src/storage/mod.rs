@@ -12,6 +12,7 @@ pub mod connect;
 pub mod image;
 mod memory;
 pub mod primary_storage;
+mod rounds;
 pub(crate) mod shared;
 pub mod simulator;
 

@@ -344,10 +344,11 @@ impl Sums {
 }
 
 fn vm_sql(condition: &str) -> String {
+    // LEFT, so that VMs are read in the order of their uuids: from the other side each page would be made of all of them.
     format!(
         "SELECT v.uuid, r.account_uuid, v.cpu_num, v.memory_size, CASE WHEN v.state IN {HOLDING_STATES} THEN 1 ELSE 0 END AS running,
            CASE WHEN v.state = 'Destroyed' THEN 0 ELSE 1 END AS there
-         FROM vm_instance v JOIN resource r ON r.uuid = v.uuid AND r.resource_type = 'VmInstanceVO' WHERE {condition}"
+         FROM vm_instance v LEFT JOIN resource r ON r.uuid = v.uuid AND r.resource_type = 'VmInstanceVO' WHERE {condition}"
     )
 }
 

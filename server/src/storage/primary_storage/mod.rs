@@ -83,20 +83,6 @@ pub(super) fn hosts(
     tx.query(sql, params![storage, cluster, cluster])?.iter().map(|r| r.id("uuid")).collect()
 }
 
-/// The next hosts of all clusters that the storage is attached to, in the order of their uuids.
-pub(super) fn page_of_hosts(
-    tx: &mut dyn Tx,
-    storage: Id<kind::PrimaryStorage>,
-    after: Option<&str>,
-    limit: i64,
-) -> Result<Vec<Id<kind::Host>>> {
-    // An expression, not the column: the hosts are read in order, not sorted each time.
-    let sql = "SELECT h.uuid FROM host h WHERE h.uuid > ? AND h.cluster_uuid || '' IN
-                 (SELECT cluster_uuid FROM primary_storage_cluster_ref WHERE primary_storage_uuid = ?)
-               ORDER BY h.uuid LIMIT ?";
-    tx.query(sql, params![after.unwrap_or(""), storage, limit])?.iter().map(|r| r.id("uuid")).collect()
-}
-
 /// VMs with a volume on the storage that are on, or may be on, in one cluster or anywhere.
 pub(super) fn vms_at_work(
     tx: &mut dyn Tx,
