@@ -9,7 +9,7 @@ use serde_json::json;
 use super::ask::{Ask, Need, Strategy};
 use super::judge::Counts;
 use super::rows::{self, Candidate, Hosts};
-use super::{Placement, SMALL, State, entry, follow, not_ready};
+use super::{Pending, Placement, SMALL, State, entry, follow, not_ready};
 use crate::app::App;
 use crate::platform::settings::Settings;
 use crate::platform::sums::Sums;
@@ -112,14 +112,23 @@ impl State {
     }
 
     fn deduct(&mut self, host: u128, need: &Need) {
+        self.note_pending(host);
         self.index.deduct(host, need);
-        self.pending.insert(host, Instant::now());
+    }
+
+    /// The entry of a host is about to be changed to something else than what rows at the cursor say.
+    fn note_pending(&mut self, host: u128) {
+        let at = Instant::now();
+        match self.pending.get_mut(&host) {
+            Some(pending) => pending.at = at,
+            None => drop(self.pending.insert(host, Pending { at, by_rows: self.index.entry(host) })),
+        }
     }
 
     /// Takes over what a transaction sees of a host. It may be taken back, so the host is read again later.
     fn correct(&mut self, host: u128, entry: Option<&entry::Entry>) {
+        self.note_pending(host);
         self.index.correct(host, entry);
-        self.pending.insert(host, Instant::now());
     }
 
     /// Brings the index up to what a transaction sees. False if it has to be built anew for that.
@@ -134,9 +143,15 @@ impl State {
         let known = self.known(&touched);
         let topology = touched.topology(tx, sums, &known)?;
         self.index.set_topology(&topology);
-        for host in touched.hosts.iter().copied().chain(self.pending.keys().copied().collect::<Vec<_>>()) {
-            let entry = entry::one(tx, host)?;
-            self.correct(host, entry.as_ref());
+        // Whom no entry of the log names since the cursor is what rows said at the cursor. No row has to be read for that.
+        for (host, pending) in &self.pending {
+            if !touched.hosts.contains(host) {
+                self.index.correct(*host, pending.by_rows.as_ref());
+            }
+        }
+        for host in &touched.hosts {
+            let entry = entry::one(tx, *host)?;
+            self.correct(*host, entry.as_ref());
         }
         Ok(true)
     }

@@ -233,7 +233,7 @@ impl Placement {
         let began = Instant::now();
         let (from, is_exact, pending) = {
             let state = self.lock();
-            let due = state.pending.iter().filter(|(_, at)| with_pending || at.elapsed() >= DEDUCTED);
+            let due = state.pending.iter().filter(|(_, p)| with_pending || p.at.elapsed() >= DEDUCTED);
             let due: Vec<u128> = due.map(|(h, _)| *h).collect();
             (state.cursor, state.is_exact, due)
         };
@@ -262,8 +262,10 @@ impl Placement {
         for (host, entry) in &changes.hosts {
             state.index.correct(*host, entry.as_ref());
             // What was deducted since these rows were read will be read again.
-            if state.pending.get(host).is_some_and(|at| *at < changes.began) {
+            if state.pending.get(host).is_some_and(|p| p.at < changes.began) {
                 state.pending.remove(host);
+            } else if let Some(pending) = state.pending.get_mut(host) {
+                pending.by_rows.clone_from(entry);
             }
         }
         state.cursor = changes.to;

@@ -40,6 +40,7 @@ pub use explain::{Choices, choices, explain};
 pub use index::Index;
 pub use rows::Candidate;
 
+use self::entry::Entry;
 use self::follow::Update;
 use self::topology::Topology;
 use crate::platform::events;
@@ -78,10 +79,19 @@ pub(in crate::compute) struct State {
     cursor: i64,
     /// It is what the rows at the cursor say. False while it is built.
     is_exact: bool,
-    /// Hosts whose entries are not those of committed rows, since when.
-    pending: HashMap<u128, Instant>,
+    /// Hosts whose entries are not those of committed rows.
+    pending: HashMap<u128, Pending>,
     /// Zones, clusters and storages that are in the index as a transaction saw them that may have been taken back.
     unsure: follow::Touched,
+}
+
+/// A host whose entry is not what rows at the cursor say.
+#[derive(Debug)]
+struct Pending {
+    /// When it was changed last.
+    at: Instant,
+    /// What they say; none if there is no such host.
+    by_rows: Option<Entry>,
 }
 
 impl Placement {

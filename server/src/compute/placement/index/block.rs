@@ -310,5 +310,12 @@ pub(super) fn ones(bits: &Bits) -> u64 {
 
 /// The places of the bits that are set.
 pub(super) fn places(bits: &Bits) -> impl Iterator<Item = usize> + '_ {
-    (0..BLOCK).filter(|n| bit(bits, *n))
+    bits.iter().enumerate().flat_map(|(at, word)| {
+        let mut rest = *word;
+        std::iter::from_fn(move || {
+            let n = (rest != 0).then(|| at * 64 + rest.trailing_zeros() as usize)?;
+            rest &= rest - 1;
+            Some(n)
+        })
+    })
 }

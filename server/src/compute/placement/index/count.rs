@@ -9,7 +9,7 @@ use crate::compute::placement::judge::{Counts, Kind, Verdict, judge};
 use crate::compute::placement::rows::unreached;
 
 /// Hosts that are looked at for examples.
-const LOOKED_AT: usize = 2048;
+const LOOKED_AT: usize = 512;
 /// Examples of each mix of reasons.
 const ALIKE: usize = 3;
 
@@ -48,7 +48,7 @@ impl Index {
         cluster.hosts != blocks.iter().map(Block::len).sum::<usize>()
     }
 
-    /// The hosts that a need allows; every n-th of them.
+    /// The hosts that a need allows, or a sample of them: one of so many.
     fn asked(&self, need: &Need, step: usize) -> Vec<u128> {
         let cluster = need.cluster.and_then(|c| self.at.get(&c).copied());
         if let Some(host) = need.host {
@@ -62,13 +62,13 @@ impl Index {
         let groups = self.groups.iter().filter(|g| self.is_asked(g, need));
         let blocks = groups.flat_map(|g| &g.blocks);
         if !self.is_one_of_many(need) {
-            return blocks.flat_map(|b| b.hosts.iter().copied()).step_by(step).collect();
+            return sample(blocks.flat_map(|b| b.hosts.iter().copied()), step);
         }
         let mut all = Vec::new();
         blocks.for_each(|b| {
             all.extend(b.hosts.iter().zip(&b.clusters).filter(|(_, c)| Some(**c) == cluster).map(|(h, _)| *h))
         });
-        all.into_iter().step_by(step).collect()
+        sample(all.into_iter(), step)
     }
 
     fn asked_count(&self, need: &Need) -> usize {
@@ -112,6 +112,19 @@ impl Index {
         }
         found.sort_unstable();
         found
+    }
+}
+
+/// One of so many at a time. Which one is different each time, so that nothing that comes round among hosts is missed.
+fn sample(hosts: impl Iterator<Item = u128>, step: usize) -> Vec<u128> {
+    let (mut hosts, mut found, mut rest) = (hosts, Vec::new(), 0);
+    loop {
+        let at = found.len() * 7919 % step;
+        match hosts.nth(rest + at) {
+            Some(host) => found.push(host),
+            None => return found,
+        }
+        rest = step - 1 - at;
     }
 }
 
@@ -201,11 +214,14 @@ impl Sum<'_> {
                     Kind::Disk => (&c.free, c.free_bounds),
                     _ => (&c.physical, c.physical_bounds),
                 };
-                let mut low = less(values, bounds, plain);
+                let low = less(values, bounds, plain);
                 // Those that have the image need less.
                 let spared = |n: &usize| values[*n] < plain && values[*n] >= with_image;
-                low -= image.map_or(0, |bits| places(bits).filter(spared).count() as u64);
-                self.counts.add(kind, low);
+                let spared = match image.filter(|_| low > 0 && bounds.1 >= with_image) {
+                    Some(bits) => places(bits).filter(spared).count() as u64,
+                    None => 0,
+                };
+                self.counts.add(kind, low - spared);
             }
             if let Some(room) = storage.shared.filter(|_| rest > 0) {
                 let value = if kind == Kind::Disk { room.free } else { room.free_physical };
