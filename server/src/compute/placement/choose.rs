@@ -120,8 +120,11 @@ impl State {
     fn note_pending(&mut self, host: u128) {
         let at = Instant::now();
         match self.pending.get_mut(&host) {
-            Some(pending) => pending.at = at,
-            None => drop(self.pending.insert(host, Pending { at, by_rows: self.index.entry(host) })),
+            Some(pending) => (pending.at, pending.differs) = (at, true),
+            None => {
+                let pending = Pending { at, by_rows: self.index.entry(host), differs: true };
+                self.pending.insert(host, pending);
+            }
         }
     }
 
@@ -144,10 +147,11 @@ impl State {
         let topology = touched.topology(tx, sums, &known)?;
         self.index.set_topology(&topology);
         // Whom no entry of the log names since the cursor is what rows said at the cursor. No row has to be read for that.
-        for (host, pending) in &self.pending {
-            if !touched.hosts.contains(host) {
-                self.index.correct(*host, pending.by_rows.as_ref());
-            }
+        for (host, pending) in
+            self.pending.iter_mut().filter(|(h, p)| p.differs && !touched.hosts.contains(h))
+        {
+            self.index.correct(*host, pending.by_rows.as_ref());
+            pending.differs = false;
         }
         for host in &touched.hosts {
             let entry = entry::one(tx, *host)?;

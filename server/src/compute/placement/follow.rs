@@ -266,6 +266,7 @@ impl Placement {
                 state.pending.remove(host);
             } else if let Some(pending) = state.pending.get_mut(host) {
                 pending.by_rows.clone_from(entry);
+                pending.differs = false;
             }
         }
         state.cursor = changes.to;

@@ -85,13 +85,15 @@ pub(in crate::compute) struct State {
     unsure: follow::Touched,
 }
 
-/// A host whose entry is not what rows at the cursor say.
+/// A host whose entry may be something else than what rows at the cursor say.
 #[derive(Debug)]
 struct Pending {
     /// When it was changed last.
     at: Instant,
     /// What they say; none if there is no such host.
     by_rows: Option<Entry>,
+    /// The index has not been put back to that since.
+    differs: bool,
 }
 
 impl Placement {
