@@ -82,7 +82,9 @@ pub async fn ensure(
             Err(f) => faults.push(f),
         }
     }
-    app.store.write(move |tx| give_up(tx, place)).await?;
+    if is_off(&app, place).await {
+        app.store.write(move |tx| give_up(tx, place)).await?;
+    }
     let mut fault = Fault::operation(format!("image {image} could not be brought to host {host}"));
     fault.retryable = faults.iter().any(|f| f.retryable);
     if faults.len() == 1 {
@@ -197,6 +199,15 @@ fn end(tx: &mut dyn Tx, p: Place, sha256: &str, cached: &CachedImage) -> Result<
         return tell(tx, p.host, &p.image.to_string());
     }
     Err(Fault::operation(format!("primary storage {} or host {} was deleted meanwhile", p.storage, p.host)))
+}
+
+/// Sees to it that a host has nothing of a copy that failed: one that says it failed may have it all the same. If it can't be
+/// asked, the row stays until the clean-up or whoever needs the image next.
+async fn is_off(app: &Arc<App>, p: Place) -> bool {
+    let storage = p.storage;
+    let Ok(storage) = app.store.read(move |tx| Storage::find(tx, storage)).await else { return true };
+    let op = UncacheImage { storage_path: storage.url, image: p.image.to_string() };
+    app.agents.call(p.host, &op, CallOptions::default()).await.is_ok()
 }
 
 fn give_up(tx: &mut dyn Tx, p: Place) -> Result<()> {

@@ -97,6 +97,27 @@ async fn ps_07_image_that_can_not_be_cached_leaves_no_row() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ps_07_a_host_that_cached_an_image_and_says_it_failed_keeps_neither_file_nor_row() {
+    let depot = Depot::new(1).await;
+    let storage = depot.storage("/ps").await;
+    let image = depot.image("http://h.example/a.qcow2").await;
+    let machine = depot.machine(&depot.hosts[0]);
+    let fault = || Fault::new("AGENT.8003", "the folder could not be synced");
+    machine.fail_after("storage.cache", 1, fault());
+    bring(&depot, &image, &storage, 0).await.unwrap_err();
+    assert_eq!((caches(&depot).await.len(), machine.cached_images().len()), (0, 0));
+    // If it keeps the file as well, the row says so, until somebody needs the image.
+    machine.fail_after("storage.cache", 1, fault());
+    machine.fail("storage.uncache", 1, fault());
+    bring(&depot, &image, &storage, 0).await.unwrap_err();
+    let rows = caches(&depot).await;
+    assert_eq!(rows.iter().map(|r| r["state"].as_str()).collect::<Vec<_>>(), [Some("creating")]);
+    assert_eq!(machine.cached_images().len(), 1);
+    bring(&depot, &image, &storage, 0).await.unwrap();
+    assert_eq!(caches(&depot).await[0]["state"], "ready");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ps_07_cached_images_that_nothing_needs_are_cleared_away() {
     let depot = Depot::new(1).await;
     let storage = depot.storage("/ps").await;
