@@ -135,22 +135,23 @@ fn prepare_vm(d: Drivers, command: &Command, call: Call) -> Result<Prepared> {
 fn prepare_storage(d: Drivers, command: &Command, call: Call) -> Result<Prepared> {
     let host = TargetKind::Host;
     let volume = |v: &str| Ok::<_, Fault>(Some(format!("volume/{}", uuid("volume", v)?)));
+    let cached = |i: &str| Ok::<_, Fault>(Some(format!("storage/{}", uuid("image", i)?)));
     Ok(match command.op.as_str() {
         ConnectLocalStorage::NAME => {
             on(host, None, decode::<ConnectLocalStorage>(command)?, |a| async move {
                 d.storage.connect(&a.path).await
             })
         }
-        // No lane: two requests for one image share one download.
+        // A removal that comes late must not take what was fetched after it.
         CacheImage::NAME => {
             let args: CacheImage = decode(command)?;
-            uuid("image", &args.image)?;
-            on(host, None, args, |a| async move { d.storage.cache_image(a, call).await })
+            on(host, cached(&args.image)?, args, |a| async move { d.storage.cache_image(a, call).await })
         }
         UncacheImage::NAME => {
             let args: UncacheImage = decode(command)?;
-            uuid("image", &args.image)?;
-            on(host, None, args, |a| async move { d.storage.uncache_image(a).await.map(|()| Done {}) })
+            on(host, cached(&args.image)?, args, |a| async move {
+                d.storage.uncache_image(a).await.map(|()| Done {})
+            })
         }
         CreateVolume::NAME => {
             let args: CreateVolume = decode(command)?;

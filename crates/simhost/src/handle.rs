@@ -203,9 +203,9 @@ impl SimHost {
         volumes.map(|(uuid, volume)| (uuid.clone(), volume.clone())).collect()
     }
 
-    /// All cached images of the host.
+    /// All cached images of the host by their uuids; one that several primary storages have is told once.
     pub fn cached_images(&self) -> BTreeMap<String, SimCachedImage> {
-        self.see(|c| c.images.clone())
+        self.see(|c| c.images.values().map(|i| (i.image.clone(), i.clone())).collect())
     }
 
     /// All bridges of the host, by L2 network.

@@ -65,6 +65,7 @@ pub(crate) struct Content {
     pub(crate) vms: BTreeMap<String, SimVm>,
     /// Those in its own folders.
     pub(crate) volumes: BTreeMap<String, SimVolume>,
+    /// By the folder of each image in the cache of a primary storage.
     pub(crate) images: BTreeMap<String, SimCachedImage>,
     pub(crate) bridges: BTreeMap<String, ApplyBridge>,
     pub(crate) l3: BTreeMap<String, ApplyL3>,
@@ -123,6 +124,8 @@ pub struct SimVolume {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SimCachedImage {
+    /// The image.
+    pub image: String,
     /// File.
     pub path: String,
     /// Folder of the primary storage.

@@ -30,7 +30,7 @@ pub struct HostSnapshot {
     pub vms: BTreeMap<String, SimVm>,
     /// Volumes in its own folders.
     pub volumes: BTreeMap<String, SimVolume>,
-    /// Cached images.
+    /// Cached images by their folders.
     pub cached_images: BTreeMap<String, SimCachedImage>,
     /// Bridges by L2 network.
     pub bridges: BTreeMap<String, ApplyBridge>,

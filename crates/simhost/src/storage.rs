@@ -43,9 +43,9 @@ fn need_folder(content: &Content, path: &str) -> Result<()> {
 /// `source` is the image store that serves the address, if it is one of this simulation.
 pub(crate) fn cache(host: &mut Host, o: &CacheImage, source: Option<Source>) -> Result<CachedImage> {
     need_folder(host.content_mut(), &o.storage_path)?;
-    if let Some(known) = host.content_mut().images.get(&o.image)
+    let folder = cache_folder(&o.storage_path, &o.image);
+    if let Some(known) = host.content_mut().images.get(&folder)
         && known.sha256 == o.sha256
-        && known.storage_path == o.storage_path
     {
         return Ok(CachedImage { path: known.path.clone(), file_bytes: known.file_bytes });
     }
@@ -63,23 +63,26 @@ pub(crate) fn cache(host: &mut Host, o: &CacheImage, source: Option<Source>) -> 
     };
     host.need_room(o.file_bytes)?;
     let extension = if o.format == "iso" { "iso" } else { "qcow2" };
-    let path = format!("{}/imageCache/{}/{}.{extension}", o.storage_path, o.image, o.image);
+    let path = format!("{folder}/{}.{extension}", o.image);
     let (file_bytes, sha256) = (o.file_bytes, o.sha256.clone());
     let image = SimCachedImage {
+        image: o.image.clone(),
         path: path.clone(),
         storage_path: o.storage_path.clone(),
         file_bytes,
         sha256,
         size_bytes,
     };
-    host.content_mut().images.insert(o.image.clone(), image);
+    host.content_mut().images.insert(folder, image);
     Ok(CachedImage { path, file_bytes })
 }
 
 pub(crate) fn uncache(host: &mut Host, shared: &SharedVolumes, o: &UncacheImage) -> Result<Done> {
     let content = host.content_mut();
-    let Some(image) = content.images.get(&o.image) else { return Ok(Done {}) };
-    if let Some((volume, _)) = content.reachable(shared).find(|(_, v)| v.image.as_deref() == Some(&o.image)) {
+    let folder = cache_folder(&o.storage_path, &o.image);
+    let Some(image) = content.images.get(&folder) else { return Ok(Done {}) };
+    let is_based = |v: &SimVolume| v.image.as_deref() == Some(&o.image) && v.storage_path == o.storage_path;
+    if let Some((volume, _)) = content.reachable(shared).find(|(_, v)| is_based(v)) {
         return Err(
             storage(format!("volume {volume} is based on image {}", o.image)).with("volume", volume.clone())
         );
@@ -87,7 +90,7 @@ pub(crate) fn uncache(host: &mut Host, shared: &SharedVolumes, o: &UncacheImage)
     if let Some(vm) = content.vms.values().find(|v| v.is_on() && v.spec.iso.as_ref() == Some(&image.path)) {
         return Err(storage(format!("VM {} has image {} in its CD drive", vm.spec.vm, o.image)));
     }
-    content.images.remove(&o.image);
+    content.images.remove(&folder);
     Ok(Done {})
 }
 
@@ -102,7 +105,7 @@ pub(crate) fn create_volume(
         return Ok(file_of(known));
     }
     if let Some(image) = &o.image {
-        let cached = host.content_mut().images.get(image).filter(|i| i.storage_path == o.storage_path);
+        let cached = host.content_mut().images.get(&cache_folder(&o.storage_path, image));
         let cached = cached.ok_or_else(|| storage(format!("image {image} is not in the image cache")))?;
         if o.size_bytes < cached.size_bytes {
             let text = format!(
@@ -159,13 +162,18 @@ pub(crate) fn list(host: &mut Host, shared: &SharedVolumes, o: &ListStorage) -> 
     let content = host.content_mut();
     need_folder(content, &o.storage_path)?;
     let volumes = content.reachable(shared).filter(|(_, v)| v.storage_path == o.storage_path);
-    let images = content.images.iter().filter(|(_, i)| i.storage_path == o.storage_path);
+    let images = content.images.values().filter(|i| i.storage_path == o.storage_path);
     let volume_bytes = volumes.map(|(uuid, v)| (uuid.clone(), v.actual_bytes)).collect::<BTreeMap<_, _>>();
     Ok(StorageContent {
         volumes: volume_bytes.keys().cloned().collect(),
-        images: images.map(|(uuid, _)| uuid.clone()).collect(),
+        images: images.map(|i| i.image.clone()).collect(),
         volume_bytes,
     })
+}
+
+/// Folder of an image in the cache of a primary storage.
+fn cache_folder(storage_path: &str, image: &str) -> String {
+    format!("{storage_path}/imageCache/{image}")
 }
 
 fn path_of(storage_path: &str, r#type: &str, volume: &str) -> Result<String> {

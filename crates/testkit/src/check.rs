@@ -238,6 +238,11 @@ fn awaited(tx: &mut dyn Tx) -> Result<BTreeSet<String>> {
     Ok(column(tx, sql)?.iter().filter_map(volume).collect())
 }
 
+/// Hosts with the folders of the images that they have in their caches.
+const CACHED: &str =
+    "SELECT c.host_uuid || ' ' || p.url || '/imageCache/' || c.image_uuid AS line FROM image_cache c
+    JOIN primary_storage p ON p.uuid = c.primary_storage_uuid";
+
 /// Every file has a row and every row its file.
 fn files(tx: &mut dyn Tx, snapshot: &CloudSnapshot, lines: &mut Vec<String>) -> Result<()> {
     let volumes = column(tx, "SELECT uuid AS line FROM volume")?;
@@ -245,14 +250,8 @@ fn files(tx: &mut dyn Tx, snapshot: &CloudSnapshot, lines: &mut Vec<String>) -> 
         tx,
         "SELECT uuid AS line FROM volume WHERE status IN ('Ready', 'Deleted') AND install_path IS NOT NULL",
     )?;
-    let cached = column(
-        tx,
-        "SELECT host_uuid || ' ' || image_uuid AS line FROM image_cache WHERE host_uuid IS NOT NULL",
-    )?;
-    let in_use = column(
-        tx,
-        "SELECT host_uuid || ' ' || image_uuid AS line FROM image_cache WHERE host_uuid IS NOT NULL AND state = 'ready'",
-    )?;
+    let cached = column(tx, &format!("{CACHED} WHERE c.host_uuid IS NOT NULL"))?;
+    let in_use = column(tx, &format!("{CACHED} WHERE c.host_uuid IS NOT NULL AND c.state = 'ready'"))?;
     let copies =
         column(tx, "SELECT backup_storage_uuid || ' ' || image_uuid AS line FROM image_backup_storage_ref")?;
     let ready = column(
@@ -263,7 +262,7 @@ fn files(tx: &mut dyn Tx, snapshot: &CloudSnapshot, lines: &mut Vec<String>) -> 
     let (mut held, mut kept, mut stored) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for (host, content) in snapshot.hosts.iter().filter(|(h, _)| hosts.contains(*h)) {
         held.extend(content.volumes.keys().cloned());
-        kept.extend(content.cached_images.keys().map(|i| format!("{host} {i}")));
+        kept.extend(content.cached_images.keys().map(|folder| format!("{host} {folder}")));
     }
     let awaited = awaited(tx)?;
     let shared =

@@ -38,11 +38,8 @@ pub(super) fn key(command: &Command, target: &Arc<str>) -> Option<Key> {
     let text = |pointer: &str| command.args.pointer(pointer).and_then(Value::as_str);
     let (area, _) = command.op.split_once('.')?;
     let thing = match area {
-        _ if [ListVms::NAME, ReadConsole::NAME, CacheImage::NAME, UncacheImage::NAME]
-            .contains(&command.op.as_str()) =>
-        {
-            None
-        }
+        _ if [ListVms::NAME, ReadConsole::NAME].contains(&command.op.as_str()) => None,
+        "storage" if [CacheImage::NAME, UncacheImage::NAME].contains(&command.op.as_str()) => text("/image"),
         "network" => Some(""),
         "vm" => text("/vm").or_else(|| text("/spec/vm")),
         "volume" => text("/volume"),

@@ -231,7 +231,10 @@ async fn networks_are_applied_whole_and_their_hash_tells_what_holds() {
     }
     assert_eq!(cloud.host(H1).leases("l3"), None);
     let left = cloud.snapshot().leftovers();
-    assert_eq!(left, [format!("host {H1}: volume vm1-root"), format!("host {H1}: cached image img")]);
+    assert_eq!(
+        left,
+        [format!("host {H1}: volume vm1-root"), format!("host {H1}: cached image /ps/imageCache/img")]
+    );
 }
 
 #[tokio::test(start_paused = true)]

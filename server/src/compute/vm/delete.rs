@@ -198,7 +198,9 @@ impl DeleteVm {
     async fn unmark(&mut self, cx: &mut Cx<App>) -> Result<()> {
         let (run, Some(from)) = (cx.run(), self.from) else { return Ok(()) };
         if self.is_wiped {
-            return cx.tx(self, move |w, tx| to_wiped(tx, w.vm, run)).await;
+            cx.tx(self, move |w, tx| to_wiped(tx, w.vm, run)).await?;
+            self.take_leases(cx);
+            return Ok(());
         }
         let was_on_host = self.host.is_some();
         cx.tx(self, move |w, tx| {
@@ -269,10 +271,15 @@ impl DeleteVm {
             Depth::Destroy => to_destroyed(tx, w.vm, run),
         })
         .await?;
+        self.take_leases(cx);
+        Ok(())
+    }
+
+    /// Its addresses were given back: the host that it was on is told.
+    fn take_leases(&self, cx: &Cx<App>) {
         if let (Some(host), false) = (self.host, cx.is_plan()) {
             network::apply::refresh(cx.env(), host, self.l3_networks.clone());
         }
-        Ok(())
     }
 }
 

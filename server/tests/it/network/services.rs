@@ -99,6 +99,24 @@ async fn flat_01_a_vm_start_sends_one_command_for_bridges_and_one_for_services()
 }
 
 #[tokio::test]
+async fn flat_01_a_vm_whose_deletion_failed_over_its_volume_leaves_no_lease() {
+    let cloud = Cloud::start().await;
+    let world = cloud.world().await;
+    let api = &cloud.admin;
+    let vm = uuid(&world.create_vm(api, "vm").await);
+    let host = cloud.machines.host(&world.hosts[0]);
+    assert_eq!(host.leases(&world.l3).unwrap().len(), 1);
+    api.ok("UpdateGlobalConfig", json!({ "category": "vm", "name": "deletionPolicy", "value": "Direct" }))
+        .await;
+    host.fail("volume.delete", 1, cairn_types::Fault::new(code::AGENT_STORAGE, "the disk does not answer"));
+    assert_eq!(api.fails("DestroyVmInstance", json!({ "uuid": vm })).await.code(), code::VM_DESTROY);
+    assert_eq!(api.list("QueryVmInstance", &[&format!("uuid={vm}")]).await[0]["state"], "Destroyed");
+    eventually("no lease", || host.leases(&world.l3).is_none()).await;
+    api.ok("ExpungeVmInstance", json!({ "uuid": vm })).await;
+    cloud.assert_sane("a deletion that failed").await;
+}
+
+#[tokio::test]
 async fn flat_01_services_that_come_and_go_while_vms_run() {
     let cloud = Cloud::start().await;
     let world = cloud.world().await;
