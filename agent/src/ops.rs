@@ -135,7 +135,7 @@ fn prepare_vm(d: Drivers, command: &Command, call: Call) -> Result<Prepared> {
 fn prepare_storage(d: Drivers, command: &Command, call: Call) -> Result<Prepared> {
     let host = TargetKind::Host;
     let volume = |v: &str| Ok::<_, Fault>(Some(format!("volume/{}", uuid("volume", v)?)));
-    let cached = |i: &str| Ok::<_, Fault>(Some(format!("storage/{}", uuid("image", i)?)));
+    let cached = |i: &str, at: &str| Ok::<_, Fault>(Some(format!("storage/{} {at}", uuid("image", i)?)));
     Ok(match command.op.as_str() {
         ConnectLocalStorage::NAME => {
             on(host, None, decode::<ConnectLocalStorage>(command)?, |a| async move {
@@ -145,11 +145,13 @@ fn prepare_storage(d: Drivers, command: &Command, call: Call) -> Result<Prepared
         // A removal that comes late must not take what was fetched after it.
         CacheImage::NAME => {
             let args: CacheImage = decode(command)?;
-            on(host, cached(&args.image)?, args, |a| async move { d.storage.cache_image(a, call).await })
+            on(host, cached(&args.image, &args.storage_path)?, args, |a| async move {
+                d.storage.cache_image(a, call).await
+            })
         }
         UncacheImage::NAME => {
             let args: UncacheImage = decode(command)?;
-            on(host, cached(&args.image)?, args, |a| async move {
+            on(host, cached(&args.image, &args.storage_path)?, args, |a| async move {
                 d.storage.uncache_image(a).await.map(|()| Done {})
             })
         }

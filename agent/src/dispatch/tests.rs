@@ -259,6 +259,19 @@ async fn a_cancelled_command_ends() {
 }
 
 #[tokio::test]
+async fn a_cached_image_is_removed_after_it_was_fetched_and_never_meanwhile() {
+    let mut b = bench();
+    let cache = json!({ "storagePath": "/x", "image": VOLUME, "url": "", "format": "raw", "fileBytes": 1, "sha256": "" });
+    let remove = |at: &str| json!({ "storagePath": at, "image": VOLUME });
+    b.dispatcher.command(command("fetch", "storage.cache", cache));
+    b.dispatcher.command(command("behind", "storage.uncache", remove("/x")));
+    b.dispatcher.command(command("elsewhere", "storage.uncache", remove("/y")));
+    assert_eq!(b.next().await.0, "elsewhere");
+    b.dispatcher.cancel("fetch");
+    assert_eq!((b.next().await.0, b.next().await.0), ("fetch".into(), "behind".into()));
+}
+
+#[tokio::test]
 async fn a_torn_last_line_is_skipped() {
     let mut b = bench();
     b.open(9);

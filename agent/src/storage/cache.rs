@@ -1,12 +1,13 @@
 //! The image cache: each image is downloaded once per storage, checked, and kept as the base of thin volumes.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use cairn_api::agent::storage::{CacheImage, CachedImage, UncacheImage};
 use cairn_types::{Fault, Result, code};
 use tokio::sync::watch;
+use tokio::task::AbortHandle;
 
 use super::paths::Storage;
 use crate::drivers::{Call, cancelled};
@@ -22,9 +23,24 @@ struct Report {
     end: Option<Result<CachedImage>>,
 }
 
+/// A download under way.
+struct Running {
+    report: watch::Receiver<Report>,
+    task: AbortHandle,
+}
+
 /// Downloads under way, by storage folder and image. All who want the same image wait for the same one.
 #[derive(Default)]
-pub struct Downloads(std::sync::Arc<Mutex<HashMap<String, watch::Receiver<Report>>>>);
+pub struct Downloads(std::sync::Arc<Mutex<HashMap<String, Running>>>);
+
+fn key(storage: &Storage, image: &str) -> String {
+    storage.root().join(image).to_string_lossy().into_owned()
+}
+
+/// Where the file of a download grows.
+fn tmp_file(storage: &Storage, image: &str) -> PathBuf {
+    storage.tmp().join(format!("{image}.image"))
+}
 
 impl Downloads {
     /// Brings an image into the cache, or waits for who does.
@@ -51,23 +67,39 @@ impl Downloads {
     }
 
     fn join(&self, storage: &Storage, args: CacheImage) -> watch::Receiver<Report> {
-        let key = storage.root().join(&args.image).to_string_lossy().into_owned();
+        let key = key(storage, &args.image);
         let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(report) = running.get(&key) {
-            return report.clone();
+        if let Some(known) = running.get(&key) {
+            return known.report.clone();
         }
         let (tell, report) = watch::channel(Report::default());
-        running.insert(key.clone(), report.clone());
-        let (all, storage) = (self.0.clone(), storage.clone());
-        tokio::spawn(async move {
+        let (all, storage, at) = (self.0.clone(), storage.clone(), key.clone());
+        let task = tokio::spawn(async move {
             let progress = |percent: u8| {
                 tell.send_if_modified(|r| std::mem::replace(&mut r.percent, percent) != percent);
             };
             let end = bring(&storage, &args, &progress).await;
-            all.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+            all.lock().unwrap_or_else(PoisonError::into_inner).remove(&at);
             tell.send_modify(|r| r.end = Some(end));
         });
+        running.insert(key, Running { report: report.clone(), task: task.abort_handle() });
         report
+    }
+
+    /// Removes an image from the cache, unless a volume is based on it. A download that nobody waits for any more ends.
+    pub async fn uncache(&self, args: UncacheImage) -> Result<()> {
+        let storage = Storage::at(&args.storage_path)?;
+        let running =
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&key(&storage, &args.image));
+        if let Some(mut running) = running {
+            running.task.abort();
+            // Who reports goes when the task has gone.
+            while running.report.changed().await.is_ok() {}
+            let tmp = tmp_file(&storage, &args.image);
+            remove_any(&tmp)
+                .map_err(|e| io_fault(code::AGENT_STORAGE, "a download could not be removed", &e))?;
+        }
+        remove(&storage, &args)
     }
 }
 
@@ -94,7 +126,7 @@ async fn bring(
     super::ensure_room(storage.root(), args.file_bytes, &what)?;
     let failed = |e: std::io::Error| io_fault(code::AGENT_STORAGE, format!("{what} could not be cached"), &e);
     std::fs::create_dir_all(storage.tmp()).map_err(failed)?;
-    let tmp = storage.tmp().join(format!("{}.image", args.image));
+    let tmp = tmp_file(storage, &args.image);
     let brought = download(storage, args, &tmp, progress).await;
     if brought.is_err() {
         let _ = remove_any(&tmp);
@@ -135,9 +167,7 @@ async fn download(
     Ok(CachedImage { path: path.to_string_lossy().into_owned(), file_bytes: got.bytes })
 }
 
-/// Removes an image from the cache, unless a volume is based on it.
-pub async fn uncache(args: UncacheImage) -> Result<()> {
-    let storage = Storage::at(&args.storage_path)?;
+fn remove(storage: &Storage, args: &UncacheImage) -> Result<()> {
     let folder = storage.cache_folder(&args.image)?;
     if !folder.exists() {
         return Ok(());

@@ -104,7 +104,7 @@ impl LocalStorage for FolderStorage {
     }
 
     fn uncache_image(&self, args: UncacheImage) -> Answer<'_, ()> {
-        Box::pin(cache::uncache(args))
+        Box::pin(self.downloads.uncache(args))
     }
 
     fn create_volume(&self, args: CreateVolume) -> Answer<'_, VolumeFile> {

@@ -107,6 +107,27 @@ async fn an_image_is_downloaded_once_and_volumes_stand_on_it() {
 }
 
 #[tokio::test]
+async fn an_image_that_is_removed_while_it_comes_does_not_come() {
+    let b = Bench::new().await;
+    let image = new_uuid();
+    let fetched = b.storage.cache_image(b.cache(&image), Call::silent());
+    let removed = async {
+        while b.served.load(Ordering::SeqCst) == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+        b.storage.uncache_image(UncacheImage { storage_path: b.path(), image: image.clone() }).await
+    };
+    let (fetched, removed) = tokio::join!(fetched, removed);
+    removed.unwrap();
+    assert!(fetched.is_err(), "{fetched:?}");
+    // The server would have answered by now.
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    let content = b.storage.list(ListStorage { storage_path: b.path() }).await.unwrap();
+    assert_eq!((content, b.leftovers()), (StorageContent::default(), 0));
+    b.storage.cache_image(b.cache(&image), Call::silent()).await.unwrap();
+}
+
+#[tokio::test]
 async fn damaged_downloads_leave_nothing() {
     let b = Bench::new().await;
     let good = b.cache(&new_uuid());

@@ -83,12 +83,14 @@ pub(crate) fn uncache(host: &mut Host, shared: &SharedVolumes, o: &UncacheImage)
     let Some(image) = content.images.get(&folder) else { return Ok(Done {}) };
     let is_based = |v: &SimVolume| v.image.as_deref() == Some(&o.image) && v.storage_path == o.storage_path;
     if let Some((volume, _)) = content.reachable(shared).find(|(_, v)| is_based(v)) {
-        return Err(
-            storage(format!("volume {volume} is based on image {}", o.image)).with("volume", volume.clone())
-        );
+        let text = format!("image {} is the base of volume {volume}", o.image);
+        return Err(Fault::new(code::IN_USE, text).with("volume", volume.clone()));
     }
     if let Some(vm) = content.vms.values().find(|v| v.is_on() && v.spec.iso.as_ref() == Some(&image.path)) {
-        return Err(storage(format!("VM {} has image {} in its CD drive", vm.spec.vm, o.image)));
+        return Err(Fault::new(
+            code::IN_USE,
+            format!("VM {} has image {} in its CD drive", vm.spec.vm, o.image),
+        ));
     }
     content.images.remove(&folder);
     Ok(Done {})

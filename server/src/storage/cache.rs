@@ -6,6 +6,7 @@
 //! in between leaves a row that the next one to need it, or the clean-up, takes over.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cairn_api::agent::image_store::OpenDownload;
 use cairn_api::agent::storage::{CacheImage, CachedImage, UncacheImage};
@@ -24,6 +25,8 @@ use crate::rows;
 const ADDRESS_MS: u64 = 2 * 3_600_000;
 /// Copies that were needed within this time are never cleared away.
 const FRESH_MS: i64 = 600_000;
+/// A host that failed to fetch a copy has this long to say that it has nothing of it.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Copies that one read looks at.
 const PAGE: usize = 2000;
 /// The use of a copy is noted this often.
@@ -205,9 +208,14 @@ fn end(tx: &mut dyn Tx, p: Place, sha256: &str, cached: &CachedImage) -> Result<
 /// asked, the row stays until the clean-up or whoever needs the image next.
 async fn is_off(app: &Arc<App>, p: Place) -> bool {
     let storage = p.storage;
-    let Ok(storage) = app.store.read(move |tx| Storage::find(tx, storage)).await else { return true };
+    let storage = match app.store.read(move |tx| Storage::find(tx, storage)).await {
+        Ok(storage) => storage,
+        // A storage that is gone has no row of it either.
+        Err(f) => return f.has_code(code::RESOURCE_NOT_FOUND),
+    };
     let op = UncacheImage { storage_path: storage.url, image: p.image.to_string() };
-    app.agents.call(p.host, &op, CallOptions::default()).await.is_ok()
+    let options = CallOptions { timeout: Some(PATIENCE), ..CallOptions::default() };
+    app.agents.call(p.host, &op, options).await.is_ok()
 }
 
 fn give_up(tx: &mut dyn Tx, p: Place) -> Result<()> {
@@ -340,7 +348,7 @@ async fn clear(app: &Arc<App>, row: &Row, fresh: i64) -> Result<bool> {
     }
     let op = UncacheImage { storage_path: row.text("url")?, image: place.image.to_string() };
     let answer = app.agents.call(place.host, &op, CallOptions::default()).await;
-    let is_used = answer.as_ref().is_err_and(|f| f.has_code(code::AGENT_STORAGE));
+    let is_used = answer.as_ref().is_err_and(|f| f.has_code(code::IN_USE));
     let is_gone = answer.is_ok();
     app.store
         .write(move |tx| {

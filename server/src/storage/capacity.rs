@@ -30,7 +30,10 @@ pub(super) fn handlers(h: &mut Handlers) {
 pub async fn refresh(app: &Arc<App>) -> Result<()> {
     let setting = |category: &str, name: &str| app.settings.int(category, name);
     if app.storage.is_due("primaryStorage.ping", setting("primaryStorage", "ping.interval")) {
-        rounds::measure_some(app).await?;
+        // What fails there holds up nothing else.
+        if let Err(f) = rounds::measure_some(app).await {
+            tracing::warn!(error = %f, "local storage could not be measured");
+        }
     }
     if app.storage.is_due("backupStorage.ping", setting("backupStorage", "ping.interval")) {
         backup_storage::check_all(app).await?;

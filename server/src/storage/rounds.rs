@@ -13,6 +13,10 @@ use crate::app::App;
 
 /// Hosts of one round.
 const ROUND: usize = 10_000;
+/// Hosts whose answers are written in one transaction.
+const PART: usize = 500;
+/// Clusters that one read names.
+const CLUSTERS: usize = 1000;
 /// What is told of storage on a host whose agent is away.
 const AWAY: &str = "its host is not connected";
 
@@ -39,9 +43,15 @@ pub(super) async fn measure_some(app: &Arc<App>) -> Result<()> {
         }
         let (hosts, last) = app.store.read(move |tx| page_of_hosts(tx, from, left)).await?;
         left -= hosts.len();
-        measure_hosts(app, &storage, hosts).await?;
+        for part in hosts.chunks(PART) {
+            if let Err(f) = measure_hosts(app, &storage, part.to_vec()).await {
+                let storage = storage.uuid;
+                tracing::warn!(%storage, error = %f, "storage {storage} could not be measured on {} hosts", part.len());
+            }
+        }
+        // What failed comes round again like the rest; it holds up nobody.
+        app.storage.note_measured(Some(last));
         if left == 0 {
-            app.storage.note_measured(Some(last));
             return Ok(());
         }
     }
@@ -52,9 +62,13 @@ pub(super) async fn measure_some(app: &Arc<App>) -> Result<()> {
 async fn measure_hosts(app: &Arc<App>, storage: &Storage, hosts: Vec<Id<kind::Host>>) -> Result<()> {
     let (here, away): (Vec<_>, Vec<_>) = hosts.into_iter().partition(|h| app.agents.is_connected(h));
     if !here.is_empty() {
-        let measured = measure(app, storage, here.clone()).await;
+        let measured = measure(app, storage, here).await;
+        let answered = measured.iter().filter(|(_, r)| r.is_ok()).map(|(h, _)| *h).collect();
         note(app, storage, measured).await?;
-        measure_volumes(app, storage, here).await?;
+        measure_volumes(app, storage, answered).await?;
+    }
+    if away.is_empty() {
+        return Ok(());
     }
     let (uuid, server) = (storage.uuid, app.clone());
     let news = app.store.read(move |tx| still_there(tx, uuid, away)).await?;
@@ -90,28 +104,35 @@ fn still_there(
 
 /// The next hosts of the clusters that a storage is attached to, cluster by cluster, and where they end.
 fn page_of_hosts(tx: &mut dyn Tx, from: Position, limit: usize) -> Result<(Vec<Id<kind::Host>>, Position)> {
-    let sql = "SELECT cluster_uuid FROM primary_storage_cluster_ref WHERE primary_storage_uuid = ? AND cluster_uuid >= ?
-               ORDER BY cluster_uuid";
+    let clusters = format!(
+        "SELECT cluster_uuid FROM primary_storage_cluster_ref WHERE primary_storage_uuid = ? AND cluster_uuid >= ?
+         ORDER BY cluster_uuid LIMIT {CLUSTERS}"
+    );
+    let sql = "SELECT uuid FROM host WHERE cluster_uuid = ? AND uuid > ? ORDER BY uuid LIMIT ?";
     let (mut hosts, mut at) = (Vec::new(), from);
-    for row in tx.query(sql, params![&at.storage, &at.cluster])? {
-        let cluster = row.text("cluster_uuid")?;
-        if cluster != at.cluster {
-            (at.cluster, at.host) = (cluster, String::new());
+    loop {
+        let next = tx.query(&clusters, params![&at.storage, &at.cluster])?;
+        for row in &next {
+            let cluster = row.text("cluster_uuid")?;
+            if cluster != at.cluster {
+                (at.cluster, at.host) = (cluster, String::new());
+            }
+            let left = i64::try_from(limit - hosts.len()).unwrap_or(i64::MAX);
+            let page = tx.query(sql, params![&at.cluster, &at.host, left])?;
+            for host in &page {
+                hosts.push(host.id("uuid")?);
+            }
+            if let Some(last) = page.last() {
+                at.host = last.text("uuid")?;
+            }
+            if hosts.len() >= limit {
+                return Ok((hosts, at));
+            }
         }
-        let left = i64::try_from(limit - hosts.len()).unwrap_or(i64::MAX);
-        let sql = "SELECT uuid FROM host WHERE cluster_uuid = ? AND uuid > ? ORDER BY uuid LIMIT ?";
-        let page = tx.query(sql, params![&at.cluster, &at.host, left])?;
-        for host in &page {
-            hosts.push(host.id("uuid")?);
-        }
-        if let Some(last) = page.last() {
-            at.host = last.text("uuid")?;
-        }
-        if hosts.len() >= limit {
-            break;
+        if next.len() < CLUSTERS {
+            return Ok((hosts, at));
         }
     }
-    Ok((hosts, at))
 }
 
 #[cfg(test)]

@@ -39,7 +39,10 @@ pub(super) fn key(command: &Command, target: &Arc<str>) -> Option<Key> {
     let (area, _) = command.op.split_once('.')?;
     let thing = match area {
         _ if [ListVms::NAME, ReadConsole::NAME].contains(&command.op.as_str()) => None,
-        "storage" if [CacheImage::NAME, UncacheImage::NAME].contains(&command.op.as_str()) => text("/image"),
+        "storage" if [CacheImage::NAME, UncacheImage::NAME].contains(&command.op.as_str()) => {
+            let thing = text("/image").zip(text("/storagePath"));
+            return thing.map(|(image, at)| (target.clone(), format!("{area}/{image} {at}")));
+        }
         "network" => Some(""),
         "vm" => text("/vm").or_else(|| text("/spec/vm")),
         "volume" => text("/volume"),

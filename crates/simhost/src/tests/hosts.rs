@@ -121,7 +121,7 @@ async fn volumes_need_their_image_and_room_and_are_made_once() {
     orphan.image = Some("unknown".into());
     assert_eq!(server.call(H1, orphan).await.unwrap_err().code, code::AGENT_STORAGE);
     let uncache = UncacheImage { storage_path: "/ps".into(), image: "img".into() };
-    assert_eq!(server.call(H1, uncache.clone()).await.unwrap_err().code, code::AGENT_STORAGE);
+    assert_eq!(server.call(H1, uncache.clone()).await.unwrap_err().code, code::IN_USE);
     // Another host has not connected the storage at all.
     assert_eq!(server.call(H2, volume("v1", GIB)).await.unwrap_err().code, code::AGENT_STORAGE);
 
@@ -182,7 +182,7 @@ async fn a_volume_in_a_shared_folder_is_there_on_every_host_that_has_the_folder(
     assert_eq!(cloud.snapshot().violations(), Vec::<String>::new());
     // Nobody takes the image away below the volume.
     let uncache = UncacheImage { storage_path: "/shared".into(), image: "img".into() };
-    assert_eq!(server.call(H1, uncache.clone()).await.unwrap_err().code, code::AGENT_STORAGE);
+    assert_eq!(server.call(H1, uncache.clone()).await.unwrap_err().code, code::IN_USE);
 
     server.call(H2, StopVm { vm: "vm1".into(), grace_ms: 0 }).await.unwrap();
     let delete =

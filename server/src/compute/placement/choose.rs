@@ -141,7 +141,8 @@ impl State {
         if touched.everything || !self.is_exact {
             return Ok(false);
         }
-        // The cursor stays: what the transaction sees may be taken back, so the follower reads all of it again.
+        // What another transaction saw may have been taken back. The cursor stays, for so may what this one sees.
+        touched.look_also_at(&self.unsure);
         self.unsure.look_also_at(&touched);
         let known = self.known(&touched);
         let topology = touched.topology(tx, sums, &known)?;

@@ -177,7 +177,7 @@ impl Placement {
             tokio::select! {
                 changed = commits.changed() => if changed.is_err() { return },
                 () = self.shared.nudge.notified() => {}
-                () = tokio::time::sleep(DEDUCTED), if self.has_pending() => {}
+                () = tokio::time::sleep(DEDUCTED), if self.is_unsettled() => {}
             }
             let is_exact = self.lock().is_exact;
             let this = self.clone();
@@ -194,8 +194,10 @@ impl Placement {
         }
     }
 
-    fn has_pending(&self) -> bool {
-        !self.lock().pending.is_empty()
+    /// Something has to be read again even if nothing is written.
+    fn is_unsettled(&self) -> bool {
+        let state = self.lock();
+        !state.pending.is_empty() || !state.unsure.is_sure()
     }
 }
 
