@@ -193,7 +193,11 @@ async fn check(depot: &Depot, what: &str) {
             shelf.open_uploads().keys().all(|i| awaited.contains(i)),
             "{what}: an upload is open that nobody awaits"
         );
-        assert!(depot.app.agents.is_connected(&store), "{what}: nobody serves store {store}");
+        let end = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
+        while !depot.app.agents.is_connected(&store) {
+            assert!(tokio::time::Instant::now() < end, "{what}: nobody serves store {store}");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
     }
     assert_eq!(rows.into_iter().collect::<BTreeSet<_>>(), files, "{what}: rows and files of images");
 }
